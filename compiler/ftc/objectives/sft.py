@@ -1,0 +1,49 @@
+"""Supervised fine-tuning: conversations, or a prompt and its completion."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from ftc.objectives.base import Objective, Shape
+
+
+def arguments() -> dict[str, JsonValue]:
+    """TRL must take the compiled tokens and labels as they are: no packing, cutting or tokenising."""
+    return {
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "max_length": None,
+        "packing": False,
+        "remove_unused_columns": False,
+    }
+
+
+OWNED = {
+    "assistant_only_loss": "render.train_on",
+    "chat_template_path": "model.chat_template",
+    "completion_only_loss": "render.train_on",
+    "dataset_kwargs": "",
+    "dataset_num_proc": "",
+    "dataset_text_field": "data.query",
+    "eos_token": "",
+    "eval_packing": "",
+    "max_length": "data.max_length",
+    "packing": "",
+    "packing_strategy": "",
+    "padding_free": "",
+    "remove_unused_columns": "",
+    "shuffle_dataset": "seed",
+    "truncation_mode": "data.too_long",
+}
+
+OBJECTIVE = Objective(
+    name="sft",
+    title="supervised fine-tuning",
+    shapes=(
+        Shape(columns=("messages",), identity=("messages",), chat=True),
+        Shape(columns=("prompt", "completion"), identity=("prompt",), chat=False),
+    ),
+    trainer="trl:SFTTrainer",
+    config="trl:SFTConfig",
+    arguments=arguments,
+    owned=OWNED,
+)

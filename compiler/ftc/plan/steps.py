@@ -1,0 +1,255 @@
+"""The plan's nodes: frozen, fully resolved steps which serialise to canonical JSON.
+
+A plan is what the runtime executes; nothing in it is `auto`. It holds no absolute path and no time,
+so the same recipe on the same inputs gives the same bytes on any machine.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from ftc.recipe.base import Frozen
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class FileDigest(Frozen):
+    """One input or output file: its portable name, its size in bytes, its SHA-256."""
+
+    name: str
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Digest
+
+
+class Choice(Frozen):
+    """A value the compiler picked where the recipe left it open, with the reason."""
+
+    key: str
+    value: JsonValue
+    reason: str
+
+
+class SourceStep(Frozen):
+    """A declared source: its files in reading order and how DuckDB reads them."""
+
+    name: str
+    location: str
+    format: Literal["parquet", "jsonl", "csv"]
+    options: dict[str, JsonValue]
+    files: tuple[FileDigest, ...]
+
+
+class ColumnType(Frozen):
+    """A column of the query's result and its DuckDB type."""
+
+    name: str
+    type: str
+
+
+class QueryStep(Frozen):
+    """The SQL that makes examples of the sources.
+
+    `traced_source` names the one source of which every result row is a row (a plain SELECT … FROM …
+    WHERE …), so that rows the query leaves out can be named; None for joins, groups and the like.
+    `id_column` is the recipe's own key; None derives ids.
+    """
+
+    sql: str
+    columns: tuple[ColumnType, ...]
+    id_column: str | None
+    traced_source: str | None
+
+
+class ModelStep(Frozen):
+    """The base model as the world has it."""
+
+    location: str
+    kind: Literal["hub", "directory", "gguf"]
+    revision: str | None
+    architecture: str
+    context_length: int
+    vocabulary: int
+    config_sha256: Digest
+    tokenizer_sha256: Digest
+    weights: tuple[FileDigest, ...]
+    dtype: Literal["float32", "bfloat16", "float16"]
+
+
+class TokenizerStep(Frozen):
+    """What of the tokenizer decides the tokens: special tokens by role, and their ids.
+
+    `bos` is prepended to text that no chat template renders; None where the tokenizer adds none.
+    """
+
+    special_tokens: dict[str, str]
+    bos_id: int | None
+    eos_id: int
+    pad_id: int
+
+
+class ObjectiveStep(Frozen):
+    """What is optimised, chosen from the columns or stated."""
+
+    name: str
+    trainer: str
+    config: str
+
+
+class RenderStep(Frozen):
+    """How a row becomes text with trained spans.
+
+    `form` says what a row is: `chat` (messages through the chat template), `completion` (prompt then
+    completion as plain text, the end token after it) or `text` (one document, the end token after it).
+    `fields` maps a role (system, user, assistant, prompt, completion, text, messages) to the Jinja
+    source that makes it of the row's columns, or to None where the column of that name is taken as it is.
+    """
+
+    form: Literal["chat", "completion", "text"]
+    fields: dict[str, str | None]
+    chat_template: str | None
+    variables: dict[str, JsonValue]
+    train_on: Literal["assistant", "last_assistant", "completion", "all"]
+
+
+class LimitStep(Frozen):
+    """How long a row may be, in tokens, and what becomes of one that is longer or invalid."""
+
+    max_length: Annotated[int, Field(ge=1)]
+    too_long: Literal["error", "drop", "truncate"]
+    invalid: Literal["error", "drop"]
+
+
+class SplitStep(Frozen):
+    """Which rows are held out: by a hash of `keys`, so that equal keys fall on one side.
+
+    Exactly one of `fraction` and `rows` is set, or neither (nothing is held out).
+    """
+
+    fraction: float | None
+    rows: int | None
+    keys: tuple[str, ...]
+    seed: int
+
+
+class Shard(Frozen):
+    """One Parquet file of compiled rows."""
+
+    file: FileDigest
+    rows: int
+
+
+class Part(Frozen):
+    """The compiled rows of one side of the split, with counts in tokens."""
+
+    shards: tuple[Shard, ...]
+    rows: int
+    tokens: int
+    trained_tokens: int
+    longest: int
+    shortest: int
+
+
+class LedgerLine(Frozen):
+    """Rows with one fate: `fate` in a word, `reason` in a sentence, the first row ids."""
+
+    fate: Literal["filtered", "invalid", "too_long", "truncated", "unproved", "untrained"]
+    reason: str
+    rows: int
+    first_ids: tuple[str, ...]
+
+
+class SourceRows(Frozen):
+    """How many rows a source had."""
+
+    name: str
+    rows: int
+
+
+class Ledger(Frozen):
+    """The account of every row: read = filtered + dropped + train + eval, nothing unexplained.
+
+    `read` counts the rows of the traced source; where the query joins or groups, it counts the
+    query's own rows and `sources` says what they were made of. `truncated` rows are kept and listed.
+    """
+
+    sources: tuple[SourceRows, ...]
+    read: int
+    lines: tuple[LedgerLine, ...]
+    train: int
+    eval: int
+
+    @property
+    def unexplained(self) -> int:
+        """Rows without a fate; always 0, and verified."""
+        lost = sum(line.rows for line in self.lines if line.fate != "truncated")
+        return self.read - lost - self.train - self.eval
+
+
+class DataStep(Frozen):
+    """The compiled data: its cache key, both parts, the ledger, and the labels of a closed answer set."""
+
+    key: Digest
+    train: Part
+    eval: Part | None
+    ledger: Ledger
+    labels: tuple[str, ...] | None
+    longest_target: int
+
+
+class TuneStep(Frozen):
+    """Which weights train: the method, and its resolved options as PEFT takes them (None: all weights)."""
+
+    method: str
+    peft: dict[str, JsonValue] | None
+
+
+class TrainStep(Frozen):
+    """The schedule, and every argument of the trainer's config except places and devices."""
+
+    steps: Annotated[int, Field(ge=1)]
+    epochs: float
+    batch: Annotated[int, Field(ge=1)]
+    micro_batch: Annotated[int, Field(ge=1)]
+    accumulation: Annotated[int, Field(ge=1)]
+    save_every: Annotated[int, Field(ge=1)]
+    arguments: dict[str, JsonValue]
+
+
+class EvalStep(Frozen):
+    """What is measured on the held-out rows, before and after training."""
+
+    metrics: tuple[Literal["loss", "exact_match", "label_accuracy"], ...]
+    labels: tuple[str, ...]
+    max_new_tokens: int
+    batch: int
+
+
+class EnvironmentStep(Frozen):
+    """What of the machine decides the weights: the device, its thread count aside, and package versions."""
+
+    device: Literal["cpu", "cuda", "mps"]
+    packages: dict[str, str]
+
+
+class Plan(Frozen):
+    """The intermediate representation: passes fill it in, field by field, in one visible order."""
+
+    format: Literal[1] = 1
+    name: str
+    seed: int
+    sources: tuple[SourceStep, ...] | None = None
+    query: QueryStep | None = None
+    model: ModelStep | None = None
+    tokenizer: TokenizerStep | None = None
+    objective: ObjectiveStep | None = None
+    render: RenderStep | None = None
+    limits: LimitStep | None = None
+    split: SplitStep | None = None
+    data: DataStep | None = None
+    tune: TuneStep | None = None
+    train: TrainStep | None = None
+    eval: EvalStep | None = None
+    environment: EnvironmentStep | None = None
+    choices: tuple[Choice, ...] = ()

@@ -1,0 +1,17 @@
+"""The two bases of everything typed in ftc: frozen values, and tables of the recipe."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """An immutable value, validated when made and compared by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Table(BaseModel):
+    """A table of the recipe: immutable, and no key is accepted that it does not declare."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

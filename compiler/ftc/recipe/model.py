@@ -1,0 +1,252 @@
+"""The recipe language as types: what may stand in a recipe, its range, and its meaning."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Strict, Tag
+
+from ftc import tuning
+from ftc.recipe.base import Table
+
+Strings = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Model(Table):
+    """`[model]`: where training starts."""
+
+    base: Text
+    """Hub id, local directory, .gguf file, or `package://NAME/FILE` for a file in an installed package."""
+
+    revision: Text | None = None
+    """Commit, tag or branch on the hub."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the weights and of the computation."""
+
+    chat_template: Text | None = None
+    """A Jinja file to use instead of the model's own template, or the name of one that ftc ships."""
+
+
+class SourceFiles(Table):
+    """A source with options of its own: `sources.NAME = { path = "…", … }`."""
+
+    path: Text
+    """File, glob or `package://NAME/FILE`, relative to the recipe."""
+
+    format: Literal["parquet", "jsonl", "csv"] | None = None
+    """How to read the files; told from their names unless given."""
+
+    encoding: Literal["utf-8", "utf-16", "latin-1"] | None = None
+    """Character encoding (CSV)."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=4)] | None = None
+    """Column separator (CSV)."""
+
+    quote: Annotated[str, Field(max_length=1)] | None = None
+    """Quote character, empty for none (CSV)."""
+
+    header: bool | None = None
+    """Whether the first line names the columns (CSV)."""
+
+    columns: dict[str, Text] | None = None
+    """Names and DuckDB types of the columns, instead of detecting them (CSV, JSONL)."""
+
+
+def _source_kind(value: Any) -> str:
+    return "table" if isinstance(value, (dict, SourceFiles)) else "path"
+
+
+SourceEntry = Annotated[
+    Annotated[Text, Tag("path")] | Annotated[SourceFiles, Tag("table")], Discriminator(_source_kind)
+]
+
+
+class SqlFile(Table):
+    """`query = { file = "…" }`: the SQL stands in a file of its own."""
+
+    file: Text
+    """Path of the .sql file, relative to the recipe."""
+
+
+def _query_kind(value: Any) -> str:
+    return "table" if isinstance(value, (dict, SqlFile)) else "sql"
+
+
+Query = Annotated[Annotated[Text, Tag("sql")] | Annotated[SqlFile, Tag("table")], Discriminator(_query_kind)]
+
+
+class Split(Table):
+    """`data.split`: which rows are held out for evaluation and never trained on."""
+
+    eval: Annotated[float, Field(gt=0)] | None = None
+    """A fraction of the rows (below 1) or a number of rows (1 or more, whole)."""
+
+    group: Text | None = None
+    """A column: rows with the same value stay on one side."""
+
+
+class Data(Table):
+    """`[data]`: the rows, and which of them are held out."""
+
+    sources: Annotated[dict[str, SourceEntry], Field(min_length=1)]
+    """Names and files which the query may read."""
+
+    query: Query | None = None
+    """One SELECT in DuckDB's SQL; every row of the only source unless given."""
+
+    id: Text | None = None
+    """A column of the result whose values identify the rows."""
+
+    split: Split = Split()
+    """What is held out."""
+
+    max_length: Annotated[int, Field(ge=2)] | None = None
+    """Longest row in tokens; the model's context unless given."""
+
+    too_long: Literal["error", "drop", "truncate"] = "error"
+    """What becomes of a longer row; it is counted in any case."""
+
+    invalid: Literal["error", "drop"] = "error"
+    """What becomes of a row that cannot be parsed, has a null or fails its template."""
+
+
+class Render(Table):
+    """`[render]`: how a row becomes messages or text, each value a Jinja template over the row's columns."""
+
+    system: Text | None = None
+    """Text of the system message."""
+
+    user: Text | None = None
+    """Text of the user's message."""
+
+    assistant: Text | None = None
+    """Text of the assistant's message."""
+
+    prompt: Text | None = None
+    """The prompt of a completion."""
+
+    completion: Text | None = None
+    """The completion, which is what is learned."""
+
+    text: Text | None = None
+    """A whole document."""
+
+    chat: bool | None = None
+    """Put prompt and completion through the chat template as user and assistant; on if there is a template."""
+
+    train_on: Literal["assistant", "last_assistant", "completion", "all"] | None = None
+    """Which tokens carry loss."""
+
+    unproved: Literal["error", "drop"] = "error"
+    """What becomes of a row whose mask cannot be proved."""
+
+    variables: dict[str, JsonValue] = Field(default_factory=dict)
+    """Variables for the chat template, such as `enable_thinking`."""
+
+
+class Train(Table):
+    """`[train]`: how long, how fast, on what."""
+
+    objective: Literal["sft", "cpt"] | None = None
+    """The objective; it follows from the columns unless given."""
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the training rows."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps, instead of epochs."""
+
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Rows per optimizer step."""
+
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
+    """Rows at a time; gradients accumulate to `batch`."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = None
+    """Peak learning rate."""
+
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape of the learning rate after warm-up."""
+
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the steps over which the learning rate rises."""
+
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decoupled weight decay (AdamW)."""
+
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped to this norm."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+
+    save_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between checkpoints."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+
+    trl: dict[str, JsonValue] = Field(default_factory=dict)
+    """Options passed to TRL's config as they are, checked against its fields."""
+
+
+class Eval(Table):
+    """`[eval]`: what is measured on the held-out rows, before and after."""
+
+    metrics: (
+        Annotated[
+            tuple[Literal["loss", "exact_match", "label_accuracy"], ...],
+            Strict(strict=False),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """Loss, exact match of the generated answer, accuracy among the labels alone."""
+
+    labels: Strings | None = None
+    """The closed set of answers; those of the training rows unless given."""
+
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Longest answer that is generated, in tokens."""
+
+    batch: Annotated[int, Field(ge=1)] = 32
+    """Rows evaluated at a time."""
+
+
+TUNE_DEFAULT = "lora"
+
+
+def _tune_method(value: Any) -> Any:
+    method = value.get("method", TUNE_DEFAULT) if isinstance(value, dict) else value.method
+    return method if isinstance(method, str) else None
+
+
+if TYPE_CHECKING:
+    Tune = Table
+else:
+    _options = [Annotated[tuning.load(name).options, Tag(name)] for name in tuning.METHODS]
+    Tune = Annotated[reduce(or_, _options), Discriminator(_tune_method)]
+
+
+class Recipe(Table):
+    """A recipe: the model, the data, and how one is fitted to the other."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    """Name of the runs' directory; the recipe's own file or directory name unless given."""
+
+    extends: Text | None = None
+    """A recipe whose settings hold wherever this one has none."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the split, of the row order, of new weights and of dropout."""
+
+    model: Model
+    data: Data
+    render: Render = Render()
+    tune: Tune = tuning.load(TUNE_DEFAULT).options()
+    train: Train = Train()
+    eval: Eval = Eval()

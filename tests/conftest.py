@@ -1,0 +1,32 @@
+"""Fixtures which every test may use: hermetic directories, and small models on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True)
+def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees or fills the user's cache, and output does not depend on the terminal."""
+    monkeypatch.setenv("FTC_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "ftc-cache"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory with random weights, a real byte-level BPE tokenizer and a ChatML template.
+
+    For plumbing alone: its loss means nothing.
+    """
+    from models import write_tiny_model
+
+    directory = tmp_path_factory.mktemp("models") / "tiny"
+    write_tiny_model(directory)
+    return directory
