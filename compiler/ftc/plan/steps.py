@@ -104,12 +104,14 @@ class RenderStep(Frozen):
     completion as plain text, the end token after it) or `text` (one document, the end token after it).
     `fields` maps a role (system, user, assistant, prompt, completion, text, messages) to the Jinja
     source that makes it of the row's columns, or to None where the column of that name is taken as it is.
+    `stop_tokens` are the tokens that may end a turn of the chat template; the proof decides which does.
     """
 
     form: Literal["chat", "completion", "text"]
     fields: dict[str, str | None]
     chat_template: str | None
     variables: dict[str, JsonValue]
+    stop_tokens: tuple[str, ...] = ()
     train_on: Literal["assistant", "last_assistant", "completion", "all"]
 
 

@@ -1,0 +1,108 @@
+"""Hold the query's columns against what the recipe's rendering and objective need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ftc.diagnostics import Finding
+from ftc.objectives.choose import fits, wanted
+from ftc.recipe.load import Origins
+from ftc.recipe.model import Recipe
+from ftc.recipe.suggest import did_you_mean
+
+RENDERED = ("prompt", "completion", "text")
+MESSAGE_TYPES = ("STRUCT", "JSON", "VARCHAR")
+
+
+def offered_columns(recipe: Recipe, columns: Mapping[str, str]) -> frozenset[str]:
+    """The names an objective can use: the query's columns and what `[render]` makes of them."""
+    made = {name for name in RENDERED if getattr(recipe.render, name) is not None}
+    if recipe.render.user is not None or recipe.render.assistant is not None:
+        made.add("messages")
+        made.difference_update(("prompt", "completion"))
+    return frozenset(columns) | made
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+
+
+def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Finding:
+    stated = recipe.train.objective
+    offered = offered_columns(recipe, columns)
+    notes = (f"the query returns {_listed(columns)}",)
+    if stated is not None and fits(offered):
+        other = fits(offered)[0].objective.name
+        return Finding(
+            "FTC502",
+            f"the objective `{stated}` does not fit the columns, which are those of `{other}`",
+            origins.value("train", "objective"),
+            help=(f'remove the line, or write objective = "{other}"',),
+            notes=notes,
+        )
+    near = [did_you_mean(name, list(columns)) for name in ("messages", "prompt", "completion", "text")]
+    hints = tuple(f"is `{name}` meant? write `{name} as …` with one of those names" for name in near if name)
+    return Finding(
+        "FTC501",
+        "no objective fits the columns that the query returns",
+        origins.value("data", "query"),
+        help=(f"name columns with `as`: {wanted()}", "or make messages of them in [render]", *hints[:1]),
+        notes=notes,
+    )
+
+
+def _type_problem(name: str, kind: str) -> str | None:
+    if name == "messages":
+        good = kind.upper().startswith(MESSAGE_TYPES) and (
+            kind.endswith("[]") or "STRUCT" not in kind.upper()
+        )
+        return None if good else "a list of {role, content} structs, or JSON text of one"
+    return None if kind == "VARCHAR" else "text (VARCHAR)"
+
+
+def _wrong_types(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+    found = fits(offered_columns(recipe, columns), recipe.train.objective)
+    if not found:
+        return (_no_fit(recipe, origins, columns),)
+    taken = [
+        name
+        for name in found[0].shape.columns
+        if name in columns and getattr(recipe.render, name, None) is None
+    ]
+    if "messages" in found[0].shape.columns and recipe.render.user is not None:
+        taken = []
+    findings = []
+    for name in taken:
+        wants = _type_problem(name, columns[name])
+        if wants:
+            findings.append(
+                Finding(
+                    "FTC209",
+                    f"the column `{name}` is {columns[name]}, but must be {wants}",
+                    origins.value("data", "query"),
+                    help=(f"cast it in the query: {name}::varchar as {name}",) if name != "messages" else (),
+                )
+            )
+    return tuple(findings)
+
+
+def _missing(column: str, key: tuple[str, ...], origins: Origins, columns: Mapping[str, str]) -> Finding:
+    close = did_you_mean(column, list(columns))
+    return Finding(
+        "FTC208",
+        f"`{'.'.join(key)}` names the column `{column}`, which the query does not return",
+        origins.value(*key),
+        help=(f"did you mean `{close}`?",) if close else ("add it to the query's select list",),
+        notes=(f"the query returns {_listed(columns)}",),
+    )
+
+
+def objective_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Columns that are missing or of a type that cannot be used, for the split, the id and the objective."""
+    named = ((recipe.data.id, ("data", "id")), (recipe.data.split.group, ("data", "split", "group")))
+    missing = tuple(
+        _missing(column, key, origins, columns)
+        for column, key in named
+        if column is not None and column not in columns
+    )
+    return missing + _wrong_types(recipe, origins, columns)

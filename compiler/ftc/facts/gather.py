@@ -1,0 +1,115 @@
+"""Look at the world for a recipe: the one place where checking and planning leave the recipe's text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftc.diagnostics import Finding
+from ftc.facts.cache import Cache
+from ftc.facts.columns import objective_findings
+from ftc.facts.locate_model import Located, locate_model
+from ftc.facts.machine import detect_device, package_versions
+from ftc.facts.materialise import model_facts
+from ftc.facts.model import ModelFacts
+from ftc.facts.query import Described, query_findings
+from ftc.facts.shipped import shipped_templates
+from ftc.facts.sources import ResolvedSource, resolve_sources
+from ftc.recipe.load import Origins
+from ftc.recipe.model import Recipe
+from ftc.recipe.suggest import did_you_mean
+from ftc.recipe.templates import undefined_variables
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a first look finds: files, the query's columns, the model's place; no row, no model is read.
+
+    A part is None where a finding says why.
+    """
+
+    sources: tuple[ResolvedSource, ...]
+    query: Described | None
+    located: Located | None
+    chat_template: str | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the world says, at the time of planning; `chat_template` is the recipe's, or the model's own."""
+
+    sources: tuple[ResolvedSource, ...]
+    query: Described
+    model: ModelFacts
+    chat_template: str | None
+    device: str
+    device_reason: str
+    packages: dict[str, str]
+
+
+def _stated_template(recipe: Recipe, origins: Origins) -> str | Finding | None:
+    name = recipe.model.chat_template
+    if name is None:
+        return None
+    known = shipped_templates()
+    key = ("model", "chat_template")
+    path = known.get(name) or origins.directory(*key) / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        close = did_you_mean(name, list(known))
+        return Finding(
+            "FTC307",
+            f"the chat template `{name}` cannot be read: {getattr(error, 'strerror', None) or error}",
+            origins.value(*key),
+            help=(f"did you mean `{close}`?",) if close else (),
+            notes=(f"ftc ships {', '.join(known)}; anything else is a file beside the recipe",),
+        )
+
+
+def _column_findings(recipe: Recipe, origins: Origins, query: Described) -> tuple[Finding, ...]:
+    columns = {column.name: column.type for column in query.columns}
+    return (
+        *undefined_variables(recipe, origins, tuple(columns)),
+        *objective_findings(recipe, origins, columns),
+    )
+
+
+def glance(recipe: Recipe, origins: Origins, cache: Cache) -> Glance:
+    """Resolve sources, ask DuckDB for the query's columns, and find the model's place."""
+    sources, findings = resolve_sources(recipe, origins, cache)
+    query = None
+    if not findings:
+        query, problems = query_findings(recipe, origins, sources, cache)
+        findings += problems
+    if query is not None and not findings:
+        findings += _column_findings(recipe, origins, query)
+    located = locate_model(recipe.model, origins)
+    template = _stated_template(recipe, origins)
+    findings += tuple(found for found in (located, template) if isinstance(found, Finding))
+    return Glance(
+        sources=sources,
+        query=query,
+        located=None if isinstance(located, Finding) else located,
+        chat_template=None if isinstance(template, Finding) else template,
+        findings=findings,
+    )
+
+
+def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
+    """Read the model's configuration and tokenizer, and look at the machine; `seen` has no errors."""
+    assert seen.query is not None  # noqa: S101 - a glance without errors is whole
+    assert seen.located is not None  # noqa: S101
+    model = model_facts(seen.located, origins, cache)
+    if isinstance(model, Finding):
+        return model
+    device, reason = detect_device()
+    return Facts(
+        sources=seen.sources,
+        query=seen.query,
+        model=model,
+        chat_template=seen.chat_template or model.tokenizer.chat_template,
+        device=device,
+        device_reason=reason,
+        packages=package_versions(),
+    )

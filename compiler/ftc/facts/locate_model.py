@@ -1,0 +1,101 @@
+"""Where a base model is: a package's file, a local directory, a GGUF file, or the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from ftc.diagnostics import Finding
+from ftc.facts.packaged import is_packaged, package_name, packaged_path
+from ftc.recipe.load import Origins
+from ftc.recipe.model import Model
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A base model's place; `path` is None for the hub."""
+
+    location: str
+    kind: Literal["hub", "directory", "gguf"]
+    path: Path | None
+    revision: str | None
+
+
+def _missing(origins: Origins, message: str, *help_lines: str, code: str = "FTC401") -> Finding:
+    return Finding(code, message, origins.value("model", "base"), help=help_lines)
+
+
+def _neighbours(path: Path) -> tuple[str, ...]:
+    parent = path.parent
+    if not parent.is_dir():
+        return (f"the directory {parent.name!r} does not exist either",)
+    close = get_close_matches(path.name, [entry.name for entry in parent.iterdir()], n=3)
+    return (f"did you mean {' or '.join(close)}?",) if close else ()
+
+
+def _looks_like_path(base: str) -> bool:
+    return base.startswith(("/", "./", "../", "~")) or base.endswith(".gguf") or base.count("/") > 1
+
+
+def _local_path(model: Model, origins: Origins) -> Path | Finding | None:
+    """The path the recipe's `model.base` names on this machine, None for a hub id."""
+    base = model.base
+    if is_packaged(base):
+        path = packaged_path(base)
+        if path is not None:
+            return path
+        package = package_name(base)
+        return _missing(
+            origins, f"the package `{package}` is not installed", f"install it: pip install {package}"
+        )
+    path = origins.directory("model", "base") / Path(base).expanduser()
+    return path if path.exists() or _looks_like_path(base) else None
+
+
+def _local_model(path: Path, model: Model, origins: Origins) -> Located | Finding:
+    if not path.exists():
+        return _missing(origins, f"the model `{model.base}` does not exist", *_neighbours(path))
+    if path.is_file():
+        if path.suffix == ".gguf":
+            return Located(model.base, "gguf", path, None)
+        return _missing(
+            origins,
+            f"`{model.base}` is a file, but not a .gguf file",
+            "name the directory that holds config.json and the weights",
+        )
+    if not (path / "config.json").is_file():
+        return _missing(
+            origins,
+            f"the directory `{model.base}` has no config.json",
+            "name a directory that `save_pretrained` wrote",
+            code="FTC403",
+        )
+    if not (path / "tokenizer.json").is_file():
+        return _missing(
+            origins,
+            f"the model directory `{model.base}` has no tokenizer.json",
+            "save the tokenizer into it: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+            code="FTC402",
+        )
+    return Located(model.base, "directory", path, None)
+
+
+def locate_model(model: Model, origins: Origins) -> Located | Finding:
+    """Find the base model without reading it; looks at the local disk only."""
+    path = _local_path(model, origins)
+    if isinstance(path, Finding):
+        return path
+    if path is not None:
+        return _local_model(path, model, origins)
+    if not HUB_ID.match(model.base):
+        return _missing(
+            origins,
+            f"`{model.base}` is neither a file, nor a directory, nor a hub id",
+            "a hub id looks like `HuggingFaceTB/SmolLM2-135M-Instruct`",
+        )
+    return Located(model.base, "hub", None, model.revision)

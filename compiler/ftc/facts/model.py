@@ -1,0 +1,161 @@
+"""What the world says of the base model: its configuration, tokenizer and weights, by digest."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from ftc.diagnostics import Finding
+from ftc.facts.digests import file_digest
+from ftc.facts.locate_model import Located
+from ftc.facts.tokenizer import TokenizerFacts, read_json, read_tokenizer
+from ftc.plan.steps import FileDigest, ModelStep
+from ftc.recipe.load import Origins
+
+WEIGHTS = "*.safetensors"
+UNSAFE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A located model, read: `directory` has config.json and tokenizer.json.
+
+    `weights` are the files whose digests pin the model; a GGUF file pins itself, and its conversion is
+    made when the build needs it.
+    """
+
+    located: Located
+    directory: Path
+    config: Mapping[str, Any]
+    config_sha256: str
+    tokenizer: TokenizerFacts
+    weights: tuple[FileDigest, ...]
+    commit: str | None
+
+    @property
+    def architecture(self) -> str:
+        """The class that loads the model, by its own configuration."""
+        names = self.config.get("architectures") or ["unknown"]
+        return str(names[0])
+
+    @property
+    def text_config(self) -> Mapping[str, Any]:
+        """The language model's part of the configuration."""
+        nested = self.config.get("text_config")
+        return nested if isinstance(nested, dict) else self.config
+
+    @property
+    def context_length(self) -> int | None:
+        """Longest sequence the model has positions for, in tokens."""
+        for key in ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx"):
+            value = self.text_config.get(key)
+            if isinstance(value, int):
+                return value
+        return None
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Rows of the embedding."""
+        value = self.text_config.get("vocab_size")
+        return value if isinstance(value, int) else None
+
+    @cached_property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Names of the weights, from the files' headers alone; empty where no safetensors file is at hand."""
+        names = (safetensors_names(path) for path in sorted(self.directory.glob(WEIGHTS)))
+        return tuple(name for group in names for name in group)
+
+    def step(self, dtype: Literal["float32", "bfloat16", "float16"]) -> ModelStep:
+        """The model's part of the plan."""
+        return ModelStep(
+            location=self.located.location,
+            kind=self.located.kind,
+            revision=self.commit,
+            architecture=self.architecture,
+            context_length=self.context_length or 0,
+            vocabulary=self.vocabulary or 0,
+            config_sha256=self.config_sha256,
+            tokenizer_sha256=self.tokenizer.sha256,
+            weights=self.weights,
+            dtype=dtype,
+        )
+
+
+def safetensors_names(path: Path) -> tuple[str, ...]:
+    """The tensors' names in a safetensors file's header (its first eight bytes give the header's length)."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return tuple(name for name in header if name != "__metadata__")
+
+
+def local_weights(directory: Path) -> tuple[FileDigest, ...]:
+    """Digests of a directory's safetensors files."""
+    return tuple(file_digest(path, path.name) for path in sorted(directory.glob(WEIGHTS)))
+
+
+def weights_finding(directory: Path, origins: Origins) -> Finding | None:
+    """The finding for a directory without safetensors weights."""
+    if any(directory.glob(WEIGHTS)):
+        return None
+    span = origins.value("model", "base")
+    if any(True for pattern in UNSAFE_WEIGHTS for _ in directory.glob(pattern)):
+        return Finding(
+            "FTC405",
+            "the model's weights are pickled, which can run code when loaded",
+            span,
+            help=("convert them: AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)",),
+        )
+    return Finding("FTC405", "the model directory has no .safetensors file", span)
+
+
+def read_model(
+    located: Located,
+    directory: Path,
+    origins: Origins,
+    *,
+    weights: tuple[FileDigest, ...],
+    commit: str | None = None,
+) -> ModelFacts | Finding:
+    """Read configuration and tokenizer of a model directory."""
+    span = origins.value("model", "base")
+    config_file = directory / "config.json"
+    try:
+        config = read_json(config_file)
+        tokenizer = read_tokenizer(directory)
+    except FileNotFoundError as error:
+        name = Path(str(error.filename)).name
+        return Finding("FTC402", f"the model `{located.location}` has no {name}", span)
+    except (ValueError, OSError, KeyError) as error:
+        return Finding("FTC403", f"the model `{located.location}` cannot be read: {error}", span)
+    facts = ModelFacts(
+        located=located,
+        directory=directory,
+        config=config,
+        config_sha256=file_digest(config_file, "config.json").sha256,
+        tokenizer=tokenizer,
+        weights=weights,
+        commit=commit,
+    )
+    return _readable(facts, origins) or facts
+
+
+def _readable(facts: ModelFacts, origins: Origins) -> Finding | None:
+    span = origins.value("model", "base")
+    if "architectures" not in facts.config:
+        return Finding("FTC403", "the model's config.json names no architecture", span)
+    if not facts.architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+        return Finding(
+            "FTC404",
+            f"`{facts.architecture}` is not a causal language model",
+            span,
+            help=("name a model whose architecture ends in ForCausalLM",),
+        )
+    if facts.context_length is None or facts.vocabulary is None:
+        return Finding("FTC403", "the model's config.json gives no context length or vocabulary", span)
+    return None

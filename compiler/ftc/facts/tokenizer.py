@@ -1,0 +1,158 @@
+"""What a model directory says of its tokenizer, read without transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ftc.plan.steps import TokenizerStep
+
+TOKENIZER_FILE = "tokenizer.json"
+ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+END_OF_TURN = (
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|eot|>",
+    "</s>",
+)
+"""Strings which published chat templates end an assistant's turn with."""
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """The tokenizer of one model directory.
+
+    `special_tokens` maps a role (`eos_token`) to its text; `added` maps the text of every added token
+    to its id; `generation_eos` are the ids at which generation stops by the model's own configuration.
+    """
+
+    file: Path
+    sha256: str
+    special_tokens: Mapping[str, str]
+    added: Mapping[str, int]
+    chat_template: str | None
+    generation_eos: tuple[int, ...]
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.file))
+
+    def token_id(self, text: str) -> int | None:
+        """The id of a token given by its text."""
+        found = self.added.get(text)
+        return self._tokenizer.token_to_id(text) if found is None else found
+
+    @cached_property
+    def bos_id(self) -> int | None:
+        """The token that the tokenizer itself puts before a text; None where it adds none."""
+        ids = self._tokenizer.encode("", add_special_tokens=True).ids
+        bos = self.special_tokens.get("bos_token")
+        return ids[0] if ids and bos and ids[0] == self.token_id(bos) else None
+
+    @property
+    def eos_id(self) -> int | None:
+        """The token that ends a text: the tokenizer's own, else the first at which generation stops."""
+        eos = self.special_tokens.get("eos_token")
+        own = self.token_id(eos) if eos else None
+        return own if own is not None else next(iter(self.generation_eos), None)
+
+    @property
+    def pad_id(self) -> int | None:
+        """The padding token; None where the tokenizer has none."""
+        pad = self.special_tokens.get("pad_token")
+        return self.token_id(pad) if pad else None
+
+    @property
+    def stop_tokens(self) -> tuple[str, ...]:
+        """Tokens that may end a turn, the tokenizer's end token first."""
+        stops = [text for text, number in self.added.items() if number in self.generation_eos]
+        known = [text for text in END_OF_TURN if text in self.added]
+        eos = self.special_tokens.get("eos_token")
+        return tuple(dict.fromkeys(([eos] if eos else []) + stops + known))
+
+    def step(self, eos_id: int, pad_id: int) -> TokenizerStep:
+        """The tokenizer's part of the plan."""
+        return TokenizerStep(
+            special_tokens=dict(sorted(self.special_tokens.items())),
+            bos_id=self.bos_id,
+            eos_id=eos_id,
+            pad_id=pad_id,
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty where there is no such file. Raises ValueError when malformed."""
+    if not path.is_file():
+        return {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is not a JSON object")  # noqa: TRY004 - the file is at fault
+    return value
+
+
+def _token_text(value: Any) -> str | None:
+    text = value.get("content") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else None
+
+
+def _special_tokens(directory: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    declared = {**read_json(directory / "special_tokens_map.json"), **config}
+    texts = {role: _token_text(declared.get(role)) for role in ROLES}
+    return {role: text for role, text in texts.items() if text is not None}
+
+
+def _chat_template(directory: Path, config: Mapping[str, Any]) -> str | None:
+    """The template as transformers looks for it: its own file first, then the tokenizer's configuration."""
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        named = {entry["name"]: entry["template"] for entry in template}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
+
+
+def _generation_eos(directory: Path) -> tuple[int, ...]:
+    for name in ("generation_config.json", "config.json"):
+        eos = read_json(directory / name).get("eos_token_id")
+        if isinstance(eos, int):
+            return (eos,)
+        if isinstance(eos, list):
+            return tuple(eos)
+    return ()
+
+
+def read_tokenizer(directory: Path) -> TokenizerFacts:
+    """The tokenizer of a model directory that has a `tokenizer.json`.
+
+    Raises ValueError (JSON that is malformed) and OSError.
+    """
+    file = directory / TOKENIZER_FILE
+    data = file.read_bytes()
+    config = read_json(directory / "tokenizer_config.json")
+    content = json.loads(data)
+    return TokenizerFacts(
+        file=file,
+        sha256=sha256(data).hexdigest(),
+        special_tokens=_special_tokens(directory, config),
+        added={token["content"]: token["id"] for token in content.get("added_tokens", [])},
+        chat_template=_chat_template(directory, config),
+        generation_eos=_generation_eos(directory),
+    )

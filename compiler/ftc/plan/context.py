@@ -1,0 +1,62 @@
+"""What a pass is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from pydantic import JsonValue
+
+from ftc.diagnostics import Finding, has_errors
+from ftc.facts.gather import Facts
+from ftc.plan.steps import Choice, DataStep, Plan
+from ftc.recipe.load import Origins
+from ftc.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The data compiler's answer: the step, or the findings that prevented it."""
+
+    step: DataStep | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a pass may read; `compile_data` runs the data compiler on the plan so far."""
+
+    recipe: Recipe
+    origins: Origins
+    facts: Facts
+    compile_data: Callable[[Plan], Compiled] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A pass's result: the plan with its part filled in, and what it found."""
+
+    plan: Plan
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the next pass may run."""
+        return not has_errors(self.findings)
+
+    def with_findings(self, *findings: Finding) -> Outcome:
+        """The same plan with more findings."""
+        return replace(self, findings=self.findings + findings)
+
+
+Pass = Callable[[Plan, Context], Outcome]
+
+
+def choice(key: str, value: JsonValue, reason: str) -> Choice:
+    """A value the compiler picked, by the recipe key that would have set it."""
+    return Choice(key=key, value=value, reason=reason)
+
+
+def filled(plan: Plan, choices: tuple[Choice, ...] = (), **steps: object) -> Plan:
+    """The plan with some steps filled in and the choices appended."""
+    return plan.model_copy(update={**steps, "choices": plan.choices + choices})

@@ -1,0 +1,31 @@
+"""Choose what is optimised from the columns the query returns."""
+
+from __future__ import annotations
+
+from ftc.facts.columns import objective_findings, offered_columns
+from ftc.objectives.choose import Fit, fits
+from ftc.plan.context import Context, Outcome, choice, filled
+from ftc.plan.steps import Choice, ObjectiveStep, Plan
+
+
+def _choices(found: tuple[Fit, ...], context: Context) -> tuple[Choice, ...]:
+    if context.recipe.train.objective is not None:
+        return ()
+    best = found[0]
+    columns = " and ".join(f"`{column}`" for column in best.shape.columns)
+    others = sorted({fit.objective.name for fit in found} - {best.objective.name})
+    also = f"; the columns would also serve {', '.join(others)}" if others else ""
+    return (choice("train.objective", best.objective.name, f"the rows have {columns}{also}"),)
+
+
+def run(plan: Plan, context: Context) -> Outcome:
+    """The first objective of the table whose columns are all there, unless the recipe names one."""
+    recipe = context.recipe
+    columns = {column.name: column.type for column in context.facts.query.columns}
+    problems = objective_findings(recipe, context.origins, columns)
+    if problems:
+        return Outcome(plan, problems)
+    found = fits(offered_columns(recipe, columns), recipe.train.objective)
+    best = found[0].objective
+    step = ObjectiveStep(name=best.name, trainer=best.trainer, config=best.config)
+    return Outcome(filled(plan, _choices(found, context), objective=step))

@@ -1,0 +1,112 @@
+"""Decide how a row becomes text, and which of its tokens carry loss."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from ftc.diagnostics import Finding
+from ftc.facts.columns import offered_columns
+from ftc.objectives.base import Shape
+from ftc.objectives.choose import fits
+from ftc.plan.context import Context, Outcome, choice, filled
+from ftc.plan.steps import Choice, Plan, RenderStep
+
+Form = Literal["chat", "completion", "text"]
+TrainOn = Literal["assistant", "last_assistant", "completion", "all"]
+CHAT_FIELDS = ("system", "user", "assistant")
+ALLOWED: dict[Form, tuple[TrainOn, ...]] = {
+    "chat": ("assistant", "last_assistant", "completion", "all"),
+    "completion": ("completion", "assistant", "last_assistant", "all"),
+    "text": ("all",),
+}
+DEFAULT: dict[Form, tuple[TrainOn, str]] = {
+    "chat": ("assistant", "every assistant turn with its end token, and nothing else"),
+    "completion": ("completion", "the completion with its end token, not the prompt"),
+    "text": ("all", "continued pretraining learns whole documents"),
+}
+
+
+def chosen_shape(context: Context, objective: str) -> Shape:
+    """The columns the chosen objective takes; the objective pass has proved that there is a fit."""
+    columns = [column.name for column in context.facts.query.columns]
+    offered = offered_columns(context.recipe, dict.fromkeys(columns, ""))
+    return fits(offered, objective)[0].shape
+
+
+def _form(shape: Shape, context: Context) -> tuple[Form, tuple[Choice, ...]]:
+    if shape.columns == ("text",):
+        return "text", ()
+    if shape.chat or context.recipe.render.chat:
+        return "chat", ()
+    if context.recipe.render.chat is False:
+        return "completion", ()
+    if context.facts.chat_template is None:
+        return "completion", (choice("render.chat", False, "the tokenizer has no chat template"),)
+    reason = "the model has a chat template: prompt and completion become a user's and an assistant's turn"
+    return "chat", (choice("render.chat", True, reason),)
+
+
+def _fields(shape: Shape, context: Context) -> dict[str, str | None]:
+    render = context.recipe.render
+    if shape.chat and render.user is None and render.assistant is None:
+        names: tuple[str, ...] = ("messages",)
+    elif shape.chat:
+        names = CHAT_FIELDS
+    else:
+        names = shape.columns
+    fields = {name: getattr(render, name, None) for name in names}
+    if render.system is not None:
+        fields["system"] = render.system
+    optional = ("system",)
+    return {name: source for name, source in fields.items() if source is not None or name not in optional}
+
+
+def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]] | Finding:
+    stated = context.recipe.render.train_on
+    if stated is None:
+        value, reason = DEFAULT[form]
+        return value, (choice("render.train_on", value, reason),)
+    if stated in ALLOWED[form]:
+        return cast("TrainOn", stated), ()
+    return Finding(
+        "FTC107",
+        f'`train_on = "{stated}"` does not apply to rows of plain text',
+        context.origins.value("render", "train_on"),
+        help=('remove the line, or write train_on = "all"',),
+    )
+
+
+def _no_template(context: Context) -> Finding:
+    return Finding(
+        "FTC306",
+        f"the tokenizer of `{context.recipe.model.base}` has no chat template",
+        context.origins.value("model", "base"),
+        help=(
+            'name one in [model]: chat_template = "chatml", or a Jinja file beside the recipe',
+            "or train on plain text: [render] with chat = false",
+        ),
+    )
+
+
+def run(plan: Plan, context: Context) -> Outcome:
+    """Choose the form of a row (chat, completion, text) and what is trained in it."""
+    assert plan.objective is not None  # noqa: S101 - the order of the passes
+    shape = chosen_shape(context, plan.objective.name)
+    form, form_choices = _form(shape, context)
+    template = context.facts.chat_template if form == "chat" else None
+    if form == "chat" and template is None:
+        return Outcome(plan, (_no_template(context),))
+    trained = _train_on(form, context)
+    if isinstance(trained, Finding):
+        return Outcome(plan, (trained,))
+    train_on, train_choices = trained
+    step = RenderStep(
+        form=form,
+        fields=_fields(shape, context),
+        chat_template=template,
+        variables=context.recipe.render.variables,
+        stop_tokens=context.facts.model.tokenizer.stop_tokens if form == "chat" else (),
+        train_on=train_on,
+        unproved=context.recipe.render.unproved,
+    )
+    return Outcome(filled(plan, form_choices + train_choices, render=step))

@@ -1,0 +1,106 @@
+"""Invariants of the plan, checked between passes; a violation is a bug of ftc, not of the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ftc.plan.steps import DataStep, Part, Plan
+
+REQUIRED = (
+    "sources",
+    "query",
+    "model",
+    "tokenizer",
+    "objective",
+    "render",
+    "limits",
+    "split",
+    "data",
+    "tune",
+    "train",
+    "environment",
+)
+
+
+class PlanInvalid(AssertionError):
+    """A pass left a plan that cannot be true."""
+
+
+def _part_problems(name: str, part: Part, limit: int | None) -> Iterator[str]:
+    if part.rows != sum(shard.rows for shard in part.shards):
+        yield f"{name}: the shards do not hold its rows"
+    if not 0 < part.trained_tokens <= part.tokens:
+        yield f"{name}: trained tokens are not between 1 and all tokens"
+    if not 0 < part.shortest <= part.longest:
+        yield f"{name}: lengths out of order"
+    if limit is not None and part.longest > limit:
+        yield f"{name}: a row is longer than the limit"
+
+
+def _ledger_problems(data: DataStep) -> Iterator[str]:
+    if data.ledger.unexplained:
+        yield f"the ledger leaves {data.ledger.unexplained} rows unexplained"
+    if data.ledger.train != data.train.rows:
+        yield "the ledger's training rows are not those compiled"
+    if data.ledger.eval != (data.eval.rows if data.eval else 0):
+        yield "the ledger's held-out rows are not those compiled"
+
+
+def _data(plan: Plan) -> Iterator[str]:
+    if plan.data is None:
+        return
+    limit = plan.limits.max_length if plan.limits else None
+    yield from _part_problems("train", plan.data.train, limit)
+    if plan.data.eval is not None:
+        yield from _part_problems("eval", plan.data.eval, limit)
+    yield from _ledger_problems(plan.data)
+
+
+def _query(plan: Plan) -> Iterator[str]:
+    if plan.query is None:
+        return
+    names = [column.name for column in plan.query.columns]
+    if len(names) != len(set(names)):
+        yield "the query's columns are not distinct"
+    if plan.split is not None and not set(plan.split.keys) <= set(names):
+        yield "the split names a column that the query does not return"
+    if plan.render is not None:
+        taken = {name for name, source in plan.render.fields.items() if source is None}
+        if not taken <= set(names):
+            yield "the rendering takes a column that the query does not return"
+
+
+def _render(plan: Plan) -> Iterator[str]:
+    if plan.render is not None and (plan.render.form == "chat") != (plan.render.chat_template is not None):
+        yield "a chat template goes with the chat form, and only with it"
+
+
+def _train(plan: Plan) -> Iterator[str]:
+    if plan.train is not None and plan.train.micro_batch * plan.train.accumulation != plan.train.batch:
+        yield "micro-batches do not accumulate to the batch"
+
+
+def _eval(plan: Plan) -> Iterator[str]:
+    if plan.eval is not None and ("label_accuracy" in plan.eval.metrics) != bool(plan.eval.labels):
+        yield "labels go with label accuracy, and only with it"
+
+
+def _choices(plan: Plan) -> Iterator[str]:
+    keys = [choice.key for choice in plan.choices]
+    if len(keys) != len(set(keys)):
+        yield "a value was chosen twice"
+
+
+INVARIANTS: tuple[Callable[[Plan], Iterator[str]], ...] = (_query, _render, _data, _train, _eval, _choices)
+
+
+def verify(plan: Plan, after: str) -> None:
+    """Check every invariant that the plan's filled-in parts allow; raises PlanInvalid.
+
+    `after` is the pass that made this plan, or `end` for the whole plan, in which nothing may be open.
+    """
+    problems = [problem for invariant in INVARIANTS for problem in invariant(plan)]
+    if after == "end":
+        problems += [f"{name} is still open" for name in REQUIRED if getattr(plan, name) is None]
+    if problems:
+        raise PlanInvalid(f"after the pass `{after}`: {'; '.join(problems)}")
