@@ -1,4 +1,4 @@
-"""The layering of docs/architecture.md, and the hard line between compiling and running, read from the imports."""
+"""The layering of docs/architecture.md, and the line between compiling and running, read from the imports."""
 
 from __future__ import annotations
 

@@ -59,4 +59,4 @@ def choice(key: str, value: JsonValue, reason: str) -> Choice:
 
 def filled(plan: Plan, choices: tuple[Choice, ...] = (), **steps: object) -> Plan:
     """The plan with some steps filled in and the choices appended."""
-    return plan.model_copy(update={**steps, "choices": plan.choices + choices})
+    return Plan(**{**dict(plan), **steps, "choices": plan.choices + choices})

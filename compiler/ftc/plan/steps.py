@@ -113,6 +113,7 @@ class RenderStep(Frozen):
     variables: dict[str, JsonValue]
     stop_tokens: tuple[str, ...] = ()
     train_on: Literal["assistant", "last_assistant", "completion", "all"]
+    unproved: Literal["error", "drop"]
 
 
 class LimitStep(Frozen):

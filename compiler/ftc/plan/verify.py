@@ -22,7 +22,7 @@ REQUIRED = (
 )
 
 
-class PlanInvalid(AssertionError):
+class InvalidPlanError(AssertionError):
     """A pass left a plan that cannot be true."""
 
 
@@ -95,7 +95,7 @@ INVARIANTS: tuple[Callable[[Plan], Iterator[str]], ...] = (_query, _render, _dat
 
 
 def verify(plan: Plan, after: str) -> None:
-    """Check every invariant that the plan's filled-in parts allow; raises PlanInvalid.
+    """Check every invariant that the plan's filled-in parts allow; raises InvalidPlanError.
 
     `after` is the pass that made this plan, or `end` for the whole plan, in which nothing may be open.
     """
@@ -103,4 +103,4 @@ def verify(plan: Plan, after: str) -> None:
     if after == "end":
         problems += [f"{name} is still open" for name in REQUIRED if getattr(plan, name) is None]
     if problems:
-        raise PlanInvalid(f"after the pass `{after}`: {'; '.join(problems)}")
+        raise InvalidPlanError(f"after the pass `{after}`: {'; '.join(problems)}")

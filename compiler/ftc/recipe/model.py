@@ -226,7 +226,7 @@ def _tune_method(value: Any) -> Any:
 
 
 if TYPE_CHECKING:
-    Tune = Table
+    Tune = tuning.base.Options
 else:
     _options = [Annotated[tuning.load(name).options, Tag(name)] for name in tuning.METHODS]
     Tune = Annotated[reduce(or_, _options), Discriminator(_tune_method)]

@@ -10,6 +10,12 @@ from ftc.plan.steps import TuneStep
 from ftc.recipe.base import Table
 
 
+class Options(Table):
+    """The recipe's `[tune]` table under some method."""
+
+    method: str
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A row of the methods' table.
@@ -20,7 +26,7 @@ class Method:
 
     name: str
     title: str
-    options: type[Table]
+    options: type[Options]
     lower: Callable[[Any], TuneStep]
     learning_rate: float
     learning_rate_reason: str

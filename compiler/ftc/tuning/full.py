@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from ftc.plan.steps import TuneStep
-from ftc.recipe.base import Table
-from ftc.tuning.base import Method
+from ftc.tuning.base import Method, Options
 
 
-class FullOptions(Table):
+class FullOptions(Options):
     """`[tune]` with `method = "full"`."""
 
     method: Literal["full"]

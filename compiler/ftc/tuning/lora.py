@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, Strict
 
 from ftc.plan.steps import TuneStep
-from ftc.recipe.base import Table
-from ftc.tuning.base import Method
+from ftc.tuning.base import Method, Options
 
 
-class LoraOptions(Table):
+class LoraOptions(Options):
     """`[tune]` with `method = "lora"`, the default."""
 
     method: Literal["lora"] = "lora"

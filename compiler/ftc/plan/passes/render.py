@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 from ftc.diagnostics import Finding
 from ftc.facts.columns import offered_columns
@@ -67,7 +67,7 @@ def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]
         value, reason = DEFAULT[form]
         return value, (choice("render.train_on", value, reason),)
     if stated in ALLOWED[form]:
-        return cast("TrainOn", stated), ()
+        return stated, ()
     return Finding(
         "FTC107",
         f'`train_on = "{stated}"` does not apply to rows of plain text',
