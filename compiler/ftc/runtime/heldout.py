@@ -1,0 +1,125 @@
+"""The held-out rows, and the tokens that answer with a label as the training rows have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ftc.plan.steps import Part
+from ftc.runtime.ready import Ready
+from ftc.runtime.rows import batches
+
+COLUMNS = ["id", "input_ids", "mask", "prompt_length", "target"]
+
+
+def trained_end(mask: list[bool]) -> int:
+    """Index after the last trained token; 0 where none is trained."""
+    return next((place + 1 for place in range(len(mask) - 1, -1, -1) if mask[place]), 0)
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Rows of one part as an Arrow table, addressed by number."""
+
+    table: Any
+
+    @classmethod
+    def read(cls, part: Part, data: Path) -> Heldout:
+        """All rows of a part, in order."""
+        import pyarrow as pa
+
+        return cls(pa.Table.from_batches(batches(part, data, COLUMNS)).combine_chunks())
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Row ids, in order."""
+        return list(self.table.column("id").to_pylist())
+
+    @cached_property
+    def targets(self) -> list[str | None]:
+        """The answers that are wanted, None where a row has none."""
+        return list(self.table.column("target").to_pylist())
+
+    @cached_property
+    def prompt_lengths(self) -> list[int | None]:
+        """Tokens before the answer, None where a row has none."""
+        return list(self.table.column("prompt_length").to_pylist())
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        import pyarrow.compute as pc
+
+        return list(pc.list_value_length(self.table.column("input_ids")).to_pylist())
+
+    def tokens(self, row: int) -> list[int]:
+        """The row's tokens."""
+        return list(self.table.column("input_ids")[row].as_py())
+
+    def mask(self, row: int) -> list[bool]:
+        """Whether each token carries loss."""
+        return list(self.table.column("mask")[row].as_py())
+
+    def prompt(self, row: int) -> list[int]:
+        """The tokens before the answer."""
+        return self.tokens(row)[: self.prompt_lengths[row]]
+
+    @cached_property
+    def answered(self) -> list[int]:
+        """Rows with a prompt and a target."""
+        pairs = enumerate(zip(self.targets, self.prompt_lengths, strict=True))
+        return [row for row, (target, length) in pairs if target is not None and length]
+
+
+def answer_tokens(row: dict[str, Any]) -> list[int]:
+    """The tokens after the prompt, to the last trained one."""
+    return list(row["input_ids"][row["prompt_length"] : trained_end(row["mask"])])
+
+
+def stop_tokens(plan: Ready, heldout: Heldout, tokenizer: Any) -> list[int]:
+    """Ids that end an answer: the plan's end token, and special tokens which end the rows' answers."""
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    ends = {heldout.tokens(row)[trained_end(heldout.mask(row)) - 1] for row in heldout.answered}
+    return sorted({plan.tokenizer.eos_id} | (ends & special))
+
+
+def _labelled(part: Part, data: Path, wanted: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows whose target is one of the wanted labels, outer white space aside."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for batch in batches(part, data, COLUMNS):
+        named = pc.utf8_trim_whitespace(batch.column("target"))
+        if named.type == pa.null():
+            continue
+        for label in sorted(wanted):
+            place = pc.index(named, label).as_py()
+            if place >= 0:
+                yield label, batch.slice(place, 1).to_pylist()[0]
+
+
+def label_tokens(
+    plan: Ready, data: Path, labels: tuple[str, ...], *, tokenizer: Any, stops: list[int]
+) -> dict[str, list[int]]:
+    """For each label the tokens that answer with it, its stop token included.
+
+    Taken from a row that has the label as its target; where no row has, the label is tokenised, with a
+    space before it if the rows' answers begin with one.
+    """
+    missing, found = {label.strip() for label in labels}, dict[str, list[int]]()
+    spaced = False
+    for part in (plan.data.train, plan.data.eval):
+        for label, row in _labelled(part, data, missing) if part and missing else ():
+            tokens = answer_tokens(row)
+            if label in missing and tokens and tokens[-1] in stops:
+                found[label] = tokens
+                spaced = spaced or row["target"].startswith(" ")
+                missing.discard(label)
+    for label in missing:
+        text = f" {label}" if spaced else label
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        found[label] = [*ids, plan.tokenizer.eos_id]
+    return {label: found[label.strip()] for label in labels}

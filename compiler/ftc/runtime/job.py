@@ -1,0 +1,31 @@
+"""Where one execution of a plan reads and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """The plan's JSON, the compiled data, the base model, and the run directory that is filled."""
+
+    plan: Path
+    data: Path
+    model: Path
+    run: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Whole checkpoints, named by their step; gone once the run is complete."""
+        return self.run / "checkpoints"
+
+    @property
+    def work(self) -> Path:
+        """Files that only an unfinished run needs."""
+        return self.run / "work"
+
+    @property
+    def log(self) -> Path:
+        """Everything that libraries print, and tracebacks."""
+        return self.run / "build.log"

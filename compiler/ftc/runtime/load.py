@@ -1,0 +1,70 @@
+"""The base model and its tokenizer, checked against the plan's digests before they are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ftc.artifact.files import sha256
+from ftc.plan.steps import ModelStep
+from ftc.runtime.failure import BuildError
+
+
+def _differs(path: Path, digest: str, size: int | None = None) -> bool:
+    if not path.is_file():
+        return True
+    return (size is not None and path.stat().st_size != size) or sha256(path) != digest
+
+
+def changed_files(step: ModelStep, directory: Path) -> tuple[str, ...]:
+    """Names of the model's files which are not what the plan says.
+
+    A GGUF file is pinned by its own digest, so of its conversion only the tokenizer is checked.
+    """
+    digests: list[tuple[str, str, int | None]] = [("tokenizer.json", step.tokenizer_sha256, None)]
+    if step.kind != "gguf":
+        digests.append(("config.json", step.config_sha256, None))
+        digests.extend((file.name, file.sha256, file.bytes) for file in step.weights)
+    return tuple(name for name, digest, size in digests if _differs(directory / name, digest, size))
+
+
+def verify(step: ModelStep, directory: Path) -> None:
+    """Raise BuildError unless the model directory is the one the plan was made for."""
+    changed = changed_files(step, directory)
+    if changed:
+        raise BuildError(
+            "FTC706",
+            f"the base model changed since the plan was made: {', '.join(changed)}",
+            "run `ftc build` again: the plan is made anew from the files as they are now",
+        )
+
+
+def load_model(step: ModelStep, directory: Path) -> Any:
+    """The base model in the plan's precision, every weight from the files.
+
+    Raises BuildError where a weight is missing: transformers would fill it with random numbers.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        str(directory),
+        dtype=getattr(torch, step.dtype),
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    model, report = loaded
+    missing = sorted(report["missing_keys"])
+    if missing or report["mismatched_keys"]:
+        raise BuildError(
+            "FTC405", f"the model's files lack weights: {', '.join(missing[:5]) or 'wrong shapes'}"
+        )
+    return model
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The tokenizer as transformers has it; it tokenises nothing here, it travels with the trainer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(directory), local_files_only=True)

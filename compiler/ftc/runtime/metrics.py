@@ -1,0 +1,47 @@
+"""The record of training: metrics.jsonl, which a resumed run repeats to the byte, and timing.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.artifact.files import write_json, write_text
+
+METRICS = "metrics.jsonl"
+TIMING = "timing.json"
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """One line of metrics.jsonl; it holds no time, so that it is the same on every run."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
+
+
+def encode(metrics: StepMetrics) -> str:
+    """One line of JSON with its line end."""
+    return json.dumps(vars(metrics)) + "\n"
+
+
+def append(path: Path, metrics: StepMetrics) -> None:
+    """Add a step to the record."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(encode(metrics))
+
+
+def rewind(path: Path, checkpoint: Path | None) -> None:
+    """Set the record back to what it was at a checkpoint, or to nothing."""
+    kept = (checkpoint / METRICS).read_text(encoding="utf-8") if checkpoint else ""
+    write_text(path, kept)
+
+
+def add_timing(path: Path, session: dict[str, Any]) -> None:
+    """Add one start of the runtime to timing.json."""
+    sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.is_file() else []
+    write_json(path, {"sessions": [*sessions, session]})

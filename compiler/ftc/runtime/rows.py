@@ -1,0 +1,88 @@
+"""The compiled rows: Parquet shards become one memory-mapped table, in the shards' order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ftc.artifact.files import sha256
+from ftc.plan.steps import Part
+from ftc.runtime.failure import BuildError
+
+IGNORED = -100
+"""The label of a token that carries no loss, as PyTorch's cross-entropy has it."""
+
+BATCH_ROWS = 4096
+
+
+def verify(part: Part, data: Path) -> None:
+    """Raise BuildError unless every shard is the one the plan names."""
+    for shard in part.shards:
+        path = data / shard.file.name
+        if not path.is_file() or path.stat().st_size != shard.file.bytes or sha256(path) != shard.file.sha256:
+            raise BuildError(
+                "FTC706",
+                f"the compiled data is not what the plan says: {shard.file.name} differs or is missing",
+                "run the same command again: the data is compiled anew",
+            )
+
+
+def batches(part: Part, data: Path, columns: list[str]) -> Iterator[Any]:
+    """Arrow record batches of all shards, in order."""
+    import pyarrow.parquet as pq
+
+    for shard in part.shards:
+        with pq.ParquetFile(data / shard.file.name) as file:
+            yield from file.iter_batches(BATCH_ROWS, columns=columns)
+
+
+def _labels(input_ids: Any, mask: Any) -> Any:
+    """Lists of labels: the token where the mask is set, else IGNORED."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ignored = pa.scalar(IGNORED, pa.int32())
+    flat = pc.if_else(mask.flatten(), input_ids.flatten(), ignored)
+    lengths = pc.list_value_length(input_ids)
+    zero = pa.array([0], pa.int32())
+    offsets = pa.concat_arrays([zero, pc.cumulative_sum(lengths).cast(pa.int32())])
+    return pa.ListArray.from_arrays(offsets, flat)
+
+
+def write_trainable(part: Part, data: Path, target: Path) -> None:
+    """Write the rows as the trainer takes them: Arrow, columns row, input_ids and labels."""
+    import pyarrow as pa
+
+    integers = pa.list_(pa.int32())
+    schema = pa.schema([("row", pa.int64()), ("input_ids", integers), ("labels", integers)])
+    first = 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches(part, data, ["input_ids", "mask"]):
+            ids = batch.column("input_ids").cast(integers)
+            numbers = pa.array(range(first, first + batch.num_rows), pa.int64())
+            labels = _labels(ids, batch.column("mask"))
+            writer.write_batch(pa.record_batch([numbers, ids, labels], schema=schema))
+            first += batch.num_rows
+
+
+def trainable(part: Part, data: Path, target: Path) -> Any:
+    """The training rows as a `datasets.Dataset` that maps `target` into memory."""
+    from datasets import Dataset
+
+    write_trainable(part, data, target)
+    return Dataset.from_file(str(target))
+
+
+def expected(part: Part, data: Path, rows: list[int]) -> dict[int, tuple[list[int], list[int]]]:
+    """Tokens and labels of some rows by number, read from the shards themselves."""
+    wanted, found, first = set(rows), dict[int, tuple[list[int], list[int]]](), 0
+    for batch in batches(part, data, ["input_ids", "mask"]):
+        for number in sorted(wanted & set(range(first, first + batch.num_rows))):
+            ids = batch.column("input_ids")[number - first].as_py()
+            mask = batch.column("mask")[number - first].as_py()
+            labels = [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
+            found[number] = ids, labels
+        first += batch.num_rows
+    return found

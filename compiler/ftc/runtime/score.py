@@ -1,0 +1,137 @@
+"""What a model makes of batches of rows: losses, greedy answers, log-probabilities of labels."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ftc.runtime.collate import attention, padded
+from ftc.runtime.rows import IGNORED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LABEL_ROWS = 256
+"""Rows at a time when a batch of prompts is tried with many labels."""
+
+
+def _base(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def takes_positions(model: Any) -> bool:
+    """Whether the model can compute the logits of some positions alone."""
+    return "logits_to_keep" in inspect.signature(_base(model).forward).parameters
+
+
+def row_losses(
+    model: Any, tokens: list[list[int]], masks: list[list[bool]], *, pad_id: int
+) -> list[tuple[float, int]]:
+    """For each row the sum of its trained tokens' losses, in nats, and their number."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    labels = [
+        [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
+        for ids, mask in zip(tokens, masks, strict=True)
+    ]
+    wanted = padded(labels, IGNORED)[:, 1:].to(model.device)
+    columns = (wanted != IGNORED).any(dim=0).nonzero().flatten()
+    if not len(columns):
+        return [(0.0, 0) for _ in tokens]
+    some = {"logits_to_keep": columns} if takes_positions(model) else {}
+    logits = model(
+        input_ids=padded(tokens, pad_id).to(model.device),
+        attention_mask=attention(tokens).to(model.device),
+        use_cache=False,
+        **some,
+    ).logits
+    kept = logits if some else logits[:, columns]
+    wanted = wanted[:, columns]
+    losses = cross_entropy(kept.float().transpose(1, 2), wanted, ignore_index=IGNORED, reduction="none")
+    sums = losses.to(torch.float64).sum(dim=1).tolist()
+    counts = (wanted != IGNORED).sum(dim=1).tolist()
+    return list(zip(sums, counts, strict=True))
+
+
+def greedy(
+    model: Any, prompts: list[list[int]], *, stops: list[int], pad_id: int, longest: int
+) -> list[list[int]]:
+    """The likeliest next token again and again, to a stop token (left out) or to `longest` tokens."""
+    import transformers
+
+    make: Any = transformers.GenerationConfig
+    settings = make(
+        max_new_tokens=longest, do_sample=False, eos_token_id=stops, pad_token_id=pad_id, use_cache=True
+    )
+    base = _base(model)
+    kept, base.generation_config = base.generation_config, settings
+    ids = padded(prompts, pad_id, left=True).to(model.device)
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=attention(prompts, left=True).to(model.device),
+        generation_config=settings,
+    )
+    base.generation_config = kept
+    return [_until(row, stops) for row in made[:, ids.shape[1] :].tolist()]
+
+
+def _until(tokens: list[int], stops: list[int]) -> list[int]:
+    end = next((place for place, token in enumerate(tokens) if token in stops), len(tokens))
+    return tokens[:end]
+
+
+def label_scores(model: Any, prompts: list[list[int]], labels: list[list[int]], *, pad_id: int) -> Tensor:
+    """Sum of the log-probabilities of each label's tokens after each prompt, of shape (prompts, labels).
+
+    The prompts are read once; every label goes on from a copy of their key-value cache.
+    """
+    import torch
+
+    mask = attention(prompts, left=True).to(model.device)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    few = {"logits_to_keep": 1} if takes_positions(model) else {}
+    read = model(
+        input_ids=padded(prompts, pad_id, left=True).to(model.device),
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=True,
+        **few,
+    )
+    first = read.logits[:, -1].float().log_softmax(dim=-1)
+    at_once = max(1, LABEL_ROWS // len(prompts))
+    chunks = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
+    state = (read.past_key_values, mask, positions[:, -1:] + 1)
+    return torch.cat([_continued(model, first, chunk, state, pad_id) for chunk in chunks], dim=1)
+
+
+def _continued(
+    model: Any, first: Tensor, labels: list[list[int]], state: tuple[Any, Tensor, Tensor], pad_id: int
+) -> Tensor:
+    """Scores of some labels after prompts which are already read."""
+    import torch
+
+    cache, mask, next_position = state
+    rows, count = len(first), len(labels)
+    heads = torch.tensor([label[0] for label in labels], device=first.device)
+    scores = first[:, heads]
+    inner = [label[:-1] for label in labels]
+    if max(map(len, inner)) == 0:
+        return scores
+    cache = copy.deepcopy(cache)
+    cache.batch_repeat_interleave(count)
+    ids = padded(inner, pad_id).to(first.device).repeat(rows, 1)
+    inner_mask = attention(inner).to(first.device).repeat(rows, 1)
+    steps = torch.arange(ids.shape[1], device=first.device)
+    logits = model(
+        input_ids=ids,
+        attention_mask=torch.cat([mask.repeat_interleave(count, dim=0), inner_mask], dim=1),
+        position_ids=next_position.repeat_interleave(count, dim=0) + steps,
+        past_key_values=cache,
+        use_cache=True,
+    ).logits
+    following = padded([label[1:] for label in labels], pad_id).to(first.device).repeat(rows, 1)
+    found = logits.float().log_softmax(dim=-1).gather(2, following[:, :, None])[:, :, 0]
+    total: Tensor = scores + (found * inner_mask).sum(dim=1).reshape(rows, count)
+    return total

@@ -1,0 +1,135 @@
+"""TRL's trainer, with what ftc adds: proof of the first batch, whole checkpoints, metrics, stops."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ftc.runtime import checkpoints
+from ftc.runtime.events import Checkpoint, Event, Step
+from ftc.runtime.failure import BuildError
+from ftc.runtime.metrics import METRICS, StepMetrics, append
+from ftc.runtime.ready import Ready
+from ftc.runtime.rows import expected
+from ftc.runtime.stop import Stop
+
+
+def named(reference: str) -> Any:
+    """The class that `module:Class` names."""
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+def diverged(step: int, what: str) -> BuildError:
+    """The failure of a loss or gradient that is no longer a number."""
+    return BuildError(
+        "FTC705",
+        f"training diverged at step {step}: the {what} is not a finite number",
+        "set train.learning_rate to a third of what it is, or train.warmup = 0.05",
+        "look for odd rows with `ftc show`; float16 overflows where bfloat16 and float32 do not",
+    )
+
+
+@dataclass
+class Session:
+    """What one start of the runtime knows while it trains."""
+
+    plan: Ready
+    data: Path
+    metrics: Path
+    checkpoints: Path
+    emit: Callable[[Event], None]
+    stop: Stop
+    proved: bool = False
+    tokens_in_step: int = 0
+    tokens: int = 0
+    first_step: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def prove(self, batch: dict[str, Any], rows: list[int]) -> None:
+        """Raise BuildError unless the first batch is exactly the shards' rows, padding aside."""
+        if self.proved:
+            return
+        shards = expected(self.plan.data.train, self.data, rows)
+        masks = batch["attention_mask"].bool()
+        for place, row in enumerate(rows):
+            kept = masks[place]
+            fed = batch["input_ids"][place][kept].tolist(), batch["labels"][place][kept].tolist()
+            stray = (batch["labels"][place][~kept] != -100).any().item()
+            if fed != shards[row] or stray:
+                raise BuildError(
+                    "FTC703", f"the trainer changed row {row} of the compiled data before training"
+                )
+        self.proved = True
+
+    def feed(self, batch: dict[str, Any]) -> None:
+        """Take note of a micro-batch on its way to the model."""
+        self.prove(batch, batch.pop("row").tolist())
+        self.tokens_in_step += int(batch["attention_mask"].sum())
+
+    def record(self, step: int, steps: int, logs: dict[str, float]) -> None:
+        """Write the step to metrics.jsonl and tell it. Raises BuildError if the gradient is not finite."""
+        tokens, self.tokens_in_step = self.tokens_in_step, 0
+        line = StepMetrics(step, logs["loss"], logs["learning_rate"], logs["grad_norm"], tokens)
+        if not math.isfinite(line.grad_norm):
+            raise diverged(step, "gradient's norm")
+        append(self.metrics, line)
+        self.tokens += tokens
+        elapsed = max(time.monotonic() - self.started, 1e-9)
+        left = elapsed / (step - self.first_step) * (steps - step)
+        told = Step(**vars(line), steps=steps, tokens_per_second=self.tokens / elapsed, seconds_left=left)
+        self.emit(told)
+
+
+class Additions:
+    """Mixed in before a trainer's class; `session` is set right after construction."""
+
+    session: Session
+    args: Any
+    state: Any
+    control: Any
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
+        """One micro-batch forward and back. Raises BuildError on a loss that is not finite."""
+        self.session.feed(inputs)
+        loss = super().training_step(model, inputs, *rest)  # type: ignore[misc]
+        if not math.isfinite(loss.item()):
+            raise diverged(self.state.global_step + 1, "loss")
+        return loss
+
+    def log(self, logs: dict[str, float], *rest: Any) -> None:
+        """Record a step and heed a stop; the trainer calls this between two steps, before it saves."""
+        super().log(logs, *rest)  # type: ignore[misc]
+        if "loss" in logs:
+            self.session.record(self.state.global_step, self.state.max_steps, logs)
+            if self.session.stop.asked:
+                self.control.should_save = self.control.should_training_stop = True
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Nothing: the run directory has a README of its own."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        session, step = self.session, self.state.global_step
+        staged = checkpoints.staging(session.checkpoints)
+        kept, self.args.output_dir = self.args.output_dir, str(staged)
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        self.args.output_dir = kept
+        written = staged / f"checkpoint-{step}"
+        shutil.copyfile(session.metrics, written / METRICS)
+        checkpoints.publish(written, session.checkpoints, step)
+        session.emit(Checkpoint(step))
+
+    def restore_weights(self, checkpoint: Path) -> None:
+        """Take the weights of a checkpoint, without its optimizer."""
+        self._load_from_checkpoint(str(checkpoint))  # type: ignore[attr-defined]
+
+
+def extended(trainer: type) -> type:
+    """The trainer's class with ftc's additions."""
+    return type(trainer.__name__, (Additions, trainer), {})
