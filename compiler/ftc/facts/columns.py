@@ -8,7 +8,7 @@ from ftc.diagnostics import Finding
 from ftc.objectives.choose import fits, wanted
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
-from ftc.recipe.suggest import did_you_mean
+from ftc.recipe.suggest import closest, did_you_mean
 
 RENDERED = ("prompt", "completion", "text")
 MESSAGE_TYPES = ("STRUCT", "JSON", "VARCHAR")
@@ -40,13 +40,14 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
             help=(f'remove the line, or write objective = "{other}"',),
             notes=notes,
         )
-    near = [did_you_mean(name, list(columns)) for name in ("messages", "prompt", "completion", "text")]
-    hints = tuple(f"is `{name}` meant? write `{name} as …` with one of those names" for name in near if name)
+    roles = ("messages", "prompt", "completion", "text")
+    near = [(other, role) for role in roles for other in closest(role, columns)]
+    hints = tuple(f"if `{other}` is the {role}, write `{other} as {role}`" for other, role in near)
     return Finding(
         "FTC501",
         "no objective fits the columns that the query returns",
         origins.value("data", "query"),
-        help=(f"name columns with `as`: {wanted()}", "or make messages of them in [render]", *hints[:1]),
+        help=(f"name columns with `as`: {wanted()}", "or make messages of them in [render]", *hints),
         notes=notes,
     )
 
@@ -87,12 +88,11 @@ def _wrong_types(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
 
 
 def _missing(column: str, key: tuple[str, ...], origins: Origins, columns: Mapping[str, str]) -> Finding:
-    close = did_you_mean(column, list(columns))
     return Finding(
         "FTC208",
         f"`{'.'.join(key)}` names the column `{column}`, which the query does not return",
         origins.value(*key),
-        help=(f"did you mean `{close}`?",) if close else ("add it to the query's select list",),
+        help=did_you_mean(column, columns) or ("add it to the query's select list",),
         notes=(f"the query returns {_listed(columns)}",),
     )
 

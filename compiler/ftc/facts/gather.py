@@ -57,12 +57,11 @@ def _stated_template(recipe: Recipe, origins: Origins) -> str | Finding | None:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        close = did_you_mean(name, list(known))
         return Finding(
             "FTC307",
             f"the chat template `{name}` cannot be read: {getattr(error, 'strerror', None) or error}",
             origins.value(*key),
-            help=(f"did you mean `{close}`?",) if close else (),
+            help=did_you_mean(name, known),
             notes=(f"ftc ships {', '.join(known)}; anything else is a file beside the recipe",),
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ftc.diagnostics import Finding
-from ftc.facts.cache import Cache, cache_key
+from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.digests import file_digest
 from ftc.facts.hub import hub_facts, hub_weights
 from ftc.facts.locate_model import Located
@@ -27,10 +27,10 @@ def model_facts(located: Located, origins: Origins, cache: Cache) -> ModelFacts 
         directory = convert_gguf(located.path, "tokenizer", cache, origins)
         if isinstance(directory, Finding):
             return directory
-        weights = (file_digest(located.path, located.path.name),)
+        weights = (file_digest(located.path, located.path.name, cache),)
         return read_model(located, directory, origins, weights=weights)
     problem = weights_finding(located.path, origins)
-    return problem or read_model(located, located.path, origins, weights=local_weights(located.path))
+    return problem or read_model(located, located.path, origins, weights=local_weights(located.path, cache))
 
 
 def model_directory(facts: ModelFacts, origins: Origins, cache: Cache) -> Path | Finding:
@@ -59,21 +59,22 @@ def convert_gguf(
             help=("install it: pip install 'ftc[gguf]'",),
         )
     versions = package_versions()
-    inputs = {"gguf": file_digest(path, path.name).sha256, "transformers": versions.get("transformers", "")}
-    key = cache_key("gguf", inputs, {"what": what})
+    inputs = {"gguf": file_digest(path, path.name, cache).sha256, "packages": versions}
+    key = cache_key("gguf", inputs, {"what": what}, code=code_digest("runtime/convert_gguf.py"))
     found = cache.entry("gguf", key)
     if found is not None:
         return found
-    with cache.store("gguf", key) as directory:
-        command = [sys.executable, "-m", "ftc.runtime.convert_gguf", str(path), str(directory), what]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            return _unreadable(path, done.stderr, origins)
-    return cache.entry("gguf", key) or _unreadable(path, "the conversion left nothing", origins)
+    try:
+        with cache.store("gguf", key) as directory:
+            command = [sys.executable, "-m", "ftc.runtime.convert_gguf", str(path), str(directory), what]
+            subprocess.run(command, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        return _unreadable(path, str(error.stderr), origins)
+    return convert_gguf(path, what, cache, origins)
 
 
 def _unreadable(path: Path, output: str, origins: Origins) -> Finding:
-    lines = [line for line in output.strip().splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     return Finding(
         "FTC403",
         f"the file `{path.name}` cannot be converted",

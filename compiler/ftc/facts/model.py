@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftc.diagnostics import Finding
+from ftc.facts.cache import Cache
 from ftc.facts.digests import file_digest
 from ftc.facts.locate_model import Located
 from ftc.facts.tokenizer import TokenizerFacts, read_json, read_tokenizer
@@ -94,9 +95,9 @@ def safetensors_names(path: Path) -> tuple[str, ...]:
     return tuple(name for name in header if name != "__metadata__")
 
 
-def local_weights(directory: Path) -> tuple[FileDigest, ...]:
+def local_weights(directory: Path, cache: Cache | None = None) -> tuple[FileDigest, ...]:
     """Digests of a directory's safetensors files."""
-    return tuple(file_digest(path, path.name) for path in sorted(directory.glob(WEIGHTS)))
+    return tuple(file_digest(path, path.name, cache) for path in sorted(directory.glob(WEIGHTS)))
 
 
 def weights_finding(directory: Path, origins: Origins) -> Finding | None:

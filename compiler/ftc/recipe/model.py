@@ -221,7 +221,7 @@ TUNE_DEFAULT = "lora"
 
 
 def _tune_method(value: Any) -> Any:
-    method = value.get("method", TUNE_DEFAULT) if isinstance(value, dict) else value.method
+    method = value.get("method", TUNE_DEFAULT) if isinstance(value, dict) else getattr(value, "method", None)
     return method if isinstance(method, str) else None
 
 
@@ -247,6 +247,6 @@ class Recipe(Table):
     model: Model
     data: Data
     render: Render = Render()
-    tune: Tune = tuning.load(TUNE_DEFAULT).options()
+    tune: Tune = tuning.load(TUNE_DEFAULT).options(method=TUNE_DEFAULT)
     train: Train = Train()
     eval: Eval = Eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.passes.render import chosen_shape
-from ftc.plan.steps import Plan, SplitStep
+from ftc.plan.steps import Choice, Plan, SplitStep
 from ftc.recipe.templates import template_variables
 
 PROMPT_SIDE = {"messages": ("system", "user"), "prompt": ("prompt",), "text": ("text",)}
@@ -33,8 +33,9 @@ def run(plan: Plan, context: Context) -> Outcome:
         reason = "the recipe holds no rows out, so nothing is evaluated"
         step = SplitStep(fraction=None, rows=None, keys=(), seed=seed)
         return Outcome(filled(plan, (choice("data.split.eval", 0, reason),), split=step))
+    chosen: tuple[Choice, ...] = ()
     if split.group is not None:
-        keys, chosen = (split.group,), ()
+        keys: tuple[str, ...] = (split.group,)
     else:
         keys = _identity_columns(context, plan.objective.name)
         reason = "rows equal in these columns stay on one side, so that no prompt is trained and evaluated"

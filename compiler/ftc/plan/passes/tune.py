@@ -12,7 +12,7 @@ from ftc.recipe.suggest import did_you_mean
 def _defaulted(context: Context, step: TuneStep) -> tuple[Choice, ...]:
     tune = context.recipe.tune
     chosen = []
-    if "method" not in tune.model_fields_set:
+    if "tune" not in context.recipe.model_fields_set or "method" not in tune.model_fields_set:
         reason = "trains few weights, leaves the base as it is, and needs a fraction of the memory"
         chosen.append(choice("tune.method", step.method, reason))
     if step.method == "lora" and step.peft is not None:
@@ -41,13 +41,12 @@ def _unknown_targets(context: Context, step: TuneStep) -> tuple[Finding, ...]:
     for index, target in enumerate(targets):
         if any(module == target or module.endswith(f".{target}") for module in modules):
             continue
-        close = did_you_mean(str(target), sorted(_modules(tensors)))
         findings.append(
             Finding(
                 "FTC505",
                 f"no layer of the model is named `{target}`",
                 context.origins.value("tune", "targets", index),
-                help=(f"did you mean `{close}`?",) if close else (),
+                help=did_you_mean(str(target), _modules(tensors)),
                 notes=(f"the model has {', '.join(sorted(_modules(tensors)))}",),
             )
         )
