@@ -1,0 +1,126 @@
+"""Progress bars on a terminal; the only module that loads rich."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID
+from rich.text import Text
+
+from ftc.cli.layout import duration, number
+from ftc.cli.progress import phase_title, step_text
+from ftc.cli.terminal import Terminal, escape
+from ftc.runtime import events
+
+TITLE_WIDTH = 22
+BAR_WIDTH = 16
+
+
+class _Counts(ProgressColumn):
+    """`done/total`, or what is done where the end is not known."""
+
+    def render(self, task: Task) -> Text:
+        done = number(int(task.completed))
+        if task.total is None:
+            return Text(done if task.completed else "")
+        return Text(f"{done}/{number(int(task.total))}")
+
+
+class _Detail(ProgressColumn):
+    """What is said beside the bar: of a training step, or the time a finished phase took."""
+
+    def render(self, task: Task) -> Text:
+        said = task.fields.get("detail", "")
+        if task.finished and not said:
+            said = duration(task.finished_time or 0)
+        return Text(str(said), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+class _Title(ProgressColumn):
+    """The phase, in a fixed width."""
+
+    def render(self, task: Task) -> Text:
+        title = Text(task.description, no_wrap=True, overflow="ellipsis")
+        title.truncate(TITLE_WIDTH, overflow="ellipsis", pad=True)
+        return title
+
+
+def _console(terminal: Terminal) -> Console:
+    return Console(
+        stderr=True,
+        force_terminal=True,
+        no_color=not terminal.color_err,
+        width=terminal.width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+class Bars:
+    """One bar a phase, kept on the screen when it is done."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="✓"),
+            _Title(),
+            BarColumn(BAR_WIDTH, complete_style="cyan", finished_style="green", pulse_style="cyan"),
+            _Counts(),
+            _Detail(),
+            console=_console(terminal),
+            refresh_per_second=8,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._finish()
+        self._progress.stop()
+
+    def _begin(self, name: str, title: str, total: int | None) -> TaskID:
+        """The bar of a phase, made if it is new; an earlier phase is then complete."""
+        if name != self._phase:
+            self._finish()
+            self._phase = name
+            self._tasks[name] = self._progress.add_task(escape(title), total=total)
+        return self._tasks[name]
+
+    def _finish(self) -> None:
+        """Fill the current bar: the work has gone on to something else."""
+        if not self._phase:
+            return
+        task = self._tasks[self._phase]
+        now = next(one for one in self._progress.tasks if one.id == task)
+        whole = now.total if now.total is not None else max(now.completed, 1)
+        self._progress.update(task, total=whole, completed=whole, detail="")
+        self._phase = ""
+
+    def data(self, phase: str, done: int, total: int | None) -> None:
+        """Move the bar of a data phase."""
+        self._progress.update(self._begin(phase, phase, total), completed=done, total=total)
+
+    def event(self, event: events.Event) -> None:
+        """Move the bar of a runtime phase, or write a line above the bars."""
+        match event:
+            case events.Phase():
+                self._begin(f"{event.name} {event.detail}", phase_title(event), None)
+            case events.Progress() if self._phase:
+                self._progress.update(self._tasks[self._phase], completed=event.done, total=event.total)
+            case events.Step() if self._phase:
+                self._step(event)
+            case events.Warned():
+                self._progress.console.print(f"warning: {escape(event.message)}", style="yellow")
+
+    def _step(self, event: events.Step) -> None:
+        self._progress.update(
+            self._tasks[self._phase], completed=event.step, total=event.steps, detail=step_text(event)
+        )

@@ -1,0 +1,78 @@
+"""A finished build: its measurements before and after side by side, its place, how to load the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftc.cli.layout import number, table
+from ftc.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from ftc.api import BuildResult
+
+TITLES = {
+    "loss": "loss",
+    "exact_match": "exact match",
+    "label_accuracy": "label accuracy",
+}
+"""Metrics in the order of the table; lower is better for the loss alone."""
+
+Metrics = Mapping[str, Any]
+
+
+def _share(metrics: Metrics, name: str) -> str:
+    """`0.62 (62 of 100)` for a share with its counts, three decimals otherwise."""
+    value = metrics.get(name)
+    if value is None:
+        return "n/a"
+    right, rows = metrics.get(f"{name}_right"), metrics.get(f"{name}_rows")
+    if right is None or rows is None:
+        return f"{value:.3f}"
+    return f"{value:.3f}  {number(right)} of {number(rows)}"
+
+
+def _change(before: Metrics, after: Metrics, name: str) -> str:
+    first, last = before.get(name), after.get(name)
+    return "" if first is None or last is None else f"{last - first:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def evaluation_lines(evaluation: Mapping[str, Any], terminal: Terminal) -> list[str]:
+    """The table of metrics before and after; a sentence where nothing was measured."""
+    before, after = evaluation.get("before") or {}, evaluation.get("after") or {}
+    names = [name for name in TITLES if name in before or name in after]
+    if not names:
+        return ["Nothing was measured: no row is held out."]
+    rows = [("held-out rows", "before", "after", "change")]
+    rows += [
+        (TITLES[name], _share(before, name), _share(after, name), _change(before, after, name))
+        for name in names
+    ]
+    head, *body = table(rows)
+    return [terminal.style(head, "dim"), *body]
+
+
+def _loading(run: Path, *, adapter: bool) -> list[str]:
+    package, name = (
+        ("peft", "AutoPeftModelForCausalLM") if adapter else ("transformers", "AutoModelForCausalLM")
+    )
+    return [
+        f"from {package} import {name}",
+        f'model = {name}.from_pretrained("{(run / "model").as_posix()}")',
+    ]
+
+
+def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
+    """What is to be said of a build that is whole."""
+    name = result.plan.name if result.plan else str(result.path)
+    lines = [f"{terminal.style(name, 'strong')}  {terminal.style(result.status, 'good')}", ""]
+    if result.evaluation is not None:
+        lines += [*evaluation_lines(result.evaluation, terminal), ""]
+    if result.run is not None:
+        tune = result.plan.tune if result.plan else None
+        lines += [f"run   {terminal.style(str(result.run), 'accent')}", "load"]
+        lines += [
+            f"  {line}" for line in _loading(result.run, adapter=tune is not None and tune.peft is not None)
+        ]
+    return [*lines, ""]

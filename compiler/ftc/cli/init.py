@@ -1,0 +1,157 @@
+"""`ftc init`: look at a data file and write a first recipe for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ftc.cli.options import DEFAULT_RECIPE, epilog, json_option, terminal_options
+from ftc.cli.status import FINE, RECIPE_WRONG
+from ftc.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from ftc.diagnostics import Finding
+    from ftc.recipe.starter import Guess, Origin
+
+SCHEMA_FILE = "recipe.schema.json"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A data file: where it is from the recipe, its columns and types, and what they seem to be."""
+
+    origin: Origin
+    columns: Mapping[str, str]
+    guess: Guess
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for."""
+
+    out: Path
+    base: str | None
+    schema: bool
+    force: bool
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files to write: the recipe, and the schema if wanted."""
+        return (self.out, self.out.parent / SCHEMA_FILE) if self.schema else (self.out,)
+
+
+@click.command(
+    "init", epilog=epilog("ftc init data/tickets.parquet", "ftc init faq.csv -o faq.toml --base ./model")
+)
+@click.argument("datafile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=DEFAULT_RECIPE,
+    metavar="FILE",
+    help=f"The recipe to write; {DEFAULT_RECIPE} by default.",
+)
+@click.option("--base", metavar="MODEL", help="The base model: hub id, local directory or .gguf file.")
+@click.option("--schema", is_flag=True, help=f"Write {SCHEMA_FILE} beside it, for completion in editors.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@json_option
+@terminal_options
+def command(terminal: Terminal, datafile: Path, *, json: bool, **options: Any) -> int:
+    """Look at a data file and write a first recipe for it.
+
+    Takes Parquet, JSONL and CSV. Guesses from the columns what can be trained: conversations, prompts and
+    answers under their usual names, or plain text. The recipe passes `ftc check`; read it before you build.
+
+    --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "data", "columns",
+    "says", "note"}]}.
+    """
+    from ftc.diagnostics import Finding
+
+    wish = Wish(**options)
+    looked = _look(datafile, wish.out)
+    if isinstance(looked, Finding):
+        return _refuse(terminal, looked, datafile, wish.out, json=json)
+    taken = [file for file in wish.files if file.exists()]
+    if taken and not wish.force:
+        raise click.UsageError(f"{taken[0]} is there already; --force replaces it, -o writes another file")
+    _write(looked, wish)
+    if json:
+        _answer_json(terminal, looked, datafile, wish.out)
+    elif not terminal.quiet:
+        _answer(terminal, looked, wish.out)
+    return FINE
+
+
+def _look(datafile: Path, out: Path) -> Looked | Finding:
+    """The data file as the recipe at `out` will name it, and a guess at what it holds."""
+    from ftc.cli.columns import columns_of
+    from ftc.diagnostics import Finding
+    from ftc.recipe.starter import Origin, guess
+
+    columns = columns_of(datafile)
+    if isinstance(columns, Finding):
+        return columns
+    found = guess(columns)
+    if found is None:
+        listed = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+        return Finding(
+            "FTC501",
+            f"`{datafile.name}` has no column of text to train on",
+            place=str(datafile),
+            help=("ftc trains on columns of text (VARCHAR) or on lists of {role, content} messages",),
+            notes=(f"its columns are {listed}",),
+        )
+    relative = Path(os.path.relpath(datafile.resolve(), out.parent.resolve())).as_posix()
+    return Looked(Origin(relative, datafile.stem, {}), columns, found)
+
+
+def _write(looked: Looked, wish: Wish) -> None:
+    from ftc.cli.schema import schema_text
+    from ftc.recipe.starter import DEFAULT_BASE, starter_recipe
+
+    directive = f"./{SCHEMA_FILE}" if wish.schema else None
+    base = wish.base or DEFAULT_BASE
+    texts = [starter_recipe(looked.origin, looked.columns, looked.guess, base=base, schema=directive)]
+    texts += [schema_text() + "\n"] if wish.schema else []
+    for file, text in zip(wish.files, texts, strict=True):
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _refuse(terminal: Terminal, finding: Finding, datafile: Path, out: Path, *, json: bool) -> int:
+    from ftc.cli.findings import document, report_findings, result_json
+
+    if json:
+        terminal.document(document("init", [result_json(out, (finding,), {"data": str(datafile)})]))
+    else:
+        report_findings((finding,), "full", terminal)
+    return RECIPE_WRONG
+
+
+def _answer_json(terminal: Terminal, looked: Looked, datafile: Path, out: Path) -> None:
+    from ftc.cli.findings import document, result_json
+
+    more = {
+        "data": str(datafile),
+        "columns": dict(looked.columns),
+        "says": looked.guess.says,
+        "note": looked.guess.note or None,
+    }
+    terminal.document(document("init", [result_json(out, (), more)]))
+
+
+def _answer(terminal: Terminal, looked: Looked, out: Path) -> None:
+    terminal.out(
+        f"Wrote {terminal.style(str(out), 'strong')}: {terminal.style(looked.guess.says, 'accent')}."
+    )
+    if looked.guess.note:
+        terminal.out(f"{terminal.style('mind', 'warning')}: {terminal.style(looked.guess.note, 'strong')}")
+    terminal.out(f"next: ftc plan {out}")

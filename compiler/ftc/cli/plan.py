@@ -1,0 +1,78 @@
+"""`ftc plan`: what a build would do, and why."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ftc.cli.options import Request, epilog, recipe_options
+from ftc.cli.status import FINE, exit_code
+
+if TYPE_CHECKING:
+    from ftc.api import PlanResult
+
+
+def _pass_name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    from ftc.plan.pipeline import NAMES
+
+    if value is None or value in NAMES:
+        return value
+    close = get_close_matches(value, NAMES, n=1)
+    meant = f"did you mean `{close[0]}`?" if close else f"the passes are {', '.join(NAMES)}"
+    raise click.BadParameter(f"there is no pass `{value}`; {meant}")
+
+
+@click.command("plan", epilog=epilog("ftc plan recipe.toml", "ftc plan recipe.toml --after render"))
+@click.option(
+    "--after", metavar="PASS", callback=_pass_name, help="Print the plan after this pass, as canonical JSON."
+)
+@recipe_options
+def command(request: Request, after: str | None) -> int:
+    """Show what a build would do, and why.
+
+    Reads and compiles the data and prints the account of every row, the tokens, the training schedule and
+    each value that the compiler chose, with its reason. Loads no weights. The compiled data is kept and used
+    by `ftc build`.
+
+    --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
+    "plan"}, ...]}, one result a recipe.
+    """
+    from ftc import api
+    from ftc.cli.findings import document, report_findings
+    from ftc.cli.progress import data_progress
+
+    results = []
+    for recipe in request.recipes:
+        with data_progress(request) as progress:
+            result = api.plan(recipe, set=request.overrides, after=after, progress=progress)
+        results.append(result)
+        if not request.json:
+            report_findings(result.findings, request.style, request.terminal)
+            _print(result, request, after)
+    if request.json:
+        request.terminal.document(document("plan", [_json(result) for result in results]))
+    return max((exit_code(result.findings) for result in results), default=FINE)
+
+
+def _print(result: PlanResult, request: Request, after: str | None) -> None:
+    from ftc.cli.plan_view import plan_screen
+    from ftc.plan.canonical import canonical_bytes
+
+    if result.plan is None:
+        return
+    if after is not None:
+        request.terminal.out(canonical_bytes(result.plan).decode().rstrip("\n"))
+        return
+    request.terminal.lines([*plan_screen(result.plan, result.digest, result.data, request.terminal), ""])
+
+
+def _json(result: PlanResult) -> dict[str, Any]:
+    from ftc.cli.findings import result_json
+
+    plan = None if result.plan is None else result.plan.model_dump(mode="json")
+    data: Path | None = result.data
+    more = {"digest": result.digest, "data": None if data is None else str(data), "plan": plan}
+    return result_json(result.path, result.findings, more)

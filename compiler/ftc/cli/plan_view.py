@@ -1,0 +1,241 @@
+"""A plan on one screen: what would happen to the data and the model, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
+from ftc.cli.terminal import Terminal, escape
+from ftc.plan.steps import (
+    Choice,
+    DataStep,
+    EvalStep,
+    LedgerLine,
+    ModelStep,
+    Part,
+    Plan,
+    RenderStep,
+    SourceStep,
+    SplitStep,
+    TrainStep,
+    TuneStep,
+)
+
+Section = tuple[str, list[str]]
+SHORT_DIGEST = 16
+MINUS = "\N{MINUS SIGN}"
+FIRST_IDS = 3
+
+
+def sources_lines(sources: Sequence[SourceStep]) -> list[str]:
+    """What is read: a line a source."""
+    lines = []
+    for source in sources:
+        weight = size(sum(file.bytes for file in source.files))
+        lines.append(f"{source.name}: {source.location} ({plural(len(source.files), 'file')}, {weight})")
+    return lines
+
+
+def _ids(line: LedgerLine, width: int) -> str:
+    ids = ", ".join(line.first_ids[:FIRST_IDS])
+    more = line.rows > min(FIRST_IDS, len(line.first_ids))
+    return clip(f"{ids}, …" if ids and more else ids, width) if ids else ""
+
+
+def _fate(line: LedgerLine) -> str:
+    return line.fate.replace("_", " ")
+
+
+def _ledger_line(line: LedgerLine, counts: int, width: int) -> list[str]:
+    """A fate with its count and reason, the first row ids below."""
+    sign = " " if line.fate == "truncated" else MINUS
+    head = f"{sign}{pad(number(line.rows), counts, right=True)}  "
+    indent = " " * len(head)
+    first, *rest = wrap(f"{_fate(line)}: {line.reason}", width - len(head))
+    ids = _ids(line, width - len(head) - 6)
+    return [head + first, *(indent + text for text in rest), *([f"{indent}rows {ids}"] if ids else [])]
+
+
+def ledger_lines(data: DataStep, width: int) -> list[str]:
+    """The account of every row: read, minus each fate, is what trains and what is held out."""
+    ledger = data.ledger
+    kept = ledger.train + ledger.eval
+    counts = len(number(max(ledger.read, kept)))
+    made = ""
+    if len(ledger.sources) > 1 or any(source.rows != ledger.read for source in ledger.sources):
+        parts = ", ".join(f"{number(source.rows)} of {source.name}" for source in ledger.sources)
+        made = f" (made of {parts})"
+    lines = [f" {pad(number(ledger.read), counts, right=True)}  rows read{made}"]
+    for line in ledger.lines:
+        lines += _ledger_line(line, counts, width)
+    split = f": {number(ledger.train)} to train on, {number(ledger.eval)} held out" if ledger.eval else ""
+    return [*lines, f"={pad(number(kept), counts, right=True)}  kept{split}"]
+
+
+def proof_line(data: DataStep, render: RenderStep) -> str:
+    """What is known of the loss masks; no kept row is without a proof."""
+    rows = plural(data.ledger.train + data.ledger.eval, "kept row")
+    if render.form == "text":
+        return f"every token of all {rows} trains"
+    if render.form == "completion":
+        return f"known by construction for all {rows}: the completion and its end token"
+    unproved = sum(line.rows for line in data.ledger.lines if line.fate == "unproved")
+    dropped = f"; {plural(unproved, 'row')} without a proof left out" if unproved else ""
+    return f"proved from the chat template for all {rows}{dropped}"
+
+
+def _part_row(name: str, part: Part) -> tuple[str, ...]:
+    lengths = f"{number(part.shortest)} to {number(part.longest)}"
+    trained = f"{number(part.trained_tokens)} ({percent(part.trained_tokens, part.tokens)})"
+    return name, number(part.rows), number(part.tokens), trained, lengths
+
+
+def token_lines(data: DataStep) -> list[str]:
+    """Rows, tokens, trained tokens and lengths of both parts, as a table."""
+    rows = [("", "rows", "tokens", "with loss", "tokens a row"), _part_row("train", data.train)]
+    if data.eval is not None:
+        rows.append(_part_row("eval", data.eval))
+    return table(rows, right=(1, 2, 3, 4))
+
+
+def split_line(split: SplitStep) -> str:
+    """How rows are held out."""
+    if split.fraction is None and split.rows is None:
+        return "none: every row trains, nothing is evaluated"
+    share = percent(split.fraction, 1) if split.fraction is not None else plural(split.rows or 0, "row")
+    return f"{share} held out by a hash of {', '.join(split.keys)} (seed {split.seed})"
+
+
+def model_line(model: ModelStep) -> str:
+    """The base model and its precision."""
+    revision = f" at {model.revision[:12]}" if model.revision else ""
+    return (
+        f"{model.location}{revision} ({model.architecture}, {model.dtype}, "
+        f"context {number(model.context_length)}, vocabulary {number(model.vocabulary)})"
+    )
+
+
+def render_line(render: RenderStep) -> str:
+    """What a row becomes, and which of its tokens train."""
+    forms = {"chat": "messages in the chat template", "completion": "prompt and completion", "text": "text"}
+    made = [name for name, source in render.fields.items() if source is not None]
+    templates = f", {', '.join(made)} by [render]" if made else ""
+    return f"{forms[render.form]}{templates}; trains on {render.train_on.replace('_', ' ')}"
+
+
+def tune_line(tune: TuneStep) -> str:
+    """Which weights train."""
+    if tune.peft is None:
+        return f"{tune.method}: every weight"
+    options = tune.peft
+    targets = options.get("target_modules")
+    layers = ", ".join(map(str, targets)) if isinstance(targets, list) else targets
+    parts = [f"{key} {options[key]:g}" for key in ("r", "lora_alpha", "lora_dropout") if options.get(key)]
+    return f"{tune.method}: {', '.join(part.replace('lora_', '') for part in parts)}, on {layers}"
+
+
+def train_lines(train: TrainStep, objective: str) -> list[str]:
+    """The schedule: steps, batches, learning rate, checkpoints."""
+    options: dict[str, Any] = train.arguments
+    batch = plural(train.batch, "row")
+    if train.accumulation > 1:
+        batch += f" ({train.accumulation} × {train.micro_batch})"
+    warm = options.get("warmup_steps")
+    rate = f"learning rate {options.get('learning_rate'):g}, {options.get('lr_scheduler_type')}"
+    return [
+        f"{objective}: {plural(train.steps, 'step')} of {batch}, {train.epochs:.3g} epochs",
+        rate + (f" after {warm} warm-up steps" if warm else ""),
+        f"a checkpoint every {plural(train.save_every, 'step')}",
+    ]
+
+
+def eval_line(step: EvalStep | None, rows: int) -> str:
+    """What is measured before and after."""
+    if step is None:
+        return "nothing is held out, so nothing is measured"
+    metrics = ", ".join(metric.replace("_", " ") for metric in step.metrics)
+    labels = f"; labels {', '.join(step.labels)}" if step.labels else ""
+    return f"{metrics} on {plural(rows, 'held-out row')}, before and after{labels}"
+
+
+def choice_lines(choices: Sequence[Choice], width: int) -> list[str]:
+    """Each value the compiler picked, `key = value`, with its reason."""
+    lines: list[str] = []
+    for choice in choices:
+        first, *rest = wrap(choice.reason, width - 4)
+        lines += [f"{choice.key} = {clip(_value(choice.value), width - len(choice.key) - 3)}", f"    {first}"]
+        lines += [f"    {text}" for text in rest]
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _data_sections(plan: Plan, data: DataStep, directory: Path | None, width: int) -> Iterable[Section]:
+    if plan.sources:
+        yield "sources", _wrapped(sources_lines(plan.sources), width)
+    lines = ledger_lines(data, width)
+    gone = data.ledger.read - data.ledger.train - data.ledger.eval
+    if gone and directory is not None:
+        lines += ["", f"ids and reasons of all {number(gone)}:", str(directory / "dropped.parquet")]
+    yield "rows", lines
+    yield "tokens", token_lines(data)
+    if plan.render is not None:
+        yield "masks", wrap(proof_line(data, plan.render), width)
+
+
+def _wrapped(lines: Iterable[str], width: int) -> list[str]:
+    return [part for line in lines for part in wrap(line, width)]
+
+
+def _model_sections(plan: Plan, width: int) -> Iterable[Section]:
+    one_line: list[tuple[str, Any, Callable[[Any], str]]] = [
+        ("split", plan.split, split_line),
+        ("render", plan.render, render_line),
+        ("model", plan.model, model_line),
+        ("tune", plan.tune, tune_line),
+    ]
+    for label, step, line in one_line:
+        if step is not None:
+            yield label, wrap(line(step), width)
+
+
+def sections(plan: Plan, directory: Path | None, width: int) -> Iterable[Section]:
+    """The labelled parts of the screen, as far as the plan goes; `width` is that of the text."""
+    if plan.data is not None:
+        yield from _data_sections(plan, plan.data, directory, width)
+    yield from _model_sections(plan, width)
+    if plan.train is not None and plan.objective is not None:
+        yield "train", _wrapped(train_lines(plan.train, plan.objective.name), width)
+    if plan.train is not None and plan.data is not None:
+        rows = plan.data.eval.rows if plan.data.eval else 0
+        yield "evaluate", wrap(eval_line(plan.eval, rows), width)
+    if plan.environment is not None:
+        packages = ", ".join(f"{name} {number}" for name, number in plan.environment.packages.items())
+        yield "machine", wrap(f"{plan.environment.device}; {packages}", width)
+
+
+def plan_screen(plan: Plan, digest: str | None, directory: Path | None, terminal: Terminal) -> list[str]:
+    """All lines of `ftc plan`."""
+    width = terminal.width - LABEL
+    named = terminal.style(plan.name, "strong")
+    lines = [f"{named}  plan {digest[:SHORT_DIGEST]}" if digest else named, ""]
+    for label, texts in sections(plan, directory, width):
+        lines += _labelled(label, texts, terminal)
+    if plan.choices:
+        lines += ["", "Left open by the recipe, and chosen:"]
+        lines += [f"  {escape(text)}" for text in choice_lines(plan.choices, terminal.width - 2)]
+    return lines
+
+
+def _labelled(label: str, texts: Sequence[str], terminal: Terminal) -> list[str]:
+    head = terminal.style(pad(label, LABEL), "dim")
+    rest = " " * LABEL
+    return [((rest if index else head) + escape(text)).rstrip() for index, text in enumerate(texts)]

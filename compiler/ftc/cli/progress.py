@@ -1,0 +1,132 @@
+"""Progress of data and training: bars on a terminal, a line now and then elsewhere, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from ftc.cli.layout import duration, number, plural
+from ftc.cli.options import Request
+from ftc.cli.terminal import Terminal
+from ftc.runtime.events import Checkpoint, Event, Phase, Progress, Step, Warned
+
+DataProgress = Callable[[str, int, int | None], None]
+PHASES = {
+    "load": "load the model",
+    "evaluate": "evaluate",
+    "train": "train",
+    "save": "save",
+}
+"""Titles of the runtime's phases; one that is not here is shown by its own name."""
+LINES_A_RUN = 20
+"""Lines of training progress where nothing can be redrawn."""
+
+
+class Reporter(Protocol):
+    """Something that shows how the work goes on."""
+
+    def data(self, phase: str, done: int, total: int | None) -> None:
+        """The data compiler has done so many rows of a phase."""
+
+    def event(self, event: Event) -> None:
+        """The runtime says something."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def data(self, phase: str, done: int, total: int | None) -> None:
+        """Nothing."""
+
+    def event(self, event: Event) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """Plain lines for logs: one for the end of a data phase, about twenty for a training run."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._data: tuple[str, int] | None = None
+
+    def data(self, phase: str, done: int, total: int | None) -> None:
+        """One line when the phase is complete, or when the next one begins."""
+        if self._data is not None and self._data[0] != phase:
+            self.close()
+        self._data = (phase, done)
+        if total is not None and done >= total:
+            self.close()
+
+    def close(self) -> None:
+        """Write down the data phase that is under way."""
+        if self._data is not None and self._data[1]:
+            phase, done = self._data
+            self._terminal.err(f"{phase}: {plural(done, 'row')}")
+        self._data = None
+
+    def event(self, event: Event) -> None:
+        """A line for a phase, for every few steps and for a warning."""
+        self.close()
+        line = event_line(event)
+        if line:
+            self._terminal.err(line)
+
+
+def phase_title(event: Phase) -> str:
+    """A phase in words."""
+    return PHASES.get(event.name, event.name) + (f" ({event.detail})" if event.detail else "")
+
+
+def step_text(event: Step) -> str:
+    """Loss, speed and time left of a step."""
+    speed = f"{number(round(event.tokens_per_second))} tokens/s"
+    return f"loss {event.loss:.3f}, {speed}, {duration(event.seconds_left)} left"
+
+
+def _due(event: Step) -> bool:
+    every = max(1, event.steps // LINES_A_RUN)
+    return event.step % every == 0 or event.step in (1, event.steps)
+
+
+def event_line(event: Event) -> str | None:
+    """The line of a log for an event; None where it is not worth one."""
+    match event:
+        case Phase():
+            return phase_title(event)
+        case Step() if _due(event):
+            return f"step {event.step}/{event.steps}: {step_text(event)}"
+        case Warned():
+            return f"warning: {event.message}"
+        case Checkpoint():
+            return f"checkpoint at step {event.step}"
+        case Progress() if event.done == event.total:
+            return f"{event.what}: {number(event.done)} of {number(event.total)}"
+    return None
+
+
+@contextmanager
+def open_reporter(request: Request) -> Iterator[Reporter]:
+    """The reporter that suits the terminal, for the length of one piece of work."""
+    terminal = request.terminal
+    if terminal.quiet or (request.json and not terminal.interactive):
+        yield Silent()
+    elif terminal.interactive:
+        from ftc.cli.bars import Bars
+
+        with Bars(terminal) as bars:
+            yield bars
+    else:
+        lines = Lines(terminal)
+        yield lines
+        lines.close()
+
+
+@contextmanager
+def data_progress(request: Request) -> Iterator[DataProgress | None]:
+    """The progress callback of commands that read data; None where nothing is to be shown."""
+    if not request.terminal.interactive or request.terminal.quiet:
+        yield None
+        return
+    with open_reporter(request) as reporter:
+        yield reporter.data
