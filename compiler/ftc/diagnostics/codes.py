@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "FTC212": "The declared id column does not identify rows.",
     "FTC213": "The query fails while it runs.",
     "FTC214": "The query file cannot be read.",
+    "FTC215": "The query's result would differ from run to run.",
     "FTC301": "A template is not valid Jinja.",
     "FTC302": "A template names a variable that the query does not return.",
     "FTC303": "A template uses a filter, test or function that does not exist.",
@@ -63,5 +64,6 @@ CODES: dict[str, str] = {
     "FTC706": "The inputs changed since the plan was made.",
     "FTC707": "Another build of the same plan is running.",
     "FTC708": "The cache cannot be used.",
+    "FTC709": "A finished run was changed since it was built.",
     "FTC901": "ftc itself failed.",
 }

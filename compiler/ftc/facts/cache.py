@@ -20,7 +20,7 @@ ABANDONED_AFTER = 24 * 3600.0
 """Seconds after which a staging directory belongs to a process that was killed."""
 
 
-class CacheProblem(Exception):
+class CacheProblem(Exception):  # noqa: N818 - it names a finding, as others do
     """The cache cannot be used: `code` of the catalogue, a sentence, and what to do."""
 
     def __init__(self, code: str, message: str, help_: str) -> None:
@@ -113,11 +113,11 @@ class Cache:
         stored the same entry first, that one stays. Raises CacheProblem (FTC702 disk full, FTC708
         unwritable).
         """
-        with self._translated():
-            with self.scratch() as scratch:
-                staging = scratch / "entry"
-                staging.mkdir()
-                yield staging
+        with self.scratch() as scratch:
+            staging = scratch / "entry"
+            staging.mkdir()
+            yield staging
+            with self._translated():
                 self._publish(staging, self._place(kind, key))
 
     @contextmanager
@@ -129,6 +129,10 @@ class Cache:
             self._sweep(staging.parent)
         try:
             yield staging
+        except OSError as error:
+            if error.errno in FULL:
+                raise full_disk(self.root) from error
+            raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

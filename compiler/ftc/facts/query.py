@@ -1,0 +1,287 @@
+"""Ask DuckDB what a recipe's query returns, without reading a row of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.diagnostics import Finding, Source, Span
+from ftc.facts import sql_tree
+from ftc.facts.cache import Cache, cache_key, code_digest
+from ftc.facts.readers import SourceError, reader, source_columns
+from ftc.facts.sandbox import connect, identifier, lock
+from ftc.facts.sources import ResolvedSource
+from ftc.facts.sql_problems import (
+    MOST,
+    Edit,
+    SourceNames,
+    SqlProblem,
+    Text,
+    bind_problem,
+    error_details,
+    original,
+    plain_words,
+    syntax_problem,
+    tree_problems,
+)
+from ftc.plan.steps import ColumnType
+from ftc.recipe.base import Frozen
+from ftc.recipe.layers import Origins
+from ftc.recipe.model import Recipe, SqlFile
+from ftc.recipe.suggest import listed
+
+if TYPE_CHECKING:
+    import duckdb
+    from duckdb import DuckDBPyConnection
+
+CODE = (
+    "facts/query.py",
+    "facts/sql_tree.py",
+    "facts/sql_problems.py",
+    "facts/readers.py",
+    "facts/sandbox.py",
+)
+PREFIX = "describe "
+EMPTY_SOURCE = "create table {name} as select * from {reader} limit 0"
+
+
+class Described(Frozen):
+    """What a query returns: its columns, and the source whose rows its rows are, if there is one.
+
+    `columns` is empty where there are problems.
+    """
+
+    sql: str
+    columns: tuple[ColumnType, ...] = ()
+    traced_source: str | None = None
+    problems: tuple[SqlProblem, ...] = ()
+
+
+def describe(sources: Sequence[ResolvedSource], sql: str) -> Described:
+    """The columns of a query over the sources, or everything that is wrong with it."""
+    con = connect()
+    try:
+        columns, problems = _declare(con, sources)
+        if problems:
+            return Described(sql=sql, problems=problems)
+        lock(con)
+        return _describe(con, sql, SourceNames(columns, known_functions(con)))
+    finally:
+        con.close()
+
+
+def _declare(
+    con: DuckDBPyConnection, sources: Sequence[ResolvedSource]
+) -> tuple[dict[str, tuple[ColumnType, ...]], tuple[SqlProblem, ...]]:
+    """Make an empty table of each source; a problem for each whose files do not fit."""
+    import duckdb
+
+    columns, problems = {}, []
+    for source in sources:
+        try:
+            found = source_columns(con, source.step, source.paths)
+            table = reader(source.step, source.paths, found)
+            con.execute(EMPTY_SOURCE.format(name=identifier(source.step.name), reader=table))
+            columns[source.step.name] = found
+        except SourceError as problem:
+            problems.append(
+                SqlProblem(code="FTC202", message=problem.message, help=problem.help, source=source.step.name)
+            )
+        except duckdb.Error as error:
+            problems.append(_unreadable(source, error))
+    return columns, tuple(problems)
+
+
+def _unreadable(source: ResolvedSource, error: duckdb.Error) -> SqlProblem:
+    words = plain_words(str(error_details(error)["exception_message"]))
+    for path, file in zip(source.paths, source.step.files, strict=True):
+        words = words.replace(str(path), file.name)
+    return SqlProblem(
+        code="FTC202",
+        message=f"the source `{source.step.name}` cannot be read as {source.step.format}: {words}",
+        source=source.step.name,
+    )
+
+
+def known_functions(con: DuckDBPyConnection) -> dict[str, tuple[str, str]]:
+    """Kind and stability of DuckDB's functions by name; a macro that unnests is of kind `other`."""
+    rows = con.execute(
+        "select lower(function_name), case when bool_or(function_type = 'aggregate') then 'aggregate' "
+        "when bool_or(function_type = 'scalar') then 'scalar' "
+        "when bool_and(function_type = 'macro' and not contains(lower(macro_definition), 'unnest')) "
+        "then 'scalar' else 'other' end, "
+        "coalesce(max(stability) filter (function_type = 'scalar'), 'CONSISTENT') "
+        "from duckdb_functions() where function_type not in ('pragma') group by 1"
+    ).fetchall()
+    return {name: (kind, stability) for name, kind, stability in rows}
+
+
+def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Described:
+    import duckdb
+
+    text = Text(sql)
+    try:
+        statements = con.extract_statements(sql)
+        tree = sql_tree.parse(con, sql)
+    except duckdb.Error as error:
+        return Described(sql=sql, problems=(syntax_problem(error, text),))
+    if len(statements) != 1 or tree is None or not sql_tree.only_reads(tree):
+        return Described(sql=sql, problems=(_not_one_select(sql, [s.query for s in statements]),))
+    problems = (*tree_problems(tree, text, names), *_binding_problems(con, sql, names))
+    if problems:
+        return Described(sql=sql, problems=_distinct(problems))
+    return _columns(con, sql, tree, names)
+
+
+def _distinct(problems: Sequence[SqlProblem]) -> tuple[SqlProblem, ...]:
+    """One problem a place, the first that was found there."""
+    first: dict[tuple[int, int], SqlProblem] = {}
+    for problem in problems:
+        first.setdefault((problem.start, problem.end), problem)
+    reported = [p for p in problems if p.code in ("FTC205", "FTC207")]
+    return tuple(
+        problem
+        for place, problem in sorted(first.items())
+        if problem in reported or not any(r.start <= place[0] < r.end for r in reported)
+    )
+
+
+def _not_one_select(sql: str, statements: Sequence[str]) -> SqlProblem:
+    bare = [statement for statement in statements if statement.strip(" ;\n\t\r")]
+    if len(bare) > 1:
+        start = len(statements[0])
+        start += len(sql[start:]) - len(sql[start:].lstrip())
+        message, help_ = f"the query is {len(bare)} statements", ("keep one SELECT; use WITH for steps",)
+    else:
+        start = len(sql) - len(sql.lstrip())
+        word = sql.split(maxsplit=1)[0].upper().strip(";") if sql.strip(" ;\n\t\r") else "nothing"
+        message = f"the query must be a SELECT, not {word}"
+        help_ = ("write: select … from …",)
+    if "pivot" in sql.casefold() and len(bare) == 1:
+        help_ = ("list the values that become columns: pivot … on column in ('a', 'b')",)
+    return SqlProblem(
+        code="FTC206", message=message, start=start, end=max(start + 1, len(sql.rstrip())), help=help_
+    )
+
+
+def _binding_problems(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Iterator[SqlProblem]:
+    """DuckDB stops at the first unknown name; put NULL in its place and ask again for the next."""
+    import duckdb
+
+    edits: list[Edit] = []
+    edited = sql
+    for round_ in range(MOST):
+        try:
+            con.execute(PREFIX + edited)
+        except duckdb.Error as error:
+            problem = bind_problem(error, Text(edited), names, prefix=len(PREFIX))
+        else:
+            return
+        start, end = problem.start, problem.end
+        unknown = problem.code == "FTC204"
+        if unknown or round_ == 0:
+            yield _moved(problem, sql, edits)
+        if not unknown or (start, end) == (0, len(edited)) or edited[start:end].upper() == "NULL":
+            return
+        edits.insert(0, (start, 4, end - start))
+        edited = f"{edited[:start]}NULL{edited[end:]}"
+
+
+def _moved(problem: SqlProblem, sql: str, edits: Sequence[Edit]) -> SqlProblem:
+    start, end = original(problem.start, edits), original(problem.end, edits)
+    return problem.model_copy(update={"start": start, "end": min(end, len(sql))})
+
+
+def _columns(con: DuckDBPyConnection, sql: str, tree: sql_tree.Node, names: SourceNames) -> Described:
+    rows = con.execute(PREFIX + sql).fetchall()
+    columns = tuple(ColumnType(name=row[0], type=row[1]) for row in rows)
+    folded = [column.name.casefold() for column in columns]
+    twice = [column.name for i, column in enumerate(columns) if folded[i] in folded[:i]]
+    if twice:
+        message = f"the query returns several columns named `{twice[0]}`"
+        help_ = ("give each a name of its own with `as`, or leave one out",)
+        problem = SqlProblem(code="FTC203", message=message, end=len(sql), help=help_)
+        return Described(sql=sql, problems=(problem,))
+    return Described(sql=sql, columns=columns, traced_source=_traced(con, tree, names))
+
+
+def _traced(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) -> str | None:
+    import duckdb
+
+    source = sql_tree.one_source(tree, list(names.sources))
+    if source is None or sql_tree.multiplies_rows(tree, names.kinds()):
+        return None
+    if any(column.name.casefold() == "rowid" for column in names.sources[source]):
+        return None
+    try:
+        con.execute(PREFIX + sql_tree.unparse(con, sql_tree.with_row_numbers(tree)))
+    except duckdb.Error:
+        return None
+    return source
+
+
+def query_findings(
+    recipe: Recipe, origins: Origins, sources: Sequence[ResolvedSource], cache: Cache | None = None
+) -> tuple[Described | None, tuple[Finding, ...]]:
+    """What the recipe's query returns, with every mistake at its place in the recipe or the .sql file."""
+    query = _sql(recipe, origins)
+    if isinstance(query, Finding):
+        return None, (query,)
+    sql, file = query
+    described = _remembered(sources, sql, cache or Cache())
+    findings = tuple(_finding(problem, recipe, origins, file) for problem in described.problems)
+    return (None if findings else described), findings
+
+
+def _remembered(sources: Sequence[ResolvedSource], sql: str, cache: Cache) -> Described:
+    inputs = {"sources": [source.step.model_dump(mode="json") for source in sources], "sql": sql}
+    key = cache_key("describe", inputs, {"duckdb": version("duckdb")}, code=code_digest(*CODE))
+    known = cache.recall("describe", key)
+    if known is not None:
+        return Described.model_validate_json(known)
+    described = describe(sources, sql)
+    cache.remember("describe", key, described.model_dump_json().encode())
+    return described
+
+
+def _sql(recipe: Recipe, origins: Origins) -> tuple[str, Source | None] | Finding:
+    query = recipe.data.query
+    if isinstance(query, str):
+        return query, None
+    if isinstance(query, SqlFile):
+        return _sql_file(query, origins)
+    if len(recipe.data.sources) == 1:
+        return f"select * from {identifier(next(iter(recipe.data.sources)))}", None  # noqa: S608 - a declared name
+    return Finding(
+        "FTC106",
+        "with several sources the recipe must say how rows are made of them",
+        origins.key("data"),
+        help=('add a query: query = "select … from …"',),
+        notes=(f"the sources are {listed(recipe.data.sources)}",),
+    )
+
+
+def _sql_file(query: SqlFile, origins: Origins) -> tuple[str, Source | None] | Finding:
+    key = ("data", "query", "file")
+    path: Path = origins.directory("data", "query") / query.file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        message = f"the query file `{query.file}` cannot be read: {reason}"
+        return Finding("FTC214", message, origins.value(*key))
+    return text, Source(query.file, text)
+
+
+def _finding(problem: SqlProblem, recipe: Recipe, origins: Origins, file: Source | None) -> Finding:
+    if problem.source is not None:
+        span = origins.value("data", "sources", problem.source)
+    elif file is not None:
+        span = Span(file, problem.start, problem.end)
+    elif recipe.data.query is None:
+        span = origins.key("data")
+    else:
+        span = origins.inside(("data", "query"), problem.start, problem.end)
+    return Finding(problem.code, problem.message, span, help=problem.help, notes=problem.notes)

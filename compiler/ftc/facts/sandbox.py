@@ -1,0 +1,56 @@
+"""DuckDB connections: open while ftc itself reads files, locked before a recipe's SQL runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MEMORY = "1GB"
+"""What DuckDB may hold in memory before it spills; fixed, so that results depend on no machine."""
+
+
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def connect(database: Path | None = None, *, threads: int | None = None) -> DuckDBPyConnection:
+    """A connection for ftc's own SQL, with pinned settings; spills beside its database.
+
+    Raises duckdb.Error.
+    """
+    import duckdb
+
+    con = duckdb.connect(":memory:" if database is None else str(database))
+    settings = [
+        "set errors_as_json=true",
+        "set TimeZone='UTC'",
+        f"set memory_limit={quoted(MEMORY)}",
+        "set preserve_insertion_order=true",
+        "set autoinstall_known_extensions=false",
+        "set autoload_known_extensions=false",
+        "set allow_community_extensions=false",
+        "set python_enable_replacements=false",
+        "set enable_progress_bar=false",
+    ]
+    if threads is not None:
+        settings.append(f"set threads={threads}")
+    if database is not None:
+        settings.append(f"set temp_directory={quoted(str(database.with_suffix('.spill')))}")
+    for setting in settings:
+        con.execute(setting)
+    return con
+
+
+def lock(con: DuckDBPyConnection) -> None:
+    """From here on the connection reads no file, reaches no network and changes no setting."""
+    con.execute("set enable_external_access=false")
+    con.execute("set lock_configuration=true")

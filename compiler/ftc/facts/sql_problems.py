@@ -1,0 +1,293 @@
+"""What is wrong with a recipe's SQL, in DuckDB's own judgement, with offsets in characters."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ftc.facts import sql_tree
+from ftc.facts.sql_tree import Node
+from ftc.plan.steps import ColumnType
+from ftc.recipe.base import Frozen
+from ftc.recipe.suggest import did_you_mean, listed
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLE_FUNCTIONS = frozenset(
+    ("range", "generate_series", "unnest", "json_each", "json_tree", "repeat", "repeat_row")
+)
+"""Functions in place of a table that make rows of their arguments alone."""
+
+OUTSIDE = frozenset(
+    (
+        "current_setting",
+        "current_query",
+        "getenv",
+        "getvariable",
+        "write_log",
+        "stats",
+        "current_connection_id",
+    )
+)
+UNSTABLE_NAMES = frozenset(
+    ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
+)
+"""Keywords which read like columns and give the time of the day."""
+
+FILE_LIKE = re.compile(
+    r"[/\\*]|^\w+://|\.(csv|tsv|txt|parquet|jsonl?|ndjson|db|duckdb|sqlite|gz)$", re.IGNORECASE
+)
+CATALOGS = ("duckdb_", "pragma_", "pg_", "sqlite_")
+DECLARE = "declare the file under [data.sources] and read it by its name"
+BY_HASH = "choose rows by the hash of a key: where md5(key::varchar) < '4' keeps a quarter of them"
+CONSTANT = "write a date as a constant: date '2025-01-31'"
+CLOCK = ("now", "today", "date", "time", "stamp")
+MOST = 20
+"""Problems after which a query is not looked at any further."""
+
+
+class SqlProblem(Frozen):
+    """A mistake in the SQL from character `start` to `end`, or in the source it reads if one is named."""
+
+    code: str
+    message: str
+    start: int = 0
+    end: int = 0
+    help: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    source: str | None = None
+
+
+class Text:
+    """The SQL in characters and in the bytes that DuckDB counts in."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql, self._bytes = sql, sql.encode()
+
+    def span(self, start: int, length: int) -> tuple[int, int]:
+        """Characters of a stretch given in bytes; the whole text where DuckDB knows no place."""
+        if not 0 <= start <= len(self._bytes):
+            return 0, len(self.sql)
+        first = len(self._bytes[:start].decode(errors="ignore"))
+        return first, first + max(1, len(self._bytes[start : start + length].decode(errors="ignore")))
+
+    def of(self, node: Node) -> tuple[int, int]:
+        """Characters of a node of the syntax tree."""
+        return self.span(node.get("query_location", -1), node.get("query_location_length", 1))
+
+
+def error_details(error: Exception) -> dict[str, Any]:
+    """What DuckDB says of an error as JSON; its plain words where it gave no JSON."""
+    text = str(error)
+    brace = text.find("{")
+    try:
+        details = json.loads(text[brace:]) if brace >= 0 else None
+    except ValueError:
+        details = None
+    return details if isinstance(details, dict) else {"exception_message": text}
+
+
+def place_of(details: Mapping[str, Any], text: Text, *, prefix: int = 0) -> tuple[int, int]:
+    """Where an error is, `prefix` bytes of the statement standing before the recipe's SQL."""
+    location = details.get("location")
+    if location is not None:
+        start, length = json.loads(location)
+        return text.span(start - prefix, length)
+    if "position" in details:
+        return text.span(int(details["position"]) - prefix, 1)
+    return 0, len(text.sql)
+
+
+def plain_words(message: str) -> str:
+    """The first sentence of DuckDB's message, without its lists of candidates."""
+    first = re.split(r"\n\s*(?:Candidate|Did you mean|Possible|LINE)|\n\n", message)[0]
+    return " ".join(first.split()).rstrip("!.")
+
+
+class SourceNames:
+    """What a query may name: the declared sources, their columns, the functions of DuckDB."""
+
+    def __init__(
+        self, sources: Mapping[str, Sequence[ColumnType]], functions: Mapping[str, tuple[str, str]]
+    ) -> None:
+        self.sources = sources
+        self.functions = functions
+        self.columns = sorted({column.name for columns in sources.values() for column in columns})
+
+    def kinds(self) -> dict[str, str]:
+        """The kind of each function by its name: scalar, aggregate, or something else."""
+        return {name: kind for name, (kind, _) in self.functions.items()}
+
+    def unstable(self, name: str) -> bool:
+        """Whether a function's answer depends on more than its arguments."""
+        return self.functions.get(name, ("", "CONSISTENT"))[1] not in ("CONSISTENT", "None")
+
+
+Check = Callable[[Node, Text, SourceNames], Iterator[SqlProblem]]
+
+
+def _tables(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
+    known = {name.casefold() for name in names.sources} | sql_tree.with_names(tree)
+    for node in sql_tree.tables(tree):
+        name, schema = str(node["table_name"]), str(node["schema_name"] or node["catalog_name"])
+        if name.casefold() in known and not schema:
+            continue
+        start, end = text.of(node)
+        if FILE_LIKE.search(name) or schema or name.casefold().startswith(CATALOGS):
+            yield _outside(f"`{schema}.{name}`" if schema else f"`{name}`", start, end, names)
+        else:
+            yield _unknown_table(name, (start, end), names)
+
+
+def _unknown_table(name: str, span: tuple[int, int], names: SourceNames) -> SqlProblem:
+    return SqlProblem(
+        code="FTC205",
+        message=f"no source is named `{name}`",
+        start=span[0],
+        end=span[1],
+        help=did_you_mean(name, names.sources),
+        notes=(f"declared in [data]: {listed(names.sources)}",),
+    )
+
+
+def _outside(what: str, start: int, end: int, names: SourceNames, *, help_: str = DECLARE) -> SqlProblem:
+    return SqlProblem(
+        code="FTC207",
+        message=f"the query may read the declared sources and nothing else, not {what}",
+        start=start,
+        end=end,
+        help=(help_,),
+        notes=(f"declared: {listed(names.sources)}",),
+    )
+
+
+def _table_functions(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
+    for node, name in sql_tree.table_functions(tree):
+        if name not in TABLE_FUNCTIONS:
+            start, end = text.of(node)
+            yield _outside(f"`{name}(…)`", start, end, names)
+
+
+def _calls(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
+    for node in sql_tree.functions(tree):
+        name = str(node["function_name"]).casefold()
+        start, end = text.of(node)
+        if name in OUTSIDE:
+            yield _outside(f"`{name}(…)`", start, end, names, help_="write the value itself")
+        elif names.unstable(name) and name != "error":
+            yield _unstable(f"`{name}` gives another answer on every run", start, end)
+
+
+def _clock(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
+    columns = {name.casefold() for name in names.columns}
+    for node in sql_tree.walk(tree):
+        path = node.get("column_names") or [""]
+        name = str(path[0]).casefold()
+        if len(path) == 1 and name in UNSTABLE_NAMES - columns:
+            start, end = text.of(node)
+            yield _unstable(f"`{name}` gives another answer on every run", start, end)
+
+
+def _samples(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
+    del names
+    for node in sql_tree.samples(tree):
+        start, end = text.of(node)
+        yield _unstable("SAMPLE takes other rows on every run", start, end)
+
+
+def _unstable(message: str, start: int, end: int) -> SqlProblem:
+    return SqlProblem(
+        code="FTC215",
+        message=message,
+        start=start,
+        end=end,
+        help=(BY_HASH if not any(word in message for word in CLOCK) else CONSTANT,),
+    )
+
+
+CHECKS: tuple[Check, ...] = (_tables, _table_functions, _calls, _clock, _samples)
+
+
+def tree_problems(tree: Node, text: Text, names: SourceNames) -> tuple[SqlProblem, ...]:
+    """What the query's shape alone says: every table, file and function it may not use."""
+    return tuple(dict.fromkeys(problem for check in CHECKS for problem in check(tree, text, names)))
+
+
+def syntax_problem(error: duckdb.Error, text: Text) -> SqlProblem:
+    """A statement that does not parse."""
+    details = error_details(error)
+    start, end = place_of(details, text)
+    message = plain_words(str(details["exception_message"]))
+    return SqlProblem(code="FTC203", message=f"the query does not parse: {message}", start=start, end=end)
+
+
+def bind_problem(error: duckdb.Error, text: Text, names: SourceNames, *, prefix: int = 0) -> SqlProblem:
+    """A statement that parses and does not fit the sources; `prefix` bytes stand before it."""
+    details = error_details(error)
+    start, end = place_of(details, text, prefix=prefix)
+    message, span = str(details["exception_message"]), {"start": start, "end": end}
+    column = _column_of(details, message)
+    if column is not None:
+        if (start, end) == (0, len(text.sql)):
+            start, end = _word(text.sql, column)
+            span = {"start": start, "end": end}
+        return _unknown_column(column, str(details.get("candidates", "")), span, names)
+    table = re.search(r'Referenced table "(.+?)" not found', message)
+    if details.get("type") == "Table" or table:
+        unknown = table.group(1) if table else str(details.get("name"))
+        return _unknown_table(unknown, (start, end), names)
+    if details.get("exception_type") == "Permission":
+        return _outside("files", start, end, names)
+    return SqlProblem(code="FTC203", message=plain_words(message), help=_help(details, names), **span)
+
+
+Edit = tuple[int, int, int]
+"""A replacement in the SQL: where it starts in the new text, its new length, and the old length."""
+
+
+def original(offset: int, edits: Iterable[Edit]) -> int:
+    """The offset in the text as written of an offset in the edited text; `edits` latest first."""
+    for start, new, old in edits:
+        if offset >= start + new:
+            offset += old - new
+        elif offset > start:
+            offset = start + min(offset - start, old)
+    return offset
+
+
+def _word(sql: str, word: str) -> tuple[int, int]:
+    """Where a name stands in the SQL, which is all there is where DuckDB gives no place."""
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sql, re.IGNORECASE)
+    return found.span() if found else (0, len(sql))
+
+
+def _column_of(details: Mapping[str, Any], message: str) -> str | None:
+    if details.get("error_subtype") == "COLUMN_NOT_FOUND":
+        return str(details.get("name"))
+    found = re.search(r'does not have a column named "(.+?)"|Column "(.+?)" in \w+ list not found', message)
+    return (found.group(1) or found.group(2)) if found else None
+
+
+def _unknown_column(name: str, candidates: str, span: Mapping[str, int], names: SourceNames) -> SqlProblem:
+    near = did_you_mean(name, [*names.columns, *re.findall(r'"([^"]+)"', candidates)])
+    text = f"for a text write single quotes: '{name}'"
+    columns = "; ".join(f"`{s}` has {listed(c.name for c in cs)}" for s, cs in names.sources.items())
+    return SqlProblem(
+        code="FTC204",
+        message=f"there is no column `{name}`",
+        help=near or ((text,) if not name.isidentifier() else ()),
+        notes=(columns,),
+        **span,
+    )
+
+
+def _help(details: Mapping[str, Any], names: SourceNames) -> tuple[str, ...]:
+    kind = str(details.get("type", ""))
+    if "Function" in kind:
+        return did_you_mean(str(details.get("name")), names.functions)
+    if details.get("error_subtype") == "NO_MATCHING_FUNCTION":
+        return ("cast the argument to the type that the function takes, such as column::varchar",)
+    return ()
