@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +15,11 @@ from ftc.facts.sandbox import connect, identifier, lock
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sql_problems import (
     MOST,
-    Edit,
     SourceNames,
     SqlProblem,
     Text,
     bind_problem,
     error_details,
-    original,
     plain_words,
     syntax_problem,
     tree_problems,
@@ -189,8 +187,22 @@ def _binding_problems(con: DuckDBPyConnection, sql: str, names: SourceNames) -> 
         edited = f"{edited[:start]}NULL{edited[end:]}"
 
 
+Edit = tuple[int, int, int]
+"""A replacement in the SQL: where it starts in the new text, its new length, and the old length."""
+
+
+def _original(offset: int, edits: Iterable[Edit]) -> int:
+    """The offset in the text as written of an offset in the edited text; `edits` latest first."""
+    for start, new, old in edits:
+        if offset >= start + new:
+            offset += old - new
+        elif offset > start:
+            offset = start + min(offset - start, old)
+    return offset
+
+
 def _moved(problem: SqlProblem, sql: str, edits: Sequence[Edit]) -> SqlProblem:
-    start, end = original(problem.start, edits), original(problem.end, edits)
+    start, end = _original(problem.start, edits), _original(problem.end, edits)
     return problem.model_copy(update={"start": start, "end": min(end, len(sql))})
 
 

@@ -147,9 +147,9 @@ def _first_record(file: IO[bytes], encoding: str, delimiter: str, quote: str) ->
     text = io.TextIOWrapper(file, encoding=encoding, newline="", errors="replace")
     if len(delimiter) > 1:
         return text.readline().rstrip("\r\n").split(delimiter)
-    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    records = csv.reader(text, delimiter=delimiter, quotechar=quote or None, quoting=quoting)
-    return next(iter(records), [])
+    if not quote:
+        return next(csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE), [])
+    return next(csv.reader(text, delimiter=delimiter, quotechar=quote), [])
 
 
 def _csv_columns(con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path]) -> tuple[ColumnType, ...]:

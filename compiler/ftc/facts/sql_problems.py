@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ftc.facts import sql_tree
@@ -228,12 +228,10 @@ def bind_problem(error: duckdb.Error, text: Text, names: SourceNames, *, prefix:
     """A statement that parses and does not fit the sources; `prefix` bytes stand before it."""
     details = error_details(error)
     start, end = place_of(details, text, prefix=prefix)
-    message, span = str(details["exception_message"]), {"start": start, "end": end}
+    message = str(details["exception_message"])
     column = _column_of(details, message)
     if column is not None:
-        if (start, end) == (0, len(text.sql)):
-            start, end = _word(text.sql, column)
-            span = {"start": start, "end": end}
+        span = _word(text.sql, column) if (start, end) == (0, len(text.sql)) else (start, end)
         return _unknown_column(column, str(details.get("candidates", "")), span, names)
     table = re.search(r'Referenced table "(.+?)" not found', message)
     if details.get("type") == "Table" or table:
@@ -241,21 +239,8 @@ def bind_problem(error: duckdb.Error, text: Text, names: SourceNames, *, prefix:
         return _unknown_table(unknown, (start, end), names)
     if details.get("exception_type") == "Permission":
         return _outside("files", start, end, names)
-    return SqlProblem(code="FTC203", message=plain_words(message), help=_help(details, names), **span)
-
-
-Edit = tuple[int, int, int]
-"""A replacement in the SQL: where it starts in the new text, its new length, and the old length."""
-
-
-def original(offset: int, edits: Iterable[Edit]) -> int:
-    """The offset in the text as written of an offset in the edited text; `edits` latest first."""
-    for start, new, old in edits:
-        if offset >= start + new:
-            offset += old - new
-        elif offset > start:
-            offset = start + min(offset - start, old)
-    return offset
+    help_ = _help(details, names)
+    return SqlProblem(code="FTC203", message=plain_words(message), start=start, end=end, help=help_)
 
 
 def _word(sql: str, word: str) -> tuple[int, int]:
@@ -271,7 +256,7 @@ def _column_of(details: Mapping[str, Any], message: str) -> str | None:
     return (found.group(1) or found.group(2)) if found else None
 
 
-def _unknown_column(name: str, candidates: str, span: Mapping[str, int], names: SourceNames) -> SqlProblem:
+def _unknown_column(name: str, candidates: str, span: tuple[int, int], names: SourceNames) -> SqlProblem:
     near = did_you_mean(name, [*names.columns, *re.findall(r'"([^"]+)"', candidates)])
     text = f"for a text write single quotes: '{name}'"
     columns = "; ".join(f"`{s}` has {listed(c.name for c in cs)}" for s, cs in names.sources.items())
@@ -280,7 +265,8 @@ def _unknown_column(name: str, candidates: str, span: Mapping[str, int], names: 
         message=f"there is no column `{name}`",
         help=near or ((text,) if not name.isidentifier() else ()),
         notes=(columns,),
-        **span,
+        start=span[0],
+        end=span[1],
     )
 
 

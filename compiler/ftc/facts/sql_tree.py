@@ -24,7 +24,7 @@ ONE_ROW_MODIFIERS = ("ORDER_MODIFIER", "LIMIT_MODIFIER")
 def parse(con: DuckDBPyConnection, sql: str) -> Node | None:
     """The tree of one SELECT; None where the statement is something else. Raises duckdb.Error."""
     row = con.execute(f"select json_serialize_sql({quoted(sql)}, skip_default := false)").fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
+    tree: Node = json.loads(row[0]) if row else {"error": True}
     return None if tree["error"] or len(tree["statements"]) != 1 else tree
 
 
