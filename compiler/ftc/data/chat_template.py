@@ -1,0 +1,213 @@
+"""A model's own chat template, rendered byte for byte as transformers would."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from pydantic import JsonValue
+
+from ftc.data.provenance import FIRST_SOURCE, MARK, Run, Traced, concatenate
+from ftc.data.trace_environment import TemplateEnvironment, TracingEnvironment, generate
+from ftc.data.trace_limits import Limits
+from ftc.data.trace_values import Message, Origin, Wrapper, plain_message, plain_value
+
+__all__ = ["ChatTemplate", "Message", "TemplateProblem", "Trace", "hugging_face_text"]
+
+_NAME = "<chat template>"
+
+# What a template can make Python raise: its own errors, and those of operators and methods on its values.
+_FAILURES = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class TemplateProblem(Exception):  # noqa: N818  the template's, not the program's
+    """A chat template that cannot be read, or fails on a conversation; `line` is the template's."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A rendering whose characters know where they came from; `origins[n]` is source FIRST_SOURCE + n."""
+
+    text: str
+    runs: tuple[Run, ...]
+    origins: tuple[Origin, ...]
+
+    def origin(self, source: int) -> Origin | None:
+        """Where a source was handed in; None for the template's own text and for text of lost origin."""
+        return self.origins[source - FIRST_SOURCE] if source >= FIRST_SOURCE else None
+
+    @property
+    def marks(self) -> tuple[tuple[int, int], ...]:
+        """Position and number of every mark, in order."""
+        found, at = [], 0
+        for length, source, offset in self.runs:
+            if source == MARK:
+                found.append((at, offset))
+            at += length
+        return tuple(found)
+
+
+def _problem(error: Exception) -> TemplateProblem:
+    line = getattr(error, "lineno", None)
+    for frame in traceback.extract_tb(error.__traceback__):
+        line = frame.lineno if frame.filename == _NAME else line
+    if isinstance(error, RecursionError):
+        return TemplateProblem("the template calls itself without end", line)
+    if isinstance(error, MemoryError):
+        return TemplateProblem("the template needs more memory than there is", line)
+    text = str(error) or type(error).__name__
+    return TemplateProblem(
+        text if isinstance(error, jinja2.TemplateError) else f"{text} ({type(error).__name__})", line
+    )
+
+
+def _compiled(environment: TemplateEnvironment, source: str) -> jinja2.Template:
+    try:
+        tree = environment.instrumented(environment.parse(source, _NAME, _NAME))
+        code = environment.compile(tree, _NAME, _NAME)
+        return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+    except _FAILURES as error:
+        raise _problem(error) from error
+
+
+class ChatTemplate:
+    """A chat template ready to render, byte for byte as transformers would.
+
+    `special_tokens` are those of the tokenizer by role (`eos_token`); `variables` win over them.
+    Raises TemplateProblem where the source is not valid Jinja.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        special_tokens: Mapping[str, str],
+        variables: Mapping[str, JsonValue] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.source = source
+        self.special_tokens = dict(special_tokens)
+        self.variables: dict[str, JsonValue] = dict(variables or {})
+        self._limits = limits or Limits()
+        self._plain = _compiled(TemplateEnvironment(self._limits), source)
+
+    @cached_property
+    def _tracing(self) -> jinja2.Template:
+        return _compiled(TracingEnvironment(self._limits), self.source)
+
+    @cached_property
+    def uses_clock(self) -> bool:
+        """Whether the template asks for the present time, so that its text changes from day to day."""
+        tree = TemplateEnvironment(self._limits).parse(self.source)
+        return any(name.name == "strftime_now" for name in tree.find_all(nodes.Name))
+
+    def prepared(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The messages as the template gets them; raises TemplateProblem for what JSON cannot hold."""
+        plain = []
+        for index, message in enumerate(messages):
+            try:
+                plain.append(plain_message(message))
+            except TypeError as error:
+                raise TemplateProblem(
+                    f"message {index} holds {error}, which no template can be given"
+                ) from error
+        return plain
+
+    def _given(self, tools: Any, generation_prompt: bool) -> dict[str, Any]:
+        given = {**self.special_tokens, **self.variables, "tools": tools, "documents": None}
+        given["add_generation_prompt"] = generation_prompt
+        return given
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[dict[str, Any]] | None = None,
+        generation_prompt: bool = False,
+    ) -> str:
+        """The conversation as text; raises TemplateProblem where the template fails on it."""
+        return self.render_prepared(self.prepared(messages), tools, generation_prompt=generation_prompt)
+
+    def render_prepared(
+        self,
+        messages: list[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None,
+        *,
+        generation_prompt: bool,
+    ) -> str:
+        """`render` for messages that went through `prepared`; a part of them may be rendered."""
+        given = self._given(plain_value(tools), generation_prompt)
+        given["messages"] = messages
+        try:
+            return "".join(generate(self._plain, given, self._limits))
+        except _FAILURES as error:
+            raise _problem(error) from error
+
+    def trace(self, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] | None) -> Trace:
+        """The rendering of prepared messages with every character's origin."""
+        wrapper = Wrapper()
+        given = {key: _literal(value) for key, value in self._given(None, generation_prompt=False).items()}
+        given["messages"] = wrapper.messages(messages)
+        given["tools"] = wrapper.wrap(plain_value(tools), None)
+        try:
+            text = concatenate(generate(self._tracing, given, self._limits))
+        except _FAILURES as error:
+            raise _problem(error) from error
+        return Trace(str.__str__(text), text.runs, tuple(wrapper.origins))
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, str):
+        return Traced.literal(value)
+    if isinstance(value, dict):
+        return {_literal(key): _literal(item) for key, item in value.items()}
+    return [_literal(item) for item in value] if isinstance(value, list) else value
+
+
+def hugging_face_text(
+    source: str,
+    messages: Sequence[Message],
+    *,
+    special_tokens: Mapping[str, str],
+    variables: Mapping[str, JsonValue],
+    tools: Sequence[dict[str, Any]] | None = None,
+    generation_prompt: bool = False,
+) -> str:
+    """The same conversation through transformers' own renderer, the judge of `ChatTemplate`.
+
+    Nulls are dropped first, as `apply_chat_template` does. Raises TemplateProblem where it fails.
+    """
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    chat = [{key: value for key, value in message.items() if value is not None} for message in messages]
+    variables_given: dict[str, Any] = {**special_tokens, **variables}
+    try:
+        rendered = render_jinja_template(
+            conversations=[chat],
+            tools=list(tools) if tools is not None else None,
+            chat_template=source,
+            add_generation_prompt=generation_prompt,
+            **variables_given,
+        )
+    except _FAILURES as error:
+        raise _problem(error) from error
+    return str(rendered[0][0])

@@ -1,0 +1,351 @@
+"""The proof that a stretch of a rendering is one assistant turn, as inference would produce it.
+
+A turn is trained from where the generation prompt ends to the end of its stop token. Every condition
+below must hold, or the row is refused; nothing is guessed:
+
+1. The traced rendering equals the plain one, byte for byte.
+2. The template writes the message in one stretch, found by the marks of its loop over the messages.
+3. What inference is given before the turn (the messages before it, with the generation prompt) is
+   exactly the text before the turn.
+4. Between there and the stop token stands nothing but the template's own text and this message: no
+   character of another message, of a tool's description, or of unknown origin.
+5. Every character of the content is there, once and in order. What may be left out: white space at
+   its ends and around reasoning, tags of reasoning, a reasoning block. Separate reasoning is there
+   as a whole or not at all. Tool calls are there, with every string of their arguments.
+6. A stop token follows.
+7. The text up to there is what it would be if the conversation ended with this turn.
+
+A turn that fails only 3 or 7 is in "history form": the template renders it otherwise once other
+messages follow (reasoning dropped, another stop token), so inference would never produce it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ftc.data.chat_template import ChatTemplate, TemplateProblem
+from ftc.data.example import Refusal
+from ftc.data.provenance import FIRST_SOURCE, LITERAL, LOST, Run
+from ftc.data.trace_values import REASONING_FIELDS, Origin, read_mark
+
+_TAG = r"(?:think|thinking|thought|reasoning|seed:think|THINK)"
+_OPEN = rf"(?:<{_TAG}>|\[{_TAG}\]|<\|channel>thought)"
+_CLOSE = rf"(?:</{_TAG}>|\[/{_TAG}\]|<channel\|>)"
+_BLOCK = rf"(?:(?!{_CLOSE}).)*{_CLOSE}"
+_REASONING = re.compile(rf"\s*(?:{_OPEN}|{_CLOSE}|{_OPEN}{_BLOCK})\s*", re.DOTALL)
+_LEADING_REASONING = re.compile(rf"{_BLOCK}\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A proved turn: where it is trained, and where its stop token begins (equal to `end`: it has none)."""
+
+    message: int
+    start: int
+    stop: int
+    end: int
+
+
+class Unproved(Exception):  # noqa: N818  not an error of the program
+    """A condition that does not hold; `history` where the turn is in history form."""
+
+    def __init__(self, reason: str, *, history: bool = False) -> None:
+        super().__init__(reason)
+        self.history = history
+
+    @property
+    def refusal(self) -> Refusal:
+        """The refusal of the row."""
+        return Refusal(fate="unproved", code="FTC308" if self.history else "FTC305", reason=str(self))
+
+
+def excerpt(text: str, at: int) -> str:
+    """A few characters of a text around a place, as they would be written in Python."""
+    return repr(text[max(0, at - 20) : at + 20])
+
+
+def _difference(one: str, other: str) -> int:
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
+
+
+class Conversation:
+    """One conversation, rendered and traced, whose turns can be proved.
+
+    Making it raises TemplateProblem where the template fails, and Unproved where condition 1 does.
+    """
+
+    def __init__(
+        self,
+        template: ChatTemplate,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None,
+        stop_tokens: Sequence[str],
+    ) -> None:
+        self.messages = list(messages)
+        self._template = template
+        self._tools = tools
+        self._stop_tokens = [token for token in stop_tokens if token]
+        self.text = self.render(len(self.messages), generation_prompt=False)
+        self._trace = template.trace(self.messages, tools)
+        if self._trace.text != self.text:
+            place = _difference(self._trace.text, self.text)
+            raise Unproved(f"tracing the template changes its text near {excerpt(self.text, place)}")
+
+    def render(self, count: int, *, generation_prompt: bool) -> str:
+        """The plain rendering of the first `count` messages."""
+        return self._template.render_prepared(
+            self.messages[:count], self._tools, generation_prompt=generation_prompt
+        )
+
+    @cached_property
+    def _placed(self) -> list[tuple[int, Run]]:
+        placed, at = [], 0
+        for run in self._trace.runs:
+            if run[0]:
+                placed.append((at, run))
+            at += run[0]
+        return placed
+
+    @cached_property
+    def _stretches(self) -> dict[int, list[tuple[int, int]]]:
+        found: dict[int, list[tuple[int, int]]] = {}
+        open_loops: dict[int, tuple[int | None, int]] = {}
+        for at, number in self._trace.marks:
+            loop, message = read_mark(number)
+            _close(found, open_loops.get(loop), at)
+            open_loops[loop] = (message, at)
+        for opened in open_loops.values():
+            _close(found, opened, len(self.text))
+        return found
+
+    def _runs(self, start: int, end: int) -> Iterator[tuple[int, Run]]:
+        first = max(0, bisect_left(self._placed, start, key=lambda placed: placed[0]) - 1)
+        for at, run in self._placed[first:]:
+            if at >= end:
+                return
+            if at + run[0] > start:
+                yield at, run
+
+    def _origin(self, run: Run) -> Origin | None:
+        return self._trace.origin(run[1])
+
+    def _stretch(self, message: int) -> tuple[int, int]:
+        stretches = self._stretches.get(message, [])
+        if len(stretches) == 1:
+            return stretches[0]
+        if stretches:
+            raise Unproved(f"the template writes message {message} in {len(stretches)} places")
+        if not self._trace.marks:
+            raise Unproved(
+                "the template does not go through the messages in a loop, so turns cannot be told apart"
+            )
+        raise Unproved(f"the template writes nothing for message {message}")
+
+    def _last_own(self, message: int, start: int) -> int:
+        """The end of the last character that the message contributes at or after `start`."""
+        last = start
+        for at, run in self._placed:
+            origin = self._origin(run)
+            if origin is None or origin.message != message or origin.field == "role":
+                continue
+            if at < start:
+                raise Unproved(
+                    f"text of message {message} stands before the place where inference would begin it:"
+                    f" {excerpt(self.text, at)}"
+                )
+            last = at + run[0]
+        return last
+
+    def _foreign_from(self, at: int, message: int) -> int:
+        """The first character at or after `at` that is neither the template's nor the message's."""
+        for place, run in self._runs(at, len(self.text)):
+            origin = self._origin(run)
+            own = origin is not None and origin.message == message
+            if run[1] != LITERAL and not own:
+                return max(at, place)
+        return len(self.text)
+
+    def _stop(self, message: int, own_end: int, stretch_end: int) -> tuple[int, int]:
+        """Where the stop token begins and ends; raises Unproved where none is found."""
+        if not self._stop_tokens:
+            end = max(own_end, stretch_end)
+            return end, end
+        limit = self._foreign_from(own_end, message)
+        found = [
+            (at, -len(token))
+            for token in self._stop_tokens
+            if own_end <= (at := self.text.find(token, own_end, limit)) <= stretch_end
+        ]
+        if not found:
+            wanted = " or ".join(repr(token) for token in self._stop_tokens)
+            raise Unproved(
+                f"no stop token ({wanted}) follows message {message}: {excerpt(self.text, own_end)}"
+            )
+        at, length = min(found)
+        return at, at - length
+
+    def _check_foreign(self, message: int, start: int, end: int) -> None:
+        place = self._foreign_from(start, message)
+        if place >= end:
+            return
+        run = next(run for _, run in self._runs(place, place + 1))
+        origin = self._origin(run)
+        if run[1] == LOST:
+            whose = "text whose origin is lost (a filter or method that cannot be traced)"
+        else:
+            whose = (
+                f"text of message {origin.message}"
+                if origin and origin.message is not None
+                else "text of a tool"
+            )
+        raise Unproved(f"{whose} stands inside the turn of message {message}: {excerpt(self.text, place)}")
+
+    def _covered(self, start: int, end: int) -> dict[int, list[tuple[int, int]]]:
+        """Per source, the stretches of it (offset, end) which stand between two places, in text order."""
+        covered: dict[int, list[tuple[int, int]]] = {}
+        for at, (length, source, offset) in self._runs(start, end):
+            if source >= FIRST_SOURCE and offset >= 0:
+                first = offset + max(0, start - at)
+                last = offset + min(length, end - at)
+                covered.setdefault(source, []).append((first, last))
+        return covered
+
+    def _check_complete(self, message: int, start: int, end: int) -> None:
+        covered = self._covered(start, end)
+        for number, origin in enumerate(self._trace.origins):
+            if origin.message == message:
+                _check_origin(origin, covered.get(FIRST_SOURCE + number, []))
+        self._check_tool_calls(message, covered)
+
+    def _check_tool_calls(self, message: int, covered: dict[int, list[tuple[int, int]]]) -> None:
+        for number, origin in enumerate(self._trace.origins):
+            if origin.message != message or not _must_be_called(origin):
+                continue
+            if _missing(origin.text, covered.get(FIRST_SOURCE + number, [])):
+                raise Unproved(
+                    f"the template leaves out a tool call of message {message}: {excerpt(origin.text, 0)}"
+                )
+
+    def prompt(self, message: int) -> str:
+        """What inference would be given before a message; raises Unproved where the template refuses that."""
+        try:
+            return self.render(message, generation_prompt=True)
+        except TemplateProblem as problem:
+            raise Unproved(
+                f"the template cannot ask for message {message}: {problem.message}", history=True
+            ) from problem
+
+    def _check_prompt(self, message: int, prompt: str) -> None:
+        if not self.text.startswith(prompt):
+            place = _difference(self.text, prompt)
+            raise Unproved(
+                f"before message {message} inference is given other text than stands here:"
+                f" {excerpt(prompt, place)} against {excerpt(self.text, place)}",
+                history=True,
+            )
+
+    def _check_last_form(self, message: int, end: int) -> None:
+        if message == len(self.messages) - 1:
+            return
+        try:
+            ended = self.render(message + 1, generation_prompt=False)
+        except TemplateProblem as problem:
+            raise Unproved(
+                f"the template cannot end with message {message}: {problem.message}", history=True
+            ) from problem
+        if ended[:end] != self.text[:end]:
+            place = _difference(ended, self.text)
+            raise Unproved(
+                f"message {message} is rendered otherwise once messages follow it:"
+                f" {excerpt(self.text, place)} instead of {excerpt(ended, place)}",
+                history=True,
+            )
+
+    def _bounds(self, message: int, start: int, stretch: tuple[int, int]) -> Turn:
+        own_end = self._last_own(message, start)
+        stop, end = self._stop(message, max(own_end, start), stretch[1])
+        self._check_foreign(message, start, end)
+        self._check_complete(message, start, end)
+        return Turn(message, start, stop, end)
+
+    def prove(self, message: int) -> Turn:
+        """The turn of an assistant message; raises Unproved with the condition that does not hold."""
+        stretch = self._stretch(message)
+        prompt = self.prompt(message)
+        self._check_prompt(message, prompt)
+        turn = self._bounds(message, len(prompt), stretch)
+        self._check_last_form(message, turn.end)
+        return turn
+
+    def prove_history(self, message: int) -> Turn:
+        """The turn as it stands in the history: conditions 3 and 7 are waived.
+
+        It starts where the template's own text stops agreeing with the generation prompt.
+        """
+        stretch = self._stretch(message)
+        prompt = self.prompt(message)
+        start = _difference(self.text, prompt)
+        if start < stretch[0]:
+            raise Unproved(f"the generation prompt of message {message} is not found before it")
+        own = [at for at, run in self._runs(stretch[0], stretch[1]) if self._speaks(run, message)]
+        return self._bounds(message, min([start, *own]), stretch)
+
+    def _speaks(self, run: Run, message: int) -> bool:
+        origin = self._origin(run)
+        return origin is not None and origin.message == message and origin.field != "role"
+
+
+def _close(found: dict[int, list[tuple[int, int]]], opened: tuple[int | None, int] | None, at: int) -> None:
+    if opened is not None and opened[0] is not None and at > opened[1]:
+        found.setdefault(opened[0], []).append((opened[1], at))
+
+
+def _missing(text: str, stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The stretches of a text that are not covered; raises Unproved where parts repeat or change order."""
+    missing, at = [], 0
+    for first, last in stretches:
+        if first < at:
+            raise Unproved(f"the template repeats or reorders a text: {excerpt(text, first)}")
+        missing.append((at, first))
+        at = last
+    return [(first, last) for first, last in [*missing, (at, len(text))] if first < last]
+
+
+def _may_go(text: str, first: int, last: int) -> bool:
+    """Whether a template may leave this part of a content out."""
+    part = text[first:last]
+    if not part.strip():
+        return first == 0 or last == len(text)
+    if _REASONING.fullmatch(part):
+        return True
+    return first == 0 and _LEADING_REASONING.fullmatch(part) is not None
+
+
+def _check_origin(origin: Origin, stretches: list[tuple[int, int]]) -> None:
+    text = origin.text
+    if origin.field == REASONING_FIELDS[0] and stretches:
+        lost = [(first, last) for first, last in _missing(text, stretches) if text[first:last].strip()]
+    elif origin.field == "content" and (len(origin.path) == 1 or origin.path[-1] == "text"):
+        lost = [(first, last) for first, last in _missing(text, stretches) if not _may_go(text, first, last)]
+    else:
+        return
+    if lost:
+        raise Unproved(
+            f"the template leaves out part of message {origin.message}: {excerpt(text[slice(*lost[0])], 0)}"
+        )
+
+
+def _must_be_called(origin: Origin) -> bool:
+    """Whether a string is the name or an argument of a tool call."""
+    if origin.field != "tool_calls":
+        return False
+    return "arguments" in origin.path or origin.path[-1] == "name"
