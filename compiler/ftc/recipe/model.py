@@ -136,7 +136,7 @@ class Render(Table):
     """A whole document."""
 
     chat: bool | None = None
-    """Put prompt and completion through the chat template as user and assistant; on if there is a template."""
+    """Put prompt and completion through the chat template as user and assistant; on if there is one."""
 
     train_on: Literal["assistant", "last_assistant", "completion", "all"] | None = None
     """Which tokens carry loss."""

@@ -1,0 +1,281 @@
+"""Settings that are each well-formed but make no sense together: one small function a rule, one table.
+
+Rules look at what the recipe gives, not at its typed form, so that they speak even where other settings
+are refused; each makes sure of the types it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ftc.diagnostics import Finding, Span
+from ftc.recipe import source_names
+from ftc.recipe.layers import Key, Origins, Values
+from ftc.recipe.settings import Settings
+from ftc.recipe.suggest import either
+
+Rule = Callable[[Settings], Iterator[Finding]]
+
+
+def find(values: Values, origins: Origins) -> list[Finding]:
+    """Every contradiction among the settings of a recipe."""
+    settings = Settings(values, origins)
+    return [finding for rule in RULES for finding in rule(settings)]
+
+
+def epochs_and_steps(settings: Settings) -> Iterator[Finding]:
+    """Training ends after epochs or after steps."""
+    yield from _exclusive(settings, ("train", "epochs"), ("train", "steps"), "both say how long to train")
+
+
+def micro_batch(settings: Settings) -> Iterator[Finding]:
+    """A batch is made of whole micro-batches."""
+    micro = settings.whole("train", "micro_batch")
+    batch = settings.whole("train", "batch", default=16)
+    if not micro or not batch or micro < 1 or batch < 1 or batch % micro == 0:
+        return
+    given = "`train.batch`" if settings.has("train", "batch") else "`train.batch`, by default"
+    relation = "is more than" if micro > batch else "does not divide"
+    divisors = [str(n) for n in range(1, batch + 1) if batch % n == 0 and n <= micro][-3:]
+    help_line = f"write {either(divisors)}, or change the batch"
+    message = f"`train.micro_batch` is {micro}, which {relation} {given} ({batch})"
+    yield settings.wrong(message, ("train", "micro_batch"), help_line)
+
+
+def float16_on_cpu(settings: Settings) -> Iterator[Finding]:
+    """CPUs do not train in float16."""
+    if settings.get("train", "device") == "cpu" and settings.get("model", "dtype") == "float16":
+        message = "`model.dtype` is float16, which does not train on the CPU"
+        yield settings.wrong(message, ("model", "dtype"), 'write dtype = "float32"')
+
+
+def revision_of_files(settings: Settings) -> Iterator[Finding]:
+    """Only models on the hub have revisions."""
+    base = settings.get("model", "base")
+    if not isinstance(base, str) or not settings.has("model", "revision"):
+        return
+    if base.startswith((".", "/", "~", "package://")) or base.endswith(".gguf"):
+        message = "`model.revision` is for models on the hub, and `model.base` names files"
+        yield settings.wrong(message, ("model", "revision"), "remove `revision`")
+
+
+def eval_rows(settings: Settings) -> Iterator[Finding]:
+    """Rows to hold out are a fraction, or a whole number."""
+    value = settings.get("data", "split", "eval")
+    if not isinstance(value, float) or value < 1:
+        return
+    several = f"write {round(value)} to hold out {round(value)} row{'s' * (round(value) != 1)}"
+    helps = [several] + (["write a fraction below 1, such as 0.1"] if value == 1 else [])
+    message = "`data.split.eval` is a fraction below 1, or a whole number of rows"
+    span = settings.origins.value("data", "split", "eval")
+    yield Finding("FTC104", message, span, f"this is {value:g}", help=tuple(helps))
+
+
+def group_without_eval(settings: Settings) -> Iterator[Finding]:
+    """A group keeps rows together in a split; without a split it does nothing."""
+    if settings.has("data", "split", "group") and not settings.has("data", "split", "eval"):
+        message = "`data.split.group` has no effect: no rows are held out"
+        yield settings.wrong(message, ("data", "split", "group"), "add eval = 0.1 to the split")
+
+
+def eval_without_split(settings: Settings) -> Iterator[Finding]:
+    """What is measured needs held-out rows to be measured on."""
+    given = [key for key in ("metrics", "labels", "max_new_tokens") if settings.has("eval", key)]
+    if given and not settings.has("data", "split", "eval"):
+        message = f"`eval.{given[0]}` has no effect: no rows are held out"
+        yield settings.wrong(message, ("eval", given[0]), "add split = { eval = 0.1 } to [data]")
+
+
+def labels_without_metric(settings: Settings) -> Iterator[Finding]:
+    """Labels serve two metrics."""
+    metrics = settings.get("eval", "metrics")
+    if not settings.has("eval", "labels") or not isinstance(metrics, list):
+        return
+    if not {"label_accuracy", "exact_match"} & {metric for metric in metrics if isinstance(metric, str)}:
+        message = "`eval.labels` has no effect: none of the metrics uses labels"
+        yield settings.wrong(message, ("eval", "labels"), 'add "label_accuracy" to `eval.metrics`')
+
+
+def answers_of_documents(settings: Settings) -> Iterator[Finding]:
+    """A whole document has no answer to compare."""
+    if not settings.is_text:
+        return
+    metrics = settings.get("eval", "metrics")
+    for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
+        if metric in ("exact_match", "label_accuracy"):
+            message = f'"{metric}" compares answers, and documents have none'
+            yield settings.wrong(message, ("eval", "metrics", index), 'write metrics = ["loss"]')
+    for key in ("labels", "max_new_tokens"):
+        if settings.has("eval", key):
+            message = f"`eval.{key}` is about answers, and documents have none"
+            yield settings.wrong(message, ("eval", key), f"remove `{key}`")
+
+
+def repeated_words(settings: Settings) -> Iterator[Finding]:
+    """A word that stands twice in a list is a slip."""
+    for path in (("eval", "metrics"), ("eval", "labels"), ("tune", "targets")):
+        words = settings.get(*path)
+        for index, word in enumerate(words if isinstance(words, list) else ()):
+            if isinstance(word, str) and word in words[:index]:
+                message = f'"{word}" stands in `{".".join(path)}` twice'
+                yield settings.wrong(message, (*path, index), "remove one of the two")
+
+
+def empty_words(settings: Settings) -> Iterator[Finding]:
+    """An empty answer or layer name matches nothing."""
+    for path in (("eval", "labels"), ("tune", "targets")):
+        words = settings.get(*path)
+        for index, word in enumerate(words if isinstance(words, list) else ()):
+            if isinstance(word, str) and not word.strip():
+                span = settings.origins.value(*path, index)
+                yield Finding("FTC104", f"`{'.'.join(path)}` has an empty entry", span, help=("remove it",))
+
+
+def render_forms(settings: Settings) -> Iterator[Finding]:
+    """A row becomes one thing: messages, a completion, or a document."""
+    forms = (("text",), ("user", "assistant"), ("prompt", "completion"))
+    given = [[key for key in form if settings.has("render", key)] for form in forms]
+    present = [keys[0] for keys in given if keys]
+    for other in present[1:]:
+        first, second = ("render", present[0]), ("render", other)
+        yield from _exclusive(settings, first, second, "a row becomes messages, a completion or one text")
+
+
+def system_without_messages(settings: Settings) -> Iterator[Finding]:
+    """A system message needs a conversation to stand in."""
+    if not settings.has("render", "system"):
+        return
+    if settings.is_text:
+        message = "`render.system` has no effect: a document is no conversation"
+        yield settings.wrong(
+            message, ("render", "system"), "remove `system`, or put its text into `render.text`"
+        )
+    elif settings.get("render", "chat") is False:
+        message = "`render.system` needs the chat template, and `render.chat` is false"
+        yield settings.wrong(
+            message, ("render", "system"), "put its text at the beginning of `render.prompt`"
+        )
+
+
+_PAIRS = (("user", "assistant"), ("assistant", "user"), ("prompt", "completion"), ("completion", "prompt"))
+
+
+def halves(settings: Settings) -> Iterator[Finding]:
+    """A question needs its answer, and the reverse."""
+    for here, missing in _PAIRS:
+        if settings.has("render", here) and not settings.has("render", missing):
+            message = f"`render.{here}` is given without `render.{missing}`"
+            help_line = f'add {missing} = "{{{{ COLUMN }}}}" with a column of the query'
+            yield settings.wrong(message, ("render", here), help_line)
+
+
+def chat_of_messages(settings: Settings) -> Iterator[Finding]:
+    """Messages go through the chat template; there is nothing to switch off."""
+    if settings.get("render", "chat") is False and settings.has_any(
+        ("render", "user"), ("render", "assistant")
+    ):
+        message = "`render.chat` is false, but user and assistant messages need the chat template"
+        help_line = "rename user to prompt and assistant to completion, or remove `chat`"
+        yield settings.wrong(message, ("render", "chat"), help_line)
+
+
+def chat_settings_without_chat(settings: Settings) -> Iterator[Finding]:
+    """What concerns the chat template has no effect where none is used."""
+    if not settings.is_text and settings.get("render", "chat") is not False:
+        return
+    reason = "documents use no chat template" if settings.is_text else "`render.chat` is false"
+    keys: list[Key] = [("render", "variables"), ("model", "chat_template")]
+    if settings.is_text:
+        keys.append(("render", "chat"))
+    for path in keys:
+        if settings.has(*path):
+            name = ".".join(map(str, path))
+            yield settings.wrong(f"`{name}` has no effect: {reason}", path, f"remove `{path[-1]}`")
+
+
+def train_on_of_form(settings: Settings) -> Iterator[Finding]:
+    """What carries loss must exist in the form that rows have."""
+    value = settings.get("render", "train_on")
+    chosen: tuple[str, ...] = ("assistant", "last_assistant", "completion", "all")
+    reason = ""
+    if settings.is_text:
+        chosen, reason = ("all",), "a document is trained as a whole"
+    elif settings.has_any(("render", "user"), ("render", "assistant")):
+        chosen, reason = ("assistant", "last_assistant", "all"), "messages have no completion"
+    elif settings.get("render", "chat") is False:
+        chosen, reason = ("completion", "all"), "without the chat template there is no assistant"
+    if (
+        isinstance(value, str)
+        and value not in chosen
+        and value in ("assistant", "last_assistant", "completion")
+    ):
+        choices = either([f'"{word}"' for word in chosen])
+        yield settings.wrong(
+            f'train_on = "{value}" cannot apply: {reason}', ("render", "train_on"), f"write {choices}"
+        )
+
+
+def objective_of_form(settings: Settings) -> Iterator[Finding]:
+    """A stated objective must fit what rows are made into."""
+    objective = settings.get("train", "objective")
+    answers = [key for key in ("user", "assistant", "prompt", "completion") if settings.has("render", key)]
+    if objective == "cpt" and answers:
+        message = f'objective = "cpt" trains on whole documents, and `render.{answers[0]}` makes no document'
+        yield settings.wrong(message, ("train", "objective"), 'write "sft", or give `render.text` alone')
+    if objective == "sft" and settings.has("render", "text"):
+        message = 'objective = "sft" trains on answers, and `render.text` makes whole documents'
+        yield settings.wrong(message, ("train", "objective"), 'write "cpt", or remove `objective`')
+
+
+def sources_without_query(settings: Settings) -> Iterator[Finding]:
+    """With several sources, only a query can say how their rows become examples."""
+    sources = settings.get("data", "sources")
+    if isinstance(sources, dict) and len(sources) > 1 and not settings.has("data", "query"):
+        first, second = list(sources)[:2]
+        message = f"`query` is missing in [data]: there are {len(sources)} sources"
+        help_line = f"type a query that joins them:\n  from {first} join {second} using (…)"
+        yield Finding("FTC106", message, settings.origins.header("data"), help=(help_line,))
+
+
+def _exclusive(settings: Settings, first: Key, second: Key, reason: str) -> Iterator[Finding]:
+    """A finding at the later of two settings of which only one may be given."""
+    if not settings.has(*first) or not settings.has(*second):
+        return
+    a, b = settings.origins.key(*first), settings.origins.key(*second)
+    if _later(a, b):
+        first, second, a = second, first, b
+    names = (".".join(map(str, first)), ".".join(map(str, second)))
+    notes = (f"`{names[0]}` stands at {a.place}",) if a else ()
+    message = f"`{names[1]}` contradicts `{names[0]}`: {reason}"
+    yield settings.wrong(message, second, "remove one of the two", notes=notes)
+
+
+def _later(a: Span | None, b: Span | None) -> bool:
+    """Whether `a` stands behind `b` in the same text."""
+    return a is not None and b is not None and a.source is b.source and a.start > b.start
+
+
+RULES: tuple[Rule, ...] = (
+    epochs_and_steps,
+    micro_batch,
+    float16_on_cpu,
+    revision_of_files,
+    eval_rows,
+    group_without_eval,
+    eval_without_split,
+    labels_without_metric,
+    answers_of_documents,
+    repeated_words,
+    empty_words,
+    render_forms,
+    system_without_messages,
+    halves,
+    chat_of_messages,
+    chat_settings_without_chat,
+    train_on_of_form,
+    objective_of_form,
+    sources_without_query,
+    source_names.unusable_names,
+    source_names.options_of_other_formats,
+    source_names.same_delimiter_and_quote,
+)

@@ -1,0 +1,88 @@
+"""From a recipe file to a typed recipe, with everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.diagnostics import Finding, Source, sort_findings
+from ftc.recipe import contradictions, mistakes, templates
+from ftc.recipe.files import read_chain
+from ftc.recipe.layers import Key, Layer, Origins, Values, merged
+from ftc.recipe.model import Recipe
+from ftc.recipe.overrides import read_overrides
+from ftc.recipe.toml_spans import Places
+from ftc.recipe.toml_text import to_toml
+
+__all__ = ["Loaded", "Origins", "load_recipe"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A recipe as read: typed unless its mistakes prevent that, with the place of every setting.
+
+    `text` is the resolved recipe in canonical TOML: what it extends merged in, `--set` applied.
+    """
+
+    path: Path
+    recipe: Recipe | None
+    findings: tuple[Finding, ...]
+    origins: Origins
+    text: str
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
+    """Read a recipe, what it extends and the overrides; never raises for a mistake of the user's."""
+    files, findings = read_chain(path)
+    set_layers, wrong = read_overrides(overrides, Path.cwd())
+    if not files:
+        empty = Layer(Source(str(path), ""), {}, Places(), path.parent)
+        return Loaded(path, None, sort_findings(findings + wrong), Origins((), empty), "")
+    layers = (*set_layers, *files)
+    values = merged(layers)
+    origins = Origins(layers, files[0])
+    recipe, refused = mistakes.typed(values, origins)
+    refused += [*contradictions.find(values, origins), *templates.check(values, origins)]
+    if findings:
+        refused = [finding for finding in refused if finding.code not in ("FTC106", "FTC107")]
+    found = sort_findings([*findings, *wrong, *refused])
+    return Loaded(path, None if findings or wrong else recipe, found, origins, _text(values, origins))
+
+
+def _text(values: Values, origins: Origins) -> str:
+    """The resolved recipe as TOML, its paths relative to the recipe's own directory."""
+    return to_toml(_moved(values, origins, ()))
+
+
+def _moved(value: Any, origins: Origins, path: Key) -> Any:
+    if isinstance(value, dict):
+        return {name: _moved(inner, origins, (*path, name)) for name, inner in value.items()}
+    if isinstance(value, str) and _is_path(path, value, origins):
+        home = origins.main.directory
+        directory = origins.directory(*path)
+        if directory.absolute() != home.absolute():
+            return Path(os.path.relpath(directory / value, home)).as_posix()
+    return value
+
+
+_PATHS: tuple[tuple[str | None, ...], ...] = (
+    ("data", "sources", None),
+    ("data", "sources", None, "path"),
+    ("data", "query", "file"),
+)
+_PERHAPS_PATHS: tuple[Key, ...] = (("model", "base"), ("model", "chat_template"))
+
+
+def _is_path(path: Key, value: str, origins: Origins) -> bool:
+    """Whether a setting is a path that depends on the directory of the text it stands in."""
+    if "://" in value or value.startswith(("/", "~")):
+        return False
+    if path in _PERHAPS_PATHS:
+        return value.startswith(".") or (origins.directory(*path) / value).exists()
+    return any(
+        len(path) == len(known) and all(q in (None, p) for p, q in zip(path, known, strict=True))
+        for known in _PATHS
+    )

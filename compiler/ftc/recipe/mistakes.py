@@ -1,0 +1,250 @@
+"""What the types refuse, as findings: unknown keys, wrong types, ranges, unknown words, missing parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftc import tuning
+from ftc.diagnostics import Finding
+from ftc.recipe import keys, wording
+from ftc.recipe.language import Bounds, allowed_values, bounds_of, field_at
+from ftc.recipe.layers import Key, Origins, Values, lookup
+from ftc.recipe.model import TUNE_DEFAULT, Recipe
+from ftc.recipe.suggest import closest, either, listed
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One refusal of the types: its kind in pydantic's word, the setting, what stands there.
+
+    `branch` tells that the setting has several forms and this is why one of them does not fit.
+    """
+
+    kind: str
+    path: Key
+    value: Any
+    context: dict[str, Any]
+    branch: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The settings of a recipe with their places."""
+
+    values: Values
+    origins: Origins
+
+
+def typed(values: Values, origins: Origins) -> tuple[Recipe | None, list[Finding]]:
+    """The recipe that the settings make, or every reason why they make none."""
+    try:
+        return Recipe.model_validate(values), []
+    except ValidationError as error:
+        mistakes = [*_mistakes(error, values), *_under_unknown_method(error, values)]
+    scene = Scene(values, origins)
+    return None, [finding for mistake in _distinct(mistakes) for finding in _findings(mistake, scene)]
+
+
+def _mistakes(error: ValidationError, values: Values) -> list[Mistake]:
+    found = []
+    for detail in error.errors(include_url=False):
+        path, branch = _path(detail["loc"], values)
+        found.append(Mistake(detail["type"], path, detail["input"], detail.get("ctx", {}), branch))
+    return found
+
+
+def _under_unknown_method(error: ValidationError, values: Values) -> list[Mistake]:
+    """The other mistakes in [tune] where its method is unknown: they must not hide behind it."""
+    tune = values.get("tune")
+    hidden = any(detail["type"] == "union_tag_invalid" for detail in error.errors(include_url=False))
+    if not hidden or not isinstance(tune, dict):
+        return []
+    try:
+        Recipe.model_validate(values | {"tune": tune | {"method": TUNE_DEFAULT}})
+    except ValidationError as other:
+        return [m for m in _mistakes(other, values) if m.path[:1] == ("tune",)]
+    return []
+
+
+_TAGGED = (("tune",), ("data", "query"), ("data", "sources", None))
+
+
+def _is_tagged(path: Key) -> bool:
+    return any(
+        len(path) == len(tagged) and all(q in (None, p) for p, q in zip(path, tagged, strict=True))
+        for tagged in _TAGGED
+    )
+
+
+def _path(location: Iterable[str | int], values: Values) -> tuple[Key, bool]:
+    """The path in the recipe of pydantic's location, which also names the forms of a union."""
+    path: Key = ()
+    passed: Key | None = None
+    branch = False
+    for part in location:
+        here = lookup(values, path) if path else values
+        if _is_tagged(path) and passed != path:
+            passed = path
+        elif isinstance(here, dict) or (isinstance(here, list) and isinstance(part, int)):
+            path = (*path, part)
+        else:
+            branch = True
+    return path, branch
+
+
+def _distinct(mistakes: list[Mistake]) -> list[Mistake]:
+    """Without the echoes: other forms of the same setting, and lengths counted without refused elements."""
+    kept: dict[Key, Mistake] = {}
+    for mistake in mistakes:
+        if mistake.kind == "too_short" and len(mistake.value) >= mistake.context["min_length"]:
+            continue
+        older = kept.get(mistake.path)
+        if older is None or (older.branch and _tells_more(mistake, older)):
+            kept[mistake.path] = mistake
+    slips = {m.path for m in kept.values() if m.kind == "extra_forbidden"}
+    return [m for m in kept.values() if not (m.branch and _deeper(m.path, kept)) and not _misspelt(m, slips)]
+
+
+def _misspelt(mistake: Mistake, slips: Iterable[Key]) -> bool:
+    """Whether a missing key is there under a name that is a slip for it."""
+    beside = [str(path[-1]) for path in slips if path[:-1] == mistake.path[:-1]]
+    return mistake.kind == "missing" and bool(closest(str(mistake.path[-1]), beside))
+
+
+def _tells_more(mistake: Mistake, older: Mistake) -> bool:
+    """Whether `mistake` is a better account than `older` of a setting that has several forms."""
+    if older.kind == "literal_error" and isinstance(older.value, str):
+        words = re.findall("'([^']*)'", older.context["expected"])
+        return not closest(older.value, words)
+    return mistake.kind != "literal_error"
+
+
+def _deeper(path: Key, kept: Iterable[Key]) -> bool:
+    return any(len(other) > len(path) and other[: len(path)] == path for other in kept)
+
+
+def _findings(mistake: Mistake, scene: Scene) -> Iterable[Finding]:
+    for start, describe in _KINDS:
+        if mistake.kind.startswith(start):
+            yield describe(mistake, scene)
+            return
+    yield _type(mistake, scene)
+
+
+def _unknown(mistake: Mistake, scene: Scene) -> Finding:
+    return keys.unknown_key(mistake.path, scene.values, scene.origins)
+
+
+def _missing(mistake: Mistake, scene: Scene) -> Finding:
+    return keys.missing_key(mistake.path, scene.origins)
+
+
+def _type(mistake: Mistake, scene: Scene) -> Finding:
+    if not mistake.path:
+        return Finding("FTC103", "the recipe must be a table", scene.origins.end())
+    name = wording.name(mistake.path)
+    expected = wording.EXPECTED.get(mistake.kind, "a value of another kind")
+    span = scene.origins.value(*mistake.path)
+    message = f"`{name}` must be {expected}, not {wording.found(mistake.value)}"
+    return Finding(
+        "FTC103", message, span, f"expected {expected}", help=wording.type_help(mistake.kind, mistake)
+    )
+
+
+def _json(mistake: Mistake, scene: Scene) -> Finding:
+    message = f"`{wording.name(mistake.path)}` cannot be {wording.found(mistake.value)}"
+    help_line = f'write it as a string: "{mistake.value}"'
+    return Finding("FTC103", message, scene.origins.value(*mistake.path), help=(help_line,))
+
+
+def _finite(mistake: Mistake, scene: Scene) -> Finding:
+    message = f"`{wording.name(mistake.path)}` must be a finite number"
+    return Finding(
+        "FTC104", message, scene.origins.value(*mistake.path), help=("write a number such as 1.0",)
+    )
+
+
+def _range(mistake: Mistake, scene: Scene) -> Finding:
+    field = field_at(mistake.path, scene.values)
+    bounds = bounds_of(field) if field else Bounds()
+    message = f"`{wording.name(mistake.path)}` must be {bounds}"
+    span = scene.origins.value(*mistake.path)
+    help_lines = wording.range_help(mistake.path, mistake.value)
+    return Finding("FTC104", message, span, f"this is {wording.shown(mistake.value)}", help=help_lines)
+
+
+def _empty(mistake: Mistake, scene: Scene) -> Finding:
+    name = wording.name(mistake.path)
+    span = scene.origins.value(*mistake.path)
+    if mistake.path == ("data", "sources"):
+        return Finding("FTC106", "no source is declared", span, help=(keys.example(("data", "sources")),))
+    return Finding("FTC104", f"`{name}` must not be empty", span, help=("give a value, or remove the key",))
+
+
+def _long(mistake: Mistake, scene: Scene) -> Finding:
+    most = mistake.context["max_length"]
+    message = f"`{wording.name(mistake.path)}` must have at most {most} character{'s' * (most != 1)}"
+    return Finding("FTC104", message, scene.origins.value(*mistake.path))
+
+
+def _pattern(mistake: Mistake, scene: Scene) -> Finding:
+    message = f"`{wording.name(mistake.path)}` cannot be {wording.shown(mistake.value)}"
+    good = re.sub(r"[^A-Za-z0-9._-]+", "-", mistake.value).strip("-._") or "my-run"
+    help_line = f'letters, digits, `.`, `_` and `-` make a name: write "{good}"'
+    return Finding("FTC104", message, scene.origins.value(*mistake.path), help=(help_line,))
+
+
+def _word(mistake: Mistake, scene: Scene) -> Finding:
+    field = field_at(tuple(part for part in mistake.path if isinstance(part, str)), scene.values)
+    words = allowed_values(field.annotation) if field else ()
+    if not isinstance(mistake.value, str):
+        message = (
+            f"`{wording.name(mistake.path)}` must be a word in quotes, not {wording.found(mistake.value)}"
+        )
+        span = scene.origins.value(*mistake.path)
+        return Finding("FTC103", message, span, help=(f"write {either([wording.shown(w) for w in words])}",))
+    return _unknown_word(mistake, scene, words)
+
+
+def _unknown_word(mistake: Mistake, scene: Scene, words: tuple[str, ...]) -> Finding:
+    value = str(mistake.value)
+    near = wording.OTHER_WORDS.get(value.casefold()) or "".join(closest(value, words))
+    helps = [f'did you mean "{near}"?'] if near in words else []
+    helps.append(f"write {either([wording.shown(word) for word in words])}")
+    message = f"`{wording.name(mistake.path)}` cannot be {wording.shown(value)}"
+    return Finding("FTC105", message, scene.origins.value(*mistake.path), help=tuple(helps))
+
+
+def _method(mistake: Mistake, scene: Scene) -> Finding:
+    path = ("tune", "method")
+    value = lookup(scene.values, path)
+    if not isinstance(mistake.value, dict):
+        return _type(Mistake("model_type", ("tune",), mistake.value, {}, branch=False), scene)
+    if not isinstance(value, str):
+        return _type(Mistake("string_type", path, value, {}, branch=False), scene)
+    finding = _unknown_word(
+        Mistake("literal_error", path, value, {}, branch=False), scene, tuple(tuning.METHODS)
+    )
+    notes = (f"methods: {listed(tuning.METHODS)}",)
+    return Finding(finding.code, finding.message, finding.span, help=finding.help[:1], notes=notes)
+
+
+_KINDS: tuple[tuple[str, Callable[[Mistake, Scene], Finding]], ...] = (
+    ("extra_forbidden", _unknown),
+    ("missing", _missing),
+    ("literal_error", _word),
+    ("union_tag", _method),
+    ("greater_than", _range),
+    ("less_than", _range),
+    ("finite_number", _finite),
+    ("too_short", _empty),
+    ("string_too_short", _empty),
+    ("string_too_long", _long),
+    ("string_pattern", _pattern),
+    ("invalid-json", _json),
+)
