@@ -101,9 +101,9 @@ def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _tail(log: Path) -> list[str]:
+def _tail(log: Path) -> tuple[str, ...]:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-TAIL_LINES:]
+    return tuple(lines[-TAIL_LINES:])
 
 
 def _died(exit_code: int, log: Path) -> Failed:
@@ -121,7 +121,7 @@ def _died(exit_code: int, log: Path) -> Failed:
         else ()
     )
     again = "run the same command again: it goes on from the last checkpoint"
-    return Failed("FTC703", f"the training process {cause}", (*memory, again, *_tail(log)))
+    return Failed("FTC703", f"the training process {cause}", (*memory, again), _tail(log))
 
 
 @dataclass

@@ -8,11 +8,18 @@ from ftc.objectives.base import Objective, Shape
 
 
 def arguments() -> dict[str, JsonValue]:
-    """TRL must take the compiled tokens and labels as they are: no packing, cutting or tokenising."""
+    """TRL must take the compiled tokens and labels as they are: no packing, cutting or tokenising.
+
+    The loss is the mean over the trained tokens of a whole optimizer step, and one that is not a number
+    is seen as such instead of being replaced by the steps before.
+    """
     return {
         "dataset_kwargs": {"skip_prepare_dataset": True},
+        "logging_nan_inf_filter": False,
+        "loss_type": "nll",
         "max_length": None,
         "packing": False,
+        "padding_free": False,
         "remove_unused_columns": False,
     }
 
@@ -26,6 +33,7 @@ OWNED = {
     "dataset_text_field": "data.query",
     "eos_token": "",
     "eval_packing": "",
+    "logging_nan_inf_filter": "",
     "max_length": "data.max_length",
     "packing": "",
     "packing_strategy": "",

@@ -84,12 +84,13 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Failed:
-    """The work cannot be finished: a code of the catalogue, what is wrong, what to do."""
+    """The work cannot be finished: a code of the catalogue, what is wrong, what to do, the log's end."""
 
     kind: ClassVar[str] = "failed"
     code: str
     message: str
     help: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

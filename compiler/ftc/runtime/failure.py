@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from ftc.artifact.lock import BusyError
 from ftc.runtime.events import Failed
 
 NO_SPACE = ("No space left on device", "os error 28", "Disk quota exceeded")
@@ -57,6 +58,12 @@ def not_writable(where: str) -> Failed:
     )
 
 
+def still_running(pid: str) -> Failed:
+    """The failure of a second execution in one run directory."""
+    message = f"process {pid} is still working in this run directory"
+    return Failed("FTC707", message, ("wait for it to end, then run the same command again",))
+
+
 def out_of_memory() -> Failed:
     """The failure of an allocation."""
     return Failed(
@@ -74,6 +81,8 @@ def explain(error: BaseException) -> Failed:
     for link in _chain(error):
         if isinstance(link, BuildError):
             return link.event
+        if isinstance(link, BusyError):
+            return still_running(link.pid)
         if _is_full(link):
             return disk_full("the run directory")
         if isinstance(link, OSError) and link.errno in NOT_WRITABLE:

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from ftc.artifact.files import sha256, write_json
-from ftc.runtime import checkpoints, rows
+from ftc.artifact.lock import exclusive
+from ftc.runtime import checkpoints, machine, rows
 from ftc.runtime.evaluate import Evaluated, Evaluator, When, report
 from ftc.runtime.events import Done, Evaluation, Event, Phase, Saved, Stopped, encode
 from ftc.runtime.failure import explain
@@ -96,7 +97,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
     _verify(plan, job)
-    job.work.mkdir(parents=True, exist_ok=True)
+    write_json(job.run / "environment.json", machine.describe(plan.environment.device))
     set_seed(plan.seed)
     model = load.load_model(plan.model, job.model)
     model.to(plan.environment.device)
@@ -125,7 +126,10 @@ def run(job: Job, emit: Callable[[Event], None], stop: Stop, log: TextIO = sys.s
     os.environ.update(OFFLINE)
     with Ending(job, emit, log) as ending:
         stop.check()
-        execute(read_plan(job.plan), job, emit, stop)
+        plan = read_plan(job.plan)
+        job.work.mkdir(parents=True, exist_ok=True)
+        with exclusive(job.work / "lock"):
+            execute(plan, job, emit, stop)
     return ending.status
 
 

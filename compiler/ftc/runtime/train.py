@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ftc.runtime import checkpoints
@@ -28,6 +29,8 @@ def config(plan: Ready, job: Job) -> Any:
 
 def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokenizer: Any) -> Any:
     """The plan's trainer over the compiled rows, ready to train."""
+    from transformers import PrinterCallback
+
     trainer = extended(named(plan.objective.trainer))(
         model=model,
         args=config(plan, job),
@@ -36,6 +39,7 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
         processing_class=tokenizer,
     )
     trainer.session = session
+    trainer.remove_callback(PrinterCallback)
     return trainer
 
 
@@ -53,8 +57,8 @@ def train(plan: Ready, job: Job, session: Session, *, model: Any, tokenizer: Any
     if found and step >= plan.train.steps:
         trainer.restore_weights(found)
         return trainer.model
-    resumed = f"from step {step}" if found else ""
-    session.emit(Phase("train", resumed))
+    session.emit(Phase("train", f"from step {step}" if found else ""))
+    session.started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(found) if found else None)
     if trainer.state.global_step < plan.train.steps:
         raise StoppedError

@@ -1,0 +1,162 @@
+"""Execute a plan into a run directory: prepare it, train, and put it in its place once it is whole."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ftc.artifact.files import write_text
+from ftc.artifact.lock import BusyError, exclusive
+from ftc.artifact.model_card import readme_text
+from ftc.artifact.run_directory import RunDirectory, changed_since, evaluation, finish, prepare
+from ftc.diagnostics import Finding, Severity
+from ftc.launch.local import Job, Outcome, launch
+from ftc.plan.steps import Plan
+from ftc.runtime.events import Event, Failed
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True)
+class Build:
+    """All that a build needs: the plan with its bytes and digest, and the places it reads and fills."""
+
+    plan: Plan
+    plan_bytes: bytes
+    recipe_text: str
+    data: Path
+    model: Path
+    runs: Path
+    name: str
+    digest: str
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Where the run is."""
+        return RunDirectory(self.runs, self.name, self.digest)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a build ended; `run` is the whole run directory, `partial` where an unfinished one waits."""
+
+    status: Literal["done", "up to date", "stopped", "failed"]
+    run: Path | None
+    partial: Path
+    findings: tuple[Finding, ...] = ()
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+def execute(build: Build, on_event: Callable[[Event], None]) -> Execution:
+    """Bring the run of a plan to completion, from nothing or from where an earlier build stopped.
+
+    What goes wrong comes back as findings; nothing unfinished stands where a whole run would.
+    """
+    directory = build.directory
+    try:
+        directory.complete.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(directory.lock):
+            return _locked(build, on_event)
+    except BusyError as busy:
+        return _failed(directory, _busy(build, busy))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _failed(directory, _unwritten(error, directory))
+
+
+def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
+    directory = build.directory
+    warnings: tuple[Finding, ...] = ()
+    if directory.complete.is_dir():
+        changed = changed_since(directory.complete)
+        if not changed:
+            measured = evaluation(directory.complete)
+            return Execution("up to date", directory.complete, directory.partial, (), measured)
+        warnings = (_set_aside(directory, changed),)
+    prepare(
+        directory.partial,
+        build.plan,
+        plan_bytes=build.plan_bytes,
+        recipe_text=build.recipe_text,
+        data=build.data,
+    )
+    job = Job(directory.partial / "plan.json", build.data, build.model, directory.partial)
+    outcome = launch(job, on_event)
+    if outcome.status != "done":
+        return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
+    measured = evaluation(directory.partial)
+    write_text(directory.partial / "README.md", readme_text(build.plan, measured))
+    finish(directory.partial, directory.complete)
+    return Execution("done", directory.complete, directory.partial, warnings, measured)
+
+
+def _failed(
+    directory: RunDirectory, *findings: Finding, status: Literal["stopped", "failed"] = "failed"
+) -> Execution:
+    return Execution(status, None, directory.partial, findings)
+
+
+def _busy(build: Build, busy: BusyError) -> Finding:
+    return Finding(
+        "FTC707",
+        f"another build of the same plan of `{build.name}` is running, as process {busy.pid}",
+        place=str(build.directory.partial),
+        help=("wait for it; `ftc build` then finds the run complete",),
+    )
+
+
+def _unwritten(error: OSError, directory: RunDirectory) -> Finding:
+    """The finding for a run directory that cannot be written."""
+    place = str(error.filename or directory.complete)
+    if error.errno in FULL:
+        return Finding(
+            "FTC702",
+            "no space is left on the disk of the run directory",
+            place=place,
+            help=("free some space, then run the same command again",),
+        )
+    reason = (error.strerror or str(error)).lower()
+    return Finding(
+        "FTC701",
+        f"the run directory cannot be written: {reason}",
+        place=place,
+        help=("make it writable, or name another directory with --runs",),
+    )
+
+
+def _set_aside(directory: RunDirectory, changed: tuple[str, ...]) -> Finding:
+    """Move a complete run that is no longer what was built out of the way, and say so."""
+    number = 1
+    while (aside := directory.complete.with_name(f"{directory.complete.name}.changed-{number}")).exists():
+        number += 1
+    directory.complete.rename(aside)
+    return Finding(
+        "FTC709",
+        f"the finished run was changed since it was built ({', '.join(changed[:5])}), so it is built again",
+        place=str(aside),
+        help=("the changed run was moved there; delete it if nothing in it is yours",),
+        severity=Severity.WARNING,
+    )
+
+
+def _unfinished(outcome: Outcome) -> Finding:
+    if outcome.status == "stopped":
+        return Finding(
+            "FTC704",
+            f"the build was stopped after step {outcome.step}",
+            place=str(outcome.log.parent),
+            help=("run the same command again: it goes on from there",),
+            severity=Severity.NOTE,
+        )
+    failure = outcome.failure or Failed("FTC703", "the training process failed")
+    return Finding(
+        failure.code,
+        failure.message,
+        place=str(outcome.log),
+        help=failure.help,
+        notes=failure.log,
+    )

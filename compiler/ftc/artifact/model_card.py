@@ -1,0 +1,126 @@
+"""README.md of a run: the hub's metadata, what was trained on what, what it changed, how to load it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from ftc import __version__
+from ftc.plan.steps import DataStep, ModelStep, Plan
+
+MEASURES = {
+    "loss": "loss per trained token",
+    "exact_match": "exact match of the generated answer",
+    "label_accuracy": "accuracy among the labels alone",
+}
+PACKAGED = "package://"
+
+
+def _metadata(plan: Plan) -> str:
+    """The YAML block which the hub reads; every value is a JSON string, which is YAML too."""
+    adapter = plan.tune is not None and plan.tune.peft is not None
+    lines = ["library_name: " + ("peft" if adapter else "transformers"), "pipeline_tag: text-generation"]
+    if plan.model and plan.model.kind == "hub":
+        relation = "adapter" if adapter else "finetune"
+        lines += [f"base_model: {json.dumps(plan.model.location)}", f"base_model_relation: {relation}"]
+    tags = ["ftc", "trl", *([plan.objective.name] if plan.objective else [])]
+    tags += [plan.tune.method] if plan.tune else []
+    return "\n".join(["---", *lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = [list(head), *(list(row) for row in rows)]
+    cells.insert(1, ["---"] * len(cells[0]))
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
+    return "".join("| " + " | ".join(row) + " |\n" for row in escaped)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _evaluation(plan: Plan, measured: Mapping[str, Any]) -> str:
+    before, after = measured["before"], measured["after"]
+    if not after:
+        return "No row was held out, so nothing was measured.\n"
+    rows = plan.data.eval.rows if plan.data and plan.data.eval else 0
+    lines = [
+        [title, _number(before[name]), _number(after[name])]
+        for name, title in MEASURES.items()
+        if name in before and name in after
+    ]
+    note = "Exact match is mostly learned format; the accuracy among the labels is fair to the base."
+    fair = f"\n{note}\n" if {"exact_match", "label_accuracy"} <= set(after) else ""
+    head = ("on the held-out rows", "before", "after")
+    return f"{rows} rows were held out and never trained on.\n\n{_table(head, lines)}{fair}"
+
+
+def _ledger(data: DataStep) -> str:
+    ledger = data.ledger
+    rows = [("read", str(ledger.read), "")]
+    rows += [(line.fate.replace("_", " "), str(line.rows), line.reason) for line in ledger.lines]
+    tokens = f"{data.train.tokens} tokens, {data.train.trained_tokens} of them trained"
+    rows += [("trained on", str(ledger.train), tokens), ("held out", str(ledger.eval), "")]
+    return _table(("rows", "number", "why"), rows)
+
+
+def base_expression(step: ModelStep) -> tuple[str, str]:
+    """Python that loads the base: an import line, empty if none is needed, and the expression."""
+    if step.kind == "hub":
+        revision = f", revision={step.revision!r}" if step.revision else ""
+        return "", f"AutoModelForCausalLM.from_pretrained({step.location!r}, dtype={step.dtype!r}{revision})"
+    if step.kind == "directory":
+        return "", f"AutoModelForCausalLM.from_pretrained({step.location!r}, dtype={step.dtype!r})"
+    path = PurePosixPath(step.location.removeprefix(PACKAGED))
+    if step.location.startswith(PACKAGED):
+        package, *folders = path.parent.parts
+        place = f"str(files({package!r})" + "".join(f" / {folder!r}" for folder in folders) + ")"
+        imported = "from importlib.resources import files\n"
+    else:
+        place, imported = repr(str(path.parent)), ""
+    options = f"gguf_file={path.name!r}, quantization_config=GgufConfig(dequantize=True)"
+    load = f"AutoModelForCausalLM.from_pretrained({place}, {options}, dtype={step.dtype!r})"
+    return f"{imported}from transformers import GgufConfig\n", load
+
+
+def loading(plan: Plan) -> str:
+    """Python lines that load the model, to be run in the run directory."""
+    tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("model")\n'
+    imports = "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+    if plan.model is None or plan.tune is None or plan.tune.peft is None:
+        return imports + 'model = AutoModelForCausalLM.from_pretrained("model")\n' + tokenizer
+    more, base = base_expression(plan.model)
+    lines = f'base = {base}\nmodel = PeftModel.from_pretrained(base, "model")\n'
+    return f"{more}from peft import PeftModel\n{imports}{lines}{tokenizer}"
+
+
+def _summary(plan: Plan) -> str:
+    base = f"`{plan.model.location}`" if plan.model else "a base model"
+    method = plan.tune.method if plan.tune else "training"
+    objective = plan.objective.name if plan.objective else "training"
+    steps = f", {plan.train.steps} steps of {plan.train.batch} rows" if plan.train else ""
+    return f"{base}, tuned by {method} ({objective}){steps}. Built by ftc {__version__} from `recipe.toml`.\n"
+
+
+def _choices(plan: Plan) -> str:
+    if not plan.choices:
+        return "None: the recipe states everything.\n"
+    rows = ((f"`{c.key}`", f"`{json.dumps(c.value, ensure_ascii=False)}`", c.reason) for c in plan.choices)
+    return _table(("setting", "value", "why"), rows)
+
+
+def readme_text(plan: Plan, measured: Mapping[str, Any]) -> str:
+    """The whole README.md; `measured` holds the metrics before and after."""
+    sections = {
+        "Evaluation": _evaluation(plan, measured),
+        "Load": f"In this directory:\n\n```python\n{loading(plan)}```\n",
+        "Data": _ledger(plan.data) if plan.data else "",
+        "Choices": "What the recipe leaves open, the compiler chose:\n\n" + _choices(plan),
+        "Rebuild": "`ftc build recipe.toml`, with the inputs that recipe.lock lists, gives the same weights\n"
+        "bit for bit on the same kind of machine (environment.json); `sha256sum -c MANIFEST.sha256`\n"
+        "checks the files.\n",
+    }
+    body = "".join(f"\n## {title}\n\n{text}" for title, text in sections.items())
+    return f"{_metadata(plan)}\n# {plan.name}\n\n{_summary(plan)}{body}"

@@ -1,0 +1,120 @@
+"""The run directory: where it is, what is in it, and when it is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.artifact.files import link_or_copy, sha256, write_bytes, write_json, write_text
+from ftc.artifact.inputs_lock import lock_text
+from ftc.plan.steps import Part, Plan
+
+MANIFEST = "MANIFEST.sha256"
+UNLISTED = (MANIFEST, "timing.json", "build.log")
+"""Files the manifest leaves out: itself, and those that differ from run to run."""
+UNFINISHED = ("checkpoints", "work")
+"""Directories which only a run that is not whole needs; a whole one is rebuilt to the same bytes."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The places of one plan's run under `runs`."""
+
+    runs: Path
+    name: str
+    digest: str
+
+    @property
+    def complete(self) -> Path:
+        """Where the run is once it is whole."""
+        return self.runs / self.name / self.digest[:16]
+
+    @property
+    def partial(self) -> Path:
+        """Where the run grows, and waits to be resumed."""
+        return self.complete.with_name(f"{self.complete.name}.partial")
+
+    @property
+    def lock(self) -> Path:
+        """The file that the building process holds locked."""
+        return self.complete.with_name(f".{self.complete.name}.lock")
+
+
+def _copy_data(plan: Plan, data: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    parts: list[Part | None] = [plan.data.train, plan.data.eval] if plan.data else []
+    shards = [shard.file.name for part in parts if part for shard in part.shards]
+    for name in (*shards, "ledger.json", "dropped.parquet"):
+        if (data / name).is_file():
+            link_or_copy(data / name, target / name)
+    if plan.data and not (target / "ledger.json").is_file():
+        write_json(target / "ledger.json", plan.data.ledger.model_dump(mode="json"))
+
+
+def prepare(directory: Path, plan: Plan, *, plan_bytes: bytes, recipe_text: str, data: Path) -> None:
+    """Put into a partial run what is known before training. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_bytes(directory / "plan.json", plan_bytes)
+    write_text(directory / "recipe.toml", recipe_text)
+    write_text(directory / "recipe.lock", lock_text(plan))
+    _copy_data(plan, data, directory / "data")
+
+
+def listed_files(directory: Path) -> tuple[Path, ...]:
+    """The files that the manifest lists, sorted by name."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return tuple(sorted(path for path in files if path.relative_to(directory).as_posix() not in UNLISTED))
+
+
+def _escaped(name: str) -> tuple[str, str]:
+    """A name as sha256sum writes it, and the mark before a line whose name had to be escaped."""
+    text = name.replace("\\", "\\\\").replace("\n", "\\n")
+    return text, "\\" if text != name else ""
+
+
+def manifest_text(directory: Path) -> str:
+    """Lines as `sha256sum` writes and checks them, after a comment with the sizes in the same order."""
+    sizes, lines = ["#", "bytes"], []
+    for path in listed_files(directory):
+        name, mark = _escaped(path.relative_to(directory).as_posix())
+        sizes.append(str(path.stat().st_size))
+        lines.append(f"{mark}{sha256(path)}  {name}\n")
+    return " ".join(sizes) + "\n" + "".join(lines)
+
+
+def finish(directory: Path, complete: Path) -> None:
+    """Make a partial run whole: drop what only training needed, list the rest, rename. Raises OSError."""
+    for name in UNFINISHED:
+        shutil.rmtree(directory / name, ignore_errors=True)
+    write_text(directory / MANIFEST, manifest_text(directory))
+    directory.rename(complete)
+
+
+def changed_since(directory: Path) -> tuple[str, ...]:
+    """Names of a whole run's files that are missing or have another size; reads the manifest alone."""
+    try:
+        sizes, *lines = (directory / MANIFEST).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return (MANIFEST,)
+    expected = zip(lines, sizes.split()[2:], strict=True)
+    return tuple(name for name, size in map(_named, expected) if _size(directory / name) != size)
+
+
+def _named(pair: tuple[str, str]) -> tuple[str, int]:
+    line, size = pair
+    name = line.partition("  ")[2]
+    plain = name.replace("\\n", "\n").replace("\\\\", "\\") if line.startswith("\\") else name
+    return plain, int(size)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def evaluation(directory: Path) -> dict[str, Any]:
+    """The metrics of a whole run, before and after training."""
+    found = json.loads((directory / "eval.json").read_text(encoding="utf-8"))
+    return {when: found[when] for when in ("before", "after")}

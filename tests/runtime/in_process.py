@@ -1,0 +1,41 @@
+"""Executions of tiny plans in this process."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftc.plan.steps import Plan
+from ftc.runtime.events import Event
+from ftc.runtime.main import run
+from ftc.runtime.stop import Stop
+from tiny_plan import Tiny
+
+
+@dataclass
+class Ran:
+    """One execution in this process: where, how it ended, what it said and logged."""
+
+    directory: Path
+    status: int
+    events: list[Event] = field(default_factory=list)
+    log: str = ""
+
+    def of(self, kind: type) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def execute(tiny: Tiny, plan: Plan, directory: Path, stop_when: Callable[[Event], bool] | None = None) -> Ran:
+    """Run a plan; `stop_when` asks for a stop at the event it is true of."""
+    events: list[Event] = []
+    stop, log = Stop(), io.StringIO()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if stop_when and stop_when(event):
+            stop.ask()
+
+    status = run(tiny.job(plan, directory), emit, stop, log)
+    return Ran(directory, status, events, log.getvalue())
