@@ -14,28 +14,29 @@ from ftc.cli.progress import phase_title, step_text
 from ftc.cli.terminal import Terminal, escape
 from ftc.runtime import events
 
-TITLE_WIDTH = 22
-BAR_WIDTH = 16
+TITLE_WIDTH = 16
+REST = 71
+"""Columns that title, counts and detail need beside the bar."""
 
 
 class _Counts(ProgressColumn):
     """`done/total`, or what is done where the end is not known."""
 
     def render(self, task: Task) -> Text:
+        if not task.fields["counted"]:
+            return Text("")
         done = number(int(task.completed))
-        if task.total is None:
-            return Text(done if task.completed else "")
-        return Text(f"{done}/{number(int(task.total))}")
+        return Text(done if task.total is None else f"{done}/{number(int(task.total))}")
 
 
 class _Detail(ProgressColumn):
     """What is said beside the bar: of a training step, or the time a finished phase took."""
 
     def render(self, task: Task) -> Text:
-        said = task.fields.get("detail", "")
+        said = task.fields["detail"]
         if task.finished and not said:
             said = duration(task.finished_time or 0)
-        return Text(str(said), style="dim", no_wrap=True, overflow="ellipsis")
+        return Text(said, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class _Title(ProgressColumn):
@@ -66,7 +67,12 @@ class Bars:
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
             _Title(),
-            BarColumn(BAR_WIDTH, complete_style="cyan", finished_style="green", pulse_style="cyan"),
+            BarColumn(
+                max(6, min(30, terminal.width - REST)),
+                complete_style="cyan",
+                finished_style="green",
+                pulse_style="cyan",
+            ),
             _Counts(),
             _Detail(),
             console=_console(terminal),
@@ -85,13 +91,15 @@ class Bars:
         if kind is None:
             self._finish()
         self._progress.stop()
+        if self._tasks:
+            self._progress.console.print()
 
     def _begin(self, name: str, title: str, total: int | None) -> TaskID:
         """The bar of a phase, made if it is new; an earlier phase is then complete."""
         if name != self._phase:
             self._finish()
             self._phase = name
-            self._tasks[name] = self._progress.add_task(escape(title), total=total)
+            self._tasks[name] = self._progress.add_task(escape(title), total=total, detail="", counted=False)
         return self._tasks[name]
 
     def _finish(self) -> None:
@@ -100,13 +108,13 @@ class Bars:
             return
         task = self._tasks[self._phase]
         now = next(one for one in self._progress.tasks if one.id == task)
-        whole = now.total if now.total is not None else max(now.completed, 1)
+        whole = now.total if now.total is not None else max(now.completed, 1.0)
         self._progress.update(task, total=whole, completed=whole, detail="")
         self._phase = ""
 
     def data(self, phase: str, done: int, total: int | None) -> None:
         """Move the bar of a data phase."""
-        self._progress.update(self._begin(phase, phase, total), completed=done, total=total)
+        self._progress.update(self._begin(phase, phase, total), completed=done, total=total, counted=True)
 
     def event(self, event: events.Event) -> None:
         """Move the bar of a runtime phase, or write a line above the bars."""
@@ -114,13 +122,14 @@ class Bars:
             case events.Phase():
                 self._begin(f"{event.name} {event.detail}", phase_title(event), None)
             case events.Progress() if self._phase:
-                self._progress.update(self._tasks[self._phase], completed=event.done, total=event.total)
+                task = self._tasks[self._phase]
+                self._progress.update(task, completed=event.done, total=event.total, counted=True)
             case events.Step() if self._phase:
                 self._step(event)
             case events.Warned():
                 self._progress.console.print(f"warning: {escape(event.message)}", style="yellow")
 
     def _step(self, event: events.Step) -> None:
-        self._progress.update(
-            self._tasks[self._phase], completed=event.step, total=event.steps, detail=step_text(event)
-        )
+        task = self._tasks[self._phase]
+        detail = step_text(event)
+        self._progress.update(task, completed=event.step, total=event.steps, counted=True, detail=detail)

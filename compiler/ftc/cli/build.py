@@ -74,7 +74,7 @@ def _print(result: BuildResult, request: Request, runs: Path | None) -> None:
         again = ["ftc", "build", str(result.path)]
         again += [part for override in request.overrides for part in ("--set", override)]
         again += ["--runs", str(runs)] if runs else []
-        request.terminal.err(f"Stopped. To go on from the last checkpoint: {shlex.join(again)}")
+        request.terminal.err(f"To go on: {shlex.join(again)}")
     elif result.ok:
         request.terminal.lines(result_lines(result, request.terminal))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.cli.layout import number, table
-from ftc.cli.terminal import Terminal
+from ftc.cli.terminal import Terminal, escape
 
 if TYPE_CHECKING:
     from ftc.api import BuildResult
@@ -53,26 +52,17 @@ def evaluation_lines(evaluation: Mapping[str, Any], terminal: Terminal) -> list[
     return [terminal.style(head, "dim"), *body]
 
 
-def _loading(run: Path, *, adapter: bool) -> list[str]:
-    package, name = (
-        ("peft", "AutoPeftModelForCausalLM") if adapter else ("transformers", "AutoModelForCausalLM")
-    )
-    return [
-        f"from {package} import {name}",
-        f'model = {name}.from_pretrained("{(run / "model").as_posix()}")',
-    ]
-
-
 def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
     """What is to be said of a build that is whole."""
+    from ftc.artifact.model_card import loading
+
     name = result.plan.name if result.plan else str(result.path)
     lines = [f"{terminal.style(name, 'strong')}  {terminal.style(result.status, 'good')}", ""]
     if result.evaluation is not None:
         lines += [*evaluation_lines(result.evaluation, terminal), ""]
     if result.run is not None:
-        tune = result.plan.tune if result.plan else None
-        lines += [f"run   {terminal.style(str(result.run), 'accent')}", "load"]
-        lines += [
-            f"  {line}" for line in _loading(result.run, adapter=tune is not None and tune.peft is not None)
-        ]
-    return [*lines, ""]
+        lines += ["run directory:", f"  {terminal.style(str(result.run), 'accent')}"]
+    if result.plan is not None and not terminal.quiet:
+        code = [line for line in loading(result.plan).splitlines() if line]
+        lines += ["load it in Python, there:", *(f"  {escape(line)}" for line in code)]
+    return lines

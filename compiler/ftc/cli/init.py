@@ -94,9 +94,10 @@ def _look(datafile: Path, out: Path) -> Looked | Finding:
     from ftc.diagnostics import Finding
     from ftc.recipe.starter import Origin, guess
 
-    columns = columns_of(datafile)
-    if isinstance(columns, Finding):
-        return columns
+    table = columns_of(datafile)
+    if isinstance(table, Finding):
+        return table
+    columns = table.columns
     found = guess(columns)
     if found is None:
         listed = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
@@ -107,8 +108,21 @@ def _look(datafile: Path, out: Path) -> Looked | Finding:
             help=("ftc trains on columns of text (VARCHAR) or on lists of {role, content} messages",),
             notes=(f"its columns are {listed}",),
         )
-    relative = Path(os.path.relpath(datafile.resolve(), out.parent.resolve())).as_posix()
-    return Looked(Origin(relative, datafile.stem, {}), columns, found)
+    return Looked(Origin(_relative(datafile, out), _stem(datafile), table.options), columns, found)
+
+
+def _stem(datafile: Path) -> str:
+    return datafile.name.removesuffix("".join(datafile.suffixes)) or datafile.name
+
+
+def _from_recipe(base: str, out: Path) -> str:
+    """A base model as the recipe at `out` names it: a local one by its path from there."""
+    local = Path(base).expanduser()
+    return base if not local.exists() or local.is_absolute() else _relative(local, out)
+
+
+def _relative(path: Path, out: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), out.parent.resolve())).as_posix()
 
 
 def _write(looked: Looked, wish: Wish) -> None:
@@ -116,7 +130,7 @@ def _write(looked: Looked, wish: Wish) -> None:
     from ftc.recipe.starter import DEFAULT_BASE, starter_recipe
 
     directive = f"./{SCHEMA_FILE}" if wish.schema else None
-    base = wish.base or DEFAULT_BASE
+    base = _from_recipe(wish.base, wish.out) if wish.base else DEFAULT_BASE
     texts = [starter_recipe(looked.origin, looked.columns, looked.guess, base=base, schema=directive)]
     texts += [schema_text() + "\n"] if wish.schema else []
     for file, text in zip(wish.files, texts, strict=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from unicodedata import combining, east_asian_width
+
+from ftc.diagnostics.text import cells
 
 LABEL = 11
 """Columns of the label in front of a field."""
@@ -15,10 +16,7 @@ _STYLE = re.compile("\x1b\\[[0-9;]*m")
 
 def display_width(text: str) -> int:
     """Terminal columns that a line takes: wide characters count 2, combining ones and styles 0."""
-    plain = _STYLE.sub("", text)
-    if plain.isascii():
-        return len(plain)
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in plain)
+    return cells(_STYLE.sub("", text))
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

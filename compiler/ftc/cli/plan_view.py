@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
@@ -45,33 +46,45 @@ def _ids(line: LedgerLine, width: int) -> str:
 
 
 def _fate(line: LedgerLine) -> str:
-    return line.fate.replace("_", " ")
+    return "of these truncated" if line.fate == "truncated" else line.fate.replace("_", " ")
 
 
-def _ledger_line(line: LedgerLine, counts: int, width: int) -> list[str]:
+def _counted(sign: str, rows: int, width: int) -> str:
+    return pad(sign + number(rows), width, right=True)
+
+
+def _fate_lines(line: LedgerLine, head: str, width: int) -> list[str]:
     """A fate with its count and reason, the first row ids below."""
-    sign = " " if line.fate == "truncated" else MINUS
-    head = f"{sign}{pad(number(line.rows), counts, right=True)}  "
-    indent = " " * len(head)
-    first, *rest = wrap(f"{_fate(line)}: {line.reason}", width - len(head))
-    ids = _ids(line, width - len(head) - 6)
-    return [head + first, *(indent + text for text in rest), *([f"{indent}rows {ids}"] if ids else [])]
+    indent = " " * (len(head) + 1)
+    first, *rest = wrap(f"{_fate(line)}: {line.reason}", width - len(indent))
+    ids = _ids(line, width - len(indent) - 5)
+    lines = [f"{head} {first}", *(indent + text for text in rest)]
+    return [*lines, f"{indent}rows {ids}"] if ids else lines
+
+
+def _made_of(data: DataStep) -> str:
+    """What the rows were made of, where they are not simply those of one source."""
+    sources = data.ledger.sources
+    if len(sources) == 1 and sources[0].rows == data.ledger.read:
+        return ""
+    return f" (made of {', '.join(f'{number(source.rows)} of {source.name}' for source in sources)})"
 
 
 def ledger_lines(data: DataStep, width: int) -> list[str]:
     """The account of every row: read, minus each fate, is what trains and what is held out."""
     ledger = data.ledger
     kept = ledger.train + ledger.eval
-    counts = len(number(max(ledger.read, kept)))
-    made = ""
-    if len(ledger.sources) > 1 or any(source.rows != ledger.read for source in ledger.sources):
-        parts = ", ".join(f"{number(source.rows)} of {source.name}" for source in ledger.sources)
-        made = f" (made of {parts})"
-    lines = [f" {pad(number(ledger.read), counts, right=True)}  rows read{made}"]
+    room = len(number(max(ledger.read, kept))) + 1
+    lines = [f"{_counted('', ledger.read, room)} read{_made_of(data)}"]
     for line in ledger.lines:
-        lines += _ledger_line(line, counts, width)
+        if line.fate != "truncated":
+            lines += _fate_lines(line, _counted(MINUS, line.rows, room), width)
     split = f": {number(ledger.train)} to train on, {number(ledger.eval)} held out" if ledger.eval else ""
-    return [*lines, f"={pad(number(kept), counts, right=True)}  kept{split}"]
+    lines.append(f"{_counted('=', kept, room)} kept{split}")
+    for line in ledger.lines:
+        if line.fate == "truncated":
+            lines += _fate_lines(line, _counted("", line.rows, room), width)
+    return lines
 
 
 def proof_line(data: DataStep, render: RenderStep) -> str:
@@ -119,9 +132,9 @@ def model_line(model: ModelStep) -> str:
 
 def render_line(render: RenderStep) -> str:
     """What a row becomes, and which of its tokens train."""
-    forms = {"chat": "messages in the chat template", "completion": "prompt and completion", "text": "text"}
+    forms = {"chat": "the chat template", "completion": "prompt and completion", "text": "whole documents"}
     made = [name for name, source in render.fields.items() if source is not None]
-    templates = f", {', '.join(made)} by [render]" if made else ""
+    templates = f"; [render] makes {', '.join(made)}" if made else ""
     return f"{forms[render.form]}{templates}; trains on {render.train_on.replace('_', ' ')}"
 
 
@@ -178,28 +191,35 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _data_sections(plan: Plan, data: DataStep, directory: Path | None, width: int) -> Iterable[Section]:
-    if plan.sources:
-        yield "sources", _wrapped(sources_lines(plan.sources), width)
-    lines = ledger_lines(data, width)
-    gone = data.ledger.read - data.ledger.train - data.ledger.eval
-    if gone and directory is not None:
-        lines += ["", f"ids and reasons of all {number(gone)}:", str(directory / "dropped.parquet")]
-    yield "rows", lines
-    yield "tokens", token_lines(data)
-    if plan.render is not None:
-        yield "masks", wrap(proof_line(data, plan.render), width)
-
-
 def _wrapped(lines: Iterable[str], width: int) -> list[str]:
     return [part for line in lines for part in wrap(line, width)]
 
 
+def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
+    lines = ledger_lines(data, width)
+    gone = data.ledger.read - data.ledger.train - data.ledger.eval
+    if gone and directory is not None:
+        lines += [f"ids and reasons of all {number(gone)}:", str(directory / "dropped.parquet")]
+    return lines
+
+
+def _data_sections(plan: Plan, directory: Path | None, width: int) -> Iterable[Section]:
+    if plan.sources:
+        yield "sources", _wrapped(sources_lines(plan.sources), width)
+    if plan.data is not None:
+        yield "rows", _row_lines(plan.data, directory, width)
+    if plan.split is not None:
+        yield "split", wrap(split_line(plan.split), width)
+    if plan.data is not None:
+        yield "tokens", token_lines(plan.data)
+    if plan.data is not None and plan.render is not None:
+        yield "masks", wrap(proof_line(plan.data, plan.render), width)
+
+
 def _model_sections(plan: Plan, width: int) -> Iterable[Section]:
     one_line: list[tuple[str, Any, Callable[[Any], str]]] = [
-        ("split", plan.split, split_line),
-        ("render", plan.render, render_line),
         ("model", plan.model, model_line),
+        ("render", plan.render, render_line),
         ("tune", plan.tune, tune_line),
     ]
     for label, step, line in one_line:
@@ -207,28 +227,40 @@ def _model_sections(plan: Plan, width: int) -> Iterable[Section]:
             yield label, wrap(line(step), width)
 
 
-def sections(plan: Plan, directory: Path | None, width: int) -> Iterable[Section]:
-    """The labelled parts of the screen, as far as the plan goes; `width` is that of the text."""
-    if plan.data is not None:
-        yield from _data_sections(plan, plan.data, directory, width)
-    yield from _model_sections(plan, width)
+def _run_sections(plan: Plan, width: int) -> Iterable[Section]:
     if plan.train is not None and plan.objective is not None:
         yield "train", _wrapped(train_lines(plan.train, plan.objective.name), width)
     if plan.train is not None and plan.data is not None:
         rows = plan.data.eval.rows if plan.data.eval else 0
         yield "evaluate", wrap(eval_line(plan.eval, rows), width)
     if plan.environment is not None:
-        packages = ", ".join(f"{name} {number}" for name, number in plan.environment.packages.items())
+        packages = ", ".join(f"{name} {version}" for name, version in plan.environment.packages.items())
         yield "machine", wrap(f"{plan.environment.device}; {packages}", width)
 
 
+def _full_sections(plan: Plan) -> Iterable[Section]:
+    """What only --verbose shows: the SQL, and every argument of the trainer."""
+    if plan.query is not None:
+        yield "query", dedent(plan.query.sql).strip().split("\n")
+    if plan.train is not None:
+        yield "arguments", [f"{key} = {_value(value)}" for key, value in plan.train.arguments.items()]
+
+
 def plan_screen(plan: Plan, digest: str | None, directory: Path | None, terminal: Terminal) -> list[str]:
-    """All lines of `ftc plan`."""
+    """All lines of `ftc plan`: the data, the model, the run, and the choices."""
     width = terminal.width - LABEL
     named = terminal.style(plan.name, "strong")
-    lines = [f"{named}  plan {digest[:SHORT_DIGEST]}" if digest else named, ""]
-    for label, texts in sections(plan, directory, width):
-        lines += _labelled(label, texts, terminal)
+    lines = [f"{named}  plan {digest[:SHORT_DIGEST]}" if digest else named]
+    groups = [
+        _data_sections(plan, directory, width),
+        _model_sections(plan, width),
+        _run_sections(plan, width),
+    ]
+    if terminal.verbose:
+        groups.append(_full_sections(plan))
+    for group in groups:
+        shown = [line for label, texts in group for line in _labelled(label, texts, terminal)]
+        lines += ["", *shown] if shown else []
     if plan.choices:
         lines += ["", "Left open by the recipe, and chosen:"]
         lines += [f"  {escape(text)}" for text in choice_lines(plan.choices, terminal.width - 2)]

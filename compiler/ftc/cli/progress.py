@@ -75,12 +75,12 @@ class Lines:
 
 def phase_title(event: Phase) -> str:
     """A phase in words."""
-    return PHASES.get(event.name, event.name) + (f" ({event.detail})" if event.detail else "")
+    return PHASES.get(event.name, event.name) + (f" {event.detail}" if event.detail else "")
 
 
 def step_text(event: Step) -> str:
     """Loss, speed and time left of a step."""
-    speed = f"{number(round(event.tokens_per_second))} tokens/s"
+    speed = f"{number(round(event.tokens_per_second))} tok/s"
     return f"loss {event.loss:.3f}, {speed}, {duration(event.seconds_left)} left"
 
 
@@ -95,13 +95,13 @@ def event_line(event: Event) -> str | None:
         case Phase():
             return phase_title(event)
         case Step() if _due(event):
-            return f"step {event.step}/{event.steps}: {step_text(event)}"
+            return f"  step {event.step:>{len(str(event.steps))}}/{event.steps}  {step_text(event)}"
         case Warned():
             return f"warning: {event.message}"
         case Checkpoint():
-            return f"checkpoint at step {event.step}"
+            return f"  checkpoint at step {event.step}"
         case Progress() if event.done == event.total:
-            return f"{event.what}: {number(event.done)} of {number(event.total)}"
+            return f"  {event.what}: {number(event.done)} of {number(event.total)}"
     return None
 
 

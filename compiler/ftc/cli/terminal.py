@@ -25,7 +25,7 @@ STYLES = {
 """Names of what is meant, and how a terminal shows it (SGR parameters)."""
 
 NARROWEST, WIDEST = 40, 100
-UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
 """Characters which move the cursor, change the terminal's state or reorder text; tab and newline are not."""
 
 _UNSAFE = re.compile(f"[{UNSAFE}]")

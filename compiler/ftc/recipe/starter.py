@@ -224,7 +224,7 @@ def guess(columns: Columns) -> Guess | None:
 
 
 def _query(select: Sequence[str], table: str) -> str:
-    return "\n  select\n    " + ",\n    ".join(select) + f"\n  from {table}\n"
+    return "  select\n    " + ",\n    ".join(select) + f"\n  from {table}\n"
 
 
 def _setting(key: str, value: object) -> str:
