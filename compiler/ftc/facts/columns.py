@@ -11,7 +11,6 @@ from ftc.recipe.model import Recipe
 from ftc.recipe.suggest import closest, did_you_mean
 
 RENDERED = ("prompt", "completion", "text")
-MESSAGE_TYPES = ("STRUCT", "JSON", "VARCHAR")
 
 
 def offered_columns(recipe: Recipe, columns: Mapping[str, str]) -> frozenset[str]:
@@ -54,9 +53,8 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
 
 def _type_problem(name: str, kind: str) -> str | None:
     if name == "messages":
-        good = kind.upper().startswith(MESSAGE_TYPES) and (
-            kind.endswith("[]") or "STRUCT" not in kind.upper()
-        )
+        structs = kind.startswith("STRUCT(") and kind.endswith("[]")
+        good = structs or kind in ("JSON", "VARCHAR")
         return None if good else "a list of {role, content} structs, or JSON text of one"
     return None if kind == "VARCHAR" else "text (VARCHAR)"
 

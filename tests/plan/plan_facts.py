@@ -1,0 +1,125 @@
+"""Facts and compiled data made by hand, for tests of what plans are made of them."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from ftc.facts.gather import Facts
+from ftc.facts.locate_model import Located
+from ftc.facts.model import ModelFacts
+from ftc.facts.query import Described
+from ftc.facts.sources import ResolvedSource
+from ftc.facts.tokenizer import TokenizerFacts
+from ftc.plan.context import Compiled, Context, Outcome
+from ftc.plan.pipeline import run_passes
+from ftc.plan.steps import (
+    ColumnType,
+    DataStep,
+    FileDigest,
+    Ledger,
+    Part,
+    Plan,
+    Shard,
+    SourceRows,
+    SourceStep,
+)
+from ftc.recipe.load import load_recipe
+
+ZERO = "0" * 64
+BASE = '[model]\nbase = "models/tiny"\n[data]\nsources.rows = "rows.jsonl"\n'
+
+
+def part(name: str, rows: int) -> Part:
+    file = FileDigest(name=f"{name}-00000.parquet", bytes=10, sha256=ZERO)
+    return Part(
+        shards=(Shard(file=file, rows=rows),),
+        rows=rows,
+        tokens=rows * 10,
+        trained_tokens=rows * 2,
+        longest=20,
+        shortest=5,
+    )
+
+
+COMPILED = DataStep(
+    key=ZERO,
+    train=part("train", 10),
+    eval=part("eval", 4),
+    ledger=Ledger(sources=(SourceRows(name="rows", rows=14),), read=14, lines=(), train=10, eval=4),
+    labels=("no", "yes"),
+    longest_target=2,
+)
+
+
+def tokenizer_facts() -> TokenizerFacts:
+    return TokenizerFacts(
+        file=Path("tokenizer.json"),
+        sha256=ZERO,
+        special_tokens={"eos_token": "<|im_end|>", "pad_token": "<|pad|>"},
+        added={"<|im_end|>": 2, "<|pad|>": 0},
+        chat_template="{{ messages }}",
+        generation_eos=(2,),
+    )
+
+
+def facts(directory: Path, columns: dict[str, str]) -> Facts:
+    step = SourceStep(name="rows", location="rows.jsonl", format="jsonl", options={}, files=())
+    model = ModelFacts(
+        located=Located("models/tiny", "directory", directory, None),
+        directory=directory,
+        config={"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 1024, "vocab_size": 300},
+        config_sha256=ZERO,
+        tokenizer=tokenizer_facts(),
+        weights=(),
+        commit=None,
+    )
+    model.__dict__["tensor_names"] = (
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.layers.0.mlp.up_proj.weight",
+    )
+    model.tokenizer.__dict__["bos_id"] = None
+    described = Described(
+        sql="select * from rows",
+        columns=tuple(ColumnType(name=name, type=kind) for name, kind in columns.items()),
+        traced_source="rows",
+    )
+    return Facts(
+        sources=(ResolvedSource(step, ()),),
+        query=described,
+        model=model,
+        chat_template=model.tokenizer.chat_template,
+        device="cpu",
+        device_reason="no CUDA driver was found",
+        packages={"torch": "2.13.0"},
+    )
+
+
+def context_of(
+    directory: Path, columns: dict[str, str], extra: str = "", data: DataStep | None = None
+) -> Context:
+    """A context of a recipe; without `[data.split]` in it, nothing of the compiled data is held out."""
+    recipe = directory / "recipe.toml"
+    extra = textwrap.dedent(extra)
+    base, rest = BASE, extra
+    if extra.startswith("[data]\n"):
+        base, rest = BASE + extra.removeprefix("[data]\n"), ""
+    recipe.write_text(base + rest, encoding="utf-8")
+    loaded = load_recipe(recipe)
+    assert loaded.recipe is not None, loaded.findings
+    held = data or COMPILED
+    if loaded.recipe.data.split.eval is None:
+        ledger = held.ledger.model_copy(update={"eval": 0, "read": held.ledger.train})
+        held = held.model_copy(update={"eval": None, "ledger": ledger})
+    return Context(
+        recipe=loaded.recipe,
+        origins=loaded.origins,
+        facts=facts(directory, columns),
+        compile_data=lambda _: Compiled(held, ()),
+    )
+
+
+def plan_of(
+    directory: Path, columns: dict[str, str], extra: str = "", data: DataStep | None = None
+) -> Outcome:
+    return run_passes(Plan(name="x", seed=0), context_of(directory, columns, extra, data))
