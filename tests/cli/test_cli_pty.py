@@ -1,0 +1,95 @@
+"""The command line on a real (pseudo) terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pty = pytest.importorskip("pty")
+HERE = Path(__file__).parent
+STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_terminal(directory: Path, *command: str, columns: int = 80, **environment: str) -> tuple[int, str]:
+    """Run a command with its output on a terminal of a given width; its exit status and all it wrote."""
+    import fcntl
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    hidden = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    paths = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=directory,
+        env={**kept, "TERM": "xterm-256color", "PYTHONPATH": paths, **environment},
+    )
+    os.close(theirs)
+    said = b"".join(_chunks(ours))
+    os.close(ours)
+    return process.wait(timeout=60), said.decode()
+
+
+def _chunks(descriptor: int):
+    while True:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError:  # Linux: the other end is closed
+            return
+        if not chunk:
+            return
+        yield chunk
+
+
+def lines(said: str) -> list[str]:
+    """What was written, without styles; a line that was drawn over counts each time."""
+    return [line.rstrip() for line in STYLE.sub("", said).replace("\r", "\n").split("\n") if line.strip()]
+
+
+def test_a_build_draws_one_bar_a_phase(tmp_path: Path) -> None:
+    code, said = on_terminal(tmp_path, str(HERE / "fake_build.py"), "build", "r.toml")
+    assert code == 0
+    drawn = lines(said)
+    for phase, counts in (
+        ("query", "5,500/5,500"),
+        ("render", "5,127/5,127"),
+        ("evaluate before", "512/512"),
+        ("train", "40/40"),
+    ):
+        assert any(re.fullmatch(rf"✓ {phase} +━+ +{counts} +\d+ s", line) for line in drawn), phase
+    assert any(re.fullmatch(r"✓ save +━+ +\d+ s", line) for line in drawn)
+    assert "\x1b[36m" in said
+    assert "warning: the clock is odd ␛[2J" in drawn
+    assert max(map(len, drawn[: drawn.index("run directory:")])) <= 80
+    assert any(line.startswith("label accuracy  0.352") for line in drawn)
+    assert "\x1b[1;32mbuilt\x1b[0m" in said
+
+
+def test_without_colour_the_bars_are_plain(tmp_path: Path) -> None:
+    code, said = on_terminal(tmp_path, str(HERE / "fake_build.py"), "build", "r.toml", NO_COLOR="1")
+    assert code == 0
+    assert not re.search(r"\x1b\[(3\d|1;3\d|4\d)m", said)
+
+
+def test_a_dumb_terminal_gets_lines(tmp_path: Path) -> None:
+    code, said = on_terminal(tmp_path, str(HERE / "fake_build.py"), "build", "r.toml", TERM="dumb")
+    assert code == 0
+    assert "\x1b" not in said
+    assert "  step 40/40  loss 2.000, 1,234 tok/s, 0 s left" in lines(said)
+
+
+def test_the_list_of_codes_is_coloured_and_as_wide_as_the_terminal(tmp_path: Path) -> None:
+    code, said = on_terminal(tmp_path, "-m", "ftc", "explain", columns=60)
+    assert code == 0
+    assert "\x1b[36mFTC101\x1b[0m" in said
+    assert max(map(len, lines(said))) <= 60
