@@ -63,6 +63,11 @@ def code_digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
+def is_full(error: OSError) -> bool:
+    """Whether an error says that the disk is full; Arrow says it in words alone."""
+    return error.errno in FULL or "No space left" in str(error)
+
+
 def full_disk(root: Path) -> CacheProblem:
     """The finding for a disk without space."""
     return CacheProblem(
@@ -74,7 +79,7 @@ def full_disk(root: Path) -> CacheProblem:
 
 def problem_of(error: OSError, root: Path) -> CacheProblem:
     """What an error of the operating system means for the cache."""
-    if error.errno in FULL:
+    if is_full(error):
         return full_disk(root)
     return CacheProblem(
         "FTC708",
@@ -117,8 +122,13 @@ class Cache:
             staging = scratch / "entry"
             staging.mkdir()
             yield staging
-            with self._translated():
-                self._publish(staging, self._place(kind, key))
+            self.adopt(kind, key, staging)
+
+    def adopt(self, kind: str, key: str, directory: Path) -> Path:
+        """Make a directory inside `scratch` the entry, and return where it is; raises CacheProblem."""
+        with self._translated():
+            self._publish(directory, self._place(kind, key))
+        return self._place(kind, key)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -130,7 +140,7 @@ class Cache:
         try:
             yield staging
         except OSError as error:
-            if error.errno in FULL:
+            if is_full(error):
                 raise full_disk(self.root) from error
             raise
         finally:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "1GB"
+MEMORY = "600MB"
 """What DuckDB may hold in memory before it spills; fixed, so that results depend on no machine."""
+
+MOST_THREADS = 4
+"""More threads read faster, but each needs buffers."""
+
+
+def threads_for_reading() -> int:
+    """How many threads may work where the result cannot depend on their number."""
+    return min(os.cpu_count() or 1, MOST_THREADS)
 
 
 def quoted(text: str) -> str:

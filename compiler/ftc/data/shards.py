@@ -1,0 +1,215 @@
+"""Compiled rows on disk: Parquet shards written as they fill, byte-identical on every run."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftc.data.tokenise import Encoded
+from ftc.plan.steps import FileDigest, Part, Shard
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHARD_TOKENS = 8 << 20
+SHARD_ROWS = 100_000
+GROUP_ROWS = 4096
+"""Rows of a row group, which is what a reader has in memory."""
+
+OPTIONS: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+MOST_LABELS = 64
+
+
+def shard_schema() -> pa.Schema:
+    """The columns of a shard; `prompt_length` and `target` are null where there is no answer."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
+            pa.field("mask", pa.list_(pa.bool_()), nullable=False),
+            pa.field("prompt_length", pa.int32()),
+            pa.field("target", pa.string()),
+        ]
+    )
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """Rows that wait to be written, column by column."""
+
+    ids: list[str] = field(default_factory=list)
+    tokens: array[int] = field(default_factory=lambda: array("i"))
+    mask: bytearray = field(default_factory=bytearray)
+    offsets: array[int] = field(default_factory=lambda: array("i", [0]))
+    prompts: list[int | None] = field(default_factory=list)
+    targets: list[str | None] = field(default_factory=list)
+
+    def add(self, id_: str, row: Encoded) -> None:
+        self.ids.append(id_)
+        self.tokens.extend(row.ids)
+        self.mask.extend(row.mask)
+        self.offsets.append(len(self.tokens))
+        self.prompts.append(row.prompt_length)
+        self.targets.append(row.target)
+
+    def table(self) -> pa.Table:
+        """The rows as an Arrow table, without a detour over numpy arrays (which would import pandas)."""
+        import numpy as np
+        import pyarrow as pa
+
+        bits = np.packbits(np.frombuffer(self.mask, dtype=np.uint8), bitorder="little")
+        count = len(self.tokens)
+        tokens = pa.Array.from_buffers(pa.int32(), count, [None, pa.py_buffer(self.tokens.tobytes())])
+        mask = pa.Array.from_buffers(pa.bool_(), count, [None, pa.py_buffer(bits.tobytes())])
+        columns = [
+            pa.array(self.ids, pa.string()),
+            self._lists(tokens),
+            self._lists(mask),
+            pa.array(self.prompts, pa.int32()),
+            pa.array(self.targets, pa.string()),
+        ]
+        return pa.Table.from_arrays(columns, schema=shard_schema())
+
+    def _lists(self, values: pa.Array) -> pa.Array:
+        import pyarrow as pa
+
+        offsets = pa.py_buffer(self.offsets.tobytes())
+        return pa.Array.from_buffers(pa.list_(values.type), len(self.ids), [None, offsets], children=[values])
+
+
+@dataclass(slots=True)
+class _Counts:
+    rows: int = 0
+    tokens: int = 0
+    trained: int = 0
+    longest: int = 0
+    shortest: int = 0
+    longest_answer: int = 0
+
+    def add(self, row: Encoded) -> None:
+        length = len(row.ids)
+        self.shortest = min(self.shortest, length) if self.rows else length
+        self.rows += 1
+        self.tokens += length
+        self.trained += row.mask.count(1)
+        self.longest = max(self.longest, length)
+        self.longest_answer = max(self.longest_answer, row.answer_length)
+
+
+class _Labels:
+    """The distinct answers, as long as they may be a closed set."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+        self._open = False
+
+    def add(self, target: str | None) -> None:
+        if self._open or target is None:
+            self._open = True
+            return
+        self._seen[target] += 1
+        if len(self._seen) > MOST_LABELS:
+            self._open = True
+            self._seen.clear()
+
+    @property
+    def closed(self) -> tuple[str, ...] | None:
+        """The sorted answers if they are few and each occurs more than once."""
+        few = self._seen and not self._open and min(self._seen.values()) > 1
+        return tuple(sorted(self._seen)) if few else None
+
+
+class PartWriter:
+    """Writes one side of the split as `NAME-00000.parquet` and so on; raises OSError."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory, self._name = directory, name
+        self._shards: list[Shard] = []
+        self._buffer = _Buffer()
+        self._labels = _Labels()
+        self.counts = _Counts()
+
+    def add(self, id_: str, row: Encoded) -> None:
+        """Append a row."""
+        self._buffer.add(id_, row)
+        self.counts.add(row)
+        self._labels.add(row.target)
+        if len(self._buffer.ids) >= SHARD_ROWS or len(self._buffer.tokens) >= SHARD_TOKENS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow.parquet as pq
+
+        path = self._directory / f"{self._name}-{len(self._shards):05d}.parquet"
+        pq.write_table(self._buffer.table(), path, row_group_size=GROUP_ROWS, **OPTIONS)
+        with path.open("rb") as file:
+            sha256 = file_digest(file, "sha256").hexdigest()
+        digest = FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
+        self._shards.append(Shard(file=digest, rows=len(self._buffer.ids)))
+        self._buffer = _Buffer()
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The closed set of answers, if there is one."""
+        return self._labels.closed
+
+    def close(self) -> Part:
+        """Write what is left; the part as the plan has it."""
+        if self._buffer.ids:
+            self._flush()
+        return Part(
+            shards=tuple(self._shards),
+            rows=self.counts.rows,
+            tokens=self.counts.tokens,
+            trained_tokens=self.counts.trained,
+            longest=self.counts.longest,
+            shortest=self.counts.shortest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRow:
+    """A row as it is in a shard."""
+
+    id: str
+    input_ids: tuple[int, ...]
+    mask: tuple[bool, ...]
+    prompt_length: int | None
+    target: str | None
+
+
+def read_rows(directory: Path, part: Part) -> Iterator[CompiledRow]:
+    """The compiled rows of a part in order, a row group in memory at a time."""
+    import pyarrow.parquet as pq
+
+    for shard in part.shards:
+        with pq.ParquetFile(directory / shard.file.name) as file:
+            for batch in file.iter_batches(GROUP_ROWS):
+                for row in batch.to_pylist():
+                    row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
+                    yield CompiledRow(**row)
+
+
+def find_rows(directory: Path, part: Part, ids: Sequence[str]) -> dict[str, CompiledRow]:
+    """Some compiled rows by their ids; those that are not in the part are missing from the result."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found: dict[str, CompiledRow] = {}
+    wanted = pa.array(ids, pa.string())
+    for shard in part.shards:
+        with pq.ParquetFile(directory / shard.file.name) as file:
+            for batch in file.iter_batches(GROUP_ROWS):
+                kept = batch.filter(pc.is_in(batch.column("id"), wanted))
+                for row in kept.to_pylist():
+                    row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
+                    found[row["id"]] = CompiledRow(**row)
+    return found
