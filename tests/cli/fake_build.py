@@ -16,10 +16,10 @@ from ftc.cli.main import main
 def build(recipe: Path, **options: Any) -> api.BuildResult:
     pause = float(sys.argv.pop()) if sys.argv[-1].replace(".", "").isdigit() else 0.0
     for done in range(0, 5501, 500):
-        options["progress"]("query", done, None if done < 5500 else 5500)
+        options["progress"]("running the query", done, None if done < 5500 else 5500)
         time.sleep(pause)
     for done in range(0, 5128, 600):
-        options["progress"]("render", done, 5127)
+        options["progress"]("compiling rows", done, 5127)
         time.sleep(pause)
     for event in SAID:
         options["on_event"](event)

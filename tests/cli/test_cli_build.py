@@ -58,9 +58,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]
         def answer(recipe: Path, **options: Any) -> api.BuildResult:
             calls.append({"recipe": recipe, **options})
             if said:
-                options["progress"]("query", 100, None)
-                options["progress"]("query", 5500, 5500)
-                options["progress"]("render", 5125, 5127)
+                options["progress"]("running the query", 100, None)
+                options["progress"]("running the query", 5500, 5500)
+                options["progress"]("compiling rows", 5125, 5127)
             for event in said:
                 options["on_event"](event)
             return answers[len(calls) - 1](recipe)

@@ -61,13 +61,13 @@ def test_a_build_draws_one_bar_a_phase(tmp_path: Path) -> None:
     assert code == 0
     drawn = lines(said)
     for phase, counts in (
-        ("query", "5,500/5,500"),
-        ("render", "5,127/5,127"),
-        ("evaluate before", "512/512"),
-        ("train", "40/40"),
+        ("running the query", "5,500/5,500"),
+        ("compiling rows", "5,127/5,127"),
+        ("evaluating before", "512/512"),
+        ("training", "40/40"),
     ):
         assert any(re.fullmatch(rf"✓ {phase} +━+ +{counts} +\d+ s", line) for line in drawn), phase
-    assert any(re.fullmatch(r"✓ save +━+ +\d+ s", line) for line in drawn)
+    assert any(re.fullmatch(r"✓ saving +━+ +\d+ s", line) for line in drawn)
     assert "\x1b[36m" in said
     assert "warning: the clock is odd ␛[2J" in drawn
     assert max(map(len, drawn[: drawn.index("run directory:")])) <= 80

@@ -14,8 +14,8 @@ from ftc.cli.progress import phase_title, step_text
 from ftc.cli.terminal import Terminal, escape
 from ftc.runtime import events
 
-TITLE_WIDTH = 16
-REST = 71
+TITLE_WIDTH = 17
+REST = 72
 """Columns that title, counts and detail need beside the bar."""
 
 
@@ -114,7 +114,7 @@ class Bars:
 
     def data(self, phase: str, done: int, total: int | None) -> None:
         """Move the bar of a data phase."""
-        self._progress.update(self._begin(phase, phase, total), completed=done, total=total, counted=True)
+        self._progress.update(self._begin(phase, phase, total), completed=done, total=total, counted=done > 0)
 
     def event(self, event: events.Event) -> None:
         """Move the bar of a runtime phase, or write a line above the bars."""

@@ -13,10 +13,10 @@ from ftc.runtime.events import Checkpoint, Event, Phase, Progress, Step, Warned
 
 DataProgress = Callable[[str, int, int | None], None]
 PHASES = {
-    "load": "load the model",
-    "evaluate": "evaluate",
-    "train": "train",
-    "save": "save",
+    "load": "loading the model",
+    "evaluate": "evaluating",
+    "train": "training",
+    "save": "saving",
 }
 """Titles of the runtime's phases; one that is not here is shown by its own name."""
 LINES_A_RUN = 20

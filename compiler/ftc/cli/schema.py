@@ -63,11 +63,7 @@ def _written(terminal: Terminal, out: Path, *, json: bool) -> None:
     if json:
         terminal.document(document("schema", [{"file": str(out), "ok": True}]))
     elif not terminal.quiet:
-        where = out.as_posix() if out.is_absolute() else f"./{out.as_posix()}"
-        terminal.lines(
-            [
-                f"Wrote {terminal.style(str(out), 'strong')}. Put this line first in a recipe beside it:",
-                "",
-                f"  #:schema {where}",
-            ]
+        terminal.out(
+            f"Wrote {terminal.style(str(out), 'strong')}. Put this line first in a recipe beside it:"
         )
+        terminal.out(f"  #:schema ./{out.name}")
