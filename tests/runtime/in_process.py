@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ftc.plan.steps import Plan
 from ftc.runtime.events import Event
+from ftc.runtime.job import Job
 from ftc.runtime.main import run
 from ftc.runtime.stop import Stop
 from tiny_plan import Tiny
@@ -27,8 +28,8 @@ class Ran:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def execute(tiny: Tiny, plan: Plan, directory: Path, stop_when: Callable[[Event], bool] | None = None) -> Ran:
-    """Run a plan; `stop_when` asks for a stop at the event it is true of."""
+def run_job(job: Job, stop_when: Callable[[Event], bool] | None = None) -> Ran:
+    """Run a job; `stop_when` asks for a stop at the event it is true of."""
     events: list[Event] = []
     stop, log = Stop(), io.StringIO()
 
@@ -37,5 +38,9 @@ def execute(tiny: Tiny, plan: Plan, directory: Path, stop_when: Callable[[Event]
         if stop_when and stop_when(event):
             stop.ask()
 
-    status = run(tiny.job(plan, directory), emit, stop, log)
-    return Ran(directory, status, events, log.getvalue())
+    return Ran(job.run, run(job, emit, stop, log), events, log.getvalue())
+
+
+def execute(tiny: Tiny, plan: Plan, directory: Path, stop_when: Callable[[Event], bool] | None = None) -> Ran:
+    """Run a plan in a directory."""
+    return run_job(tiny.job(plan, directory), stop_when)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from in_process import Ran, execute
-from tiny_plan import Tiny
 
 from ftc.runtime.checkpoints import newest
 from ftc.runtime.events import Checkpoint, Evaluation, Phase, Step, Stopped, Warned, decode
 from ftc.runtime.job import Job
+from tiny_plan import Tiny
 
 SAME = ("model/adapter_model.safetensors", "model/adapter_config.json", "metrics.jsonl", "eval.json")
 

@@ -22,13 +22,17 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 @dataclass(frozen=True)
 class Build:
-    """All that a build needs: the plan with its bytes and digest, and the places it reads and fills."""
+    """All that a build needs: the plan with its bytes and digest, and the places it reads and fills.
+
+    `model` gives the base model's directory, fetching or converting it where that is needed; it is
+    asked only once the run is known to be unfinished.
+    """
 
     plan: Plan
     plan_bytes: bytes
     recipe_text: str
     data: Path
-    model: Path
+    model: Callable[[], Path | Finding]
     runs: Path
     name: str
     digest: str
@@ -84,8 +88,10 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
         recipe_text=build.recipe_text,
         data=build.data,
     )
-    job = Job(directory.partial / "plan.json", build.data, build.model, directory.partial)
-    outcome = launch(job, on_event)
+    model = build.model()
+    if isinstance(model, Finding):
+        return _failed(directory, *warnings, model)
+    outcome = launch(Job(directory.partial / "plan.json", build.data, model, directory.partial), on_event)
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
     measured = evaluation(directory.partial)
