@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from ftc.data.chat_template import ChatTemplate, Message, TemplateProblem, hugging_face_text
 from ftc.data.example import Piece, Refusal, Rendered
-from ftc.data.mask_proof import Conversation, Turn, Unproved, excerpt
+from ftc.data.mask_content import Unproved, excerpt
+from ftc.data.mask_proof import Conversation, Turn
 
 TrainOn = Literal["assistant", "last_assistant", "all"]
 History = Literal["refuse", "exclude", "keep"]

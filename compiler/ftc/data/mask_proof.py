@@ -21,7 +21,6 @@ messages follow (reasoning dropped, another stop token), so inference would neve
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,16 +28,9 @@ from functools import cached_property
 from typing import Any
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
-from ftc.data.example import Refusal
+from ftc.data.mask_content import Unproved, check_origin, excerpt, must_stand_once
 from ftc.data.provenance import FIRST_SOURCE, LITERAL, LOST, Run
-from ftc.data.trace_values import REASONING_FIELDS, Origin, read_mark
-
-_TAG = r"(?:think|thinking|thought|reasoning|seed:think|THINK)"
-_OPEN = rf"(?:<{_TAG}>|\[{_TAG}\]|<\|channel>thought)"
-_CLOSE = rf"(?:</{_TAG}>|\[/{_TAG}\]|<channel\|>)"
-_BLOCK = rf"(?:(?!{_CLOSE}).)*{_CLOSE}"
-_REASONING = re.compile(rf"\s*(?:{_OPEN}|{_CLOSE}|{_OPEN}{_BLOCK})\s*", re.DOTALL)
-_LEADING_REASONING = re.compile(rf"{_BLOCK}\s*", re.DOTALL)
+from ftc.data.trace_values import Origin, read_mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +41,6 @@ class Turn:
     start: int
     stop: int
     end: int
-
-
-class Unproved(Exception):  # noqa: N818  not an error of the program
-    """A condition that does not hold; `history` where the turn is in history form."""
-
-    def __init__(self, reason: str, *, history: bool = False) -> None:
-        super().__init__(reason)
-        self.history = history
-
-    @property
-    def refusal(self) -> Refusal:
-        """The refusal of the row."""
-        return Refusal(fate="unproved", code="FTC308" if self.history else "FTC305", reason=str(self))
-
-
-def excerpt(text: str, at: int) -> str:
-    """A few characters of a text around a place, as they would be written in Python."""
-    return repr(text[max(0, at - 20) : at + 20])
 
 
 def _difference(one: str, other: str) -> int:
@@ -144,25 +118,30 @@ class Conversation:
             return stretches[0]
         if stretches:
             raise Unproved(f"the template writes message {message} in {len(stretches)} places")
-        if not self._trace.marks:
+        if not self._stretches:
             raise Unproved(
                 "the template does not go through the messages in a loop, so turns cannot be told apart"
             )
         raise Unproved(f"the template writes nothing for message {message}")
 
-    def _last_own(self, message: int, start: int) -> int:
-        """The end of the last character that the message contributes at or after `start`."""
-        last = start
-        for at, run in self._placed:
-            origin = self._origin(run)
-            if origin is None or origin.message != message or origin.field == "role":
+    def _last_own(self, message: int, start: int, stretch_end: int) -> int:
+        """The end of the last character that the message adds to its stretch, from `start` on.
+
+        A tool's name which stands there again, in the tool's answer, adds nothing.
+        """
+        last, adds = start, False
+        reached: dict[int, int] = {}
+        for at, run in self._runs(start, stretch_end):
+            if not self._speaks(run, message):
                 continue
-            if at < start:
-                raise Unproved(
-                    f"text of message {message} stands before the place where inference would begin it:"
-                    f" {excerpt(self.text, at)}"
-                )
-            last = at + run[0]
+            length, source, offset = run
+            if offset >= 0:
+                adds = offset + length > reached.get(source, 0)
+                reached[source] = max(reached.get(source, 0), offset + length)
+            if adds:
+                last = min(at + length, stretch_end)
+            elif must_stand_once(self._origin(run)):
+                raise Unproved(f"the template repeats text of message {message}: {excerpt(self.text, at)}")
         return last
 
     def _foreign_from(self, at: int, message: int) -> int:
@@ -186,6 +165,7 @@ class Conversation:
             if own_end <= (at := self.text.find(token, own_end, limit)) <= stretch_end
         ]
         if not found:
+            self._check_foreign(message, own_end, stretch_end)
             wanted = " or ".join(repr(token) for token in self._stop_tokens)
             raise Unproved(
                 f"no stop token ({wanted}) follows message {message}: {excerpt(self.text, own_end)}"
@@ -223,17 +203,7 @@ class Conversation:
         covered = self._covered(start, end)
         for number, origin in enumerate(self._trace.origins):
             if origin.message == message:
-                _check_origin(origin, covered.get(FIRST_SOURCE + number, []))
-        self._check_tool_calls(message, covered)
-
-    def _check_tool_calls(self, message: int, covered: dict[int, list[tuple[int, int]]]) -> None:
-        for number, origin in enumerate(self._trace.origins):
-            if origin.message != message or not _must_be_called(origin):
-                continue
-            if _missing(origin.text, covered.get(FIRST_SOURCE + number, [])):
-                raise Unproved(
-                    f"the template leaves out a tool call of message {message}: {excerpt(origin.text, 0)}"
-                )
+                check_origin(origin, covered.get(FIRST_SOURCE + number, []))
 
     def prompt(self, message: int) -> str:
         """What inference would be given before a message; raises Unproved where the template refuses that."""
@@ -271,8 +241,8 @@ class Conversation:
             )
 
     def _bounds(self, message: int, start: int, stretch: tuple[int, int]) -> Turn:
-        own_end = self._last_own(message, start)
-        stop, end = self._stop(message, max(own_end, start), stretch[1])
+        own_end = self._last_own(message, start, stretch[1])
+        stop, end = self._stop(message, own_end, stretch[1])
         self._check_foreign(message, start, end)
         self._check_complete(message, start, end)
         return Turn(message, start, stop, end)
@@ -292,12 +262,34 @@ class Conversation:
         It starts where the template's own text stops agreeing with the generation prompt.
         """
         stretch = self._stretch(message)
-        prompt = self.prompt(message)
-        start = _difference(self.text, prompt)
-        if start < stretch[0]:
-            raise Unproved(f"the generation prompt of message {message} is not found before it")
-        own = [at for at, run in self._runs(stretch[0], stretch[1]) if self._speaks(run, message)]
-        return self._bounds(message, min([start, *own]), stretch)
+        own = [at for at, run in self._runs(*stretch) if self._speaks(run, message)]
+        limit = min([stretch[1], *own])
+        stops = [at for token in self._stop_tokens if (at := self.text.find(token, stretch[0], limit)) >= 0]
+        return self._bounds(
+            message, self._start_in_history(message, stretch[0], min([limit, *stops])), stretch
+        )
+
+    def _start_in_history(self, message: int, stretch_start: int, limit: int) -> int:
+        try:
+            start = _difference(self.text, self.prompt(message))
+        except Unproved:
+            start = -1
+        if start >= stretch_start:
+            return min(start, limit)
+        header = self._generation_header
+        place = self.text.find(header, stretch_start, limit) if header else -1
+        if place < 0:
+            raise Unproved(f"the generation prompt of message {message} is not found before it", history=True)
+        return place + len(header)
+
+    @cached_property
+    def _generation_header(self) -> str:
+        """What the generation prompt adds after the last message; empty where it changes more than that."""
+        try:
+            asked = self.render(len(self.messages), generation_prompt=True)
+        except TemplateProblem:
+            return ""
+        return asked[len(self.text) :] if asked.startswith(self.text) else ""
 
     def _speaks(self, run: Run, message: int) -> bool:
         origin = self._origin(run)
@@ -307,45 +299,3 @@ class Conversation:
 def _close(found: dict[int, list[tuple[int, int]]], opened: tuple[int | None, int] | None, at: int) -> None:
     if opened is not None and opened[0] is not None and at > opened[1]:
         found.setdefault(opened[0], []).append((opened[1], at))
-
-
-def _missing(text: str, stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The stretches of a text that are not covered; raises Unproved where parts repeat or change order."""
-    missing, at = [], 0
-    for first, last in stretches:
-        if first < at:
-            raise Unproved(f"the template repeats or reorders a text: {excerpt(text, first)}")
-        missing.append((at, first))
-        at = last
-    return [(first, last) for first, last in [*missing, (at, len(text))] if first < last]
-
-
-def _may_go(text: str, first: int, last: int) -> bool:
-    """Whether a template may leave this part of a content out."""
-    part = text[first:last]
-    if not part.strip():
-        return first == 0 or last == len(text)
-    if _REASONING.fullmatch(part):
-        return True
-    return first == 0 and _LEADING_REASONING.fullmatch(part) is not None
-
-
-def _check_origin(origin: Origin, stretches: list[tuple[int, int]]) -> None:
-    text = origin.text
-    if origin.field == REASONING_FIELDS[0] and stretches:
-        lost = [(first, last) for first, last in _missing(text, stretches) if text[first:last].strip()]
-    elif origin.field == "content" and (len(origin.path) == 1 or origin.path[-1] == "text"):
-        lost = [(first, last) for first, last in _missing(text, stretches) if not _may_go(text, first, last)]
-    else:
-        return
-    if lost:
-        raise Unproved(
-            f"the template leaves out part of message {origin.message}: {excerpt(text[slice(*lost[0])], 0)}"
-        )
-
-
-def _must_be_called(origin: Origin) -> bool:
-    """Whether a string is the name or an argument of a tool call."""
-    if origin.field != "tool_calls":
-        return False
-    return "arguments" in origin.path or origin.path[-1] == "name"

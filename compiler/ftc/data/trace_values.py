@@ -36,11 +36,15 @@ class MessageDict(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A string that was handed in: its message (None: a tool's description), its path there, its text."""
+    """A string that was handed in: its message (None: a tool's description), its path there, its text.
+
+    A key of a table is a string too; its path is the one of its value.
+    """
 
     message: int | None
     path: Path
     text: str
+    key: bool = False
 
     @property
     def field(self) -> str:
@@ -81,25 +85,31 @@ class Wrapper:
     def __init__(self) -> None:
         self.origins: list[Origin] = []
 
-    def _new(self, message: int | None, path: Path, text: str) -> int:
-        self.origins.append(Origin(message, path, text))
+    def _new(self, origin: Origin) -> int:
+        self.origins.append(origin)
         return FIRST_SOURCE + len(self.origins) - 1
+
+    def _text(self, origin: Origin) -> Traced:
+        text = origin.text
+        return Traced(text, ((len(text), self._new(origin), 0),) if text else ())
 
     def wrap(self, value: Any, message: int | None, path: Path = ()) -> Any:
         """The value with every string and number in it traced."""
         if isinstance(value, str):
-            return Traced(value, ((len(value), self._new(message, path, value), 0),) if value else ())
+            return self._text(Origin(message, path, value))
         if isinstance(value, dict):
-            return {
-                self.wrap(k, message, (*path, k)): self.wrap(v, message, (*path, k)) for k, v in value.items()
-            }
+            return dict(self._pair(key, item, message, (*path, key)) for key, item in value.items())
         if isinstance(value, list):
             return [self.wrap(item, message, (*path, number)) for number, item in enumerate(value)]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             traced = TracedInt(value) if isinstance(value, int) else TracedFloat(value)
-            traced.source = self._new(message, path, str(value))
+            traced.source = self._new(Origin(message, path, str(value)))
             return traced
         return value
+
+    def _pair(self, key: Any, value: Any, message: int | None, path: Path) -> tuple[Any, Any]:
+        wrapped = self._text(Origin(message, path, key, key=True)) if isinstance(key, str) else key
+        return wrapped, self.wrap(value, message, path)
 
     def message(self, plain: dict[str, Any], index: int) -> MessageDict:
         """A message with its place; the names of its reasoning share one origin."""
