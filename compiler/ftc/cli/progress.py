@@ -74,8 +74,14 @@ class Lines:
 
 
 def phase_title(event: Phase) -> str:
-    """A phase in words."""
-    return PHASES.get(event.name, event.name) + (f" {event.detail}" if event.detail else "")
+    """A phase in two or three words."""
+    title = PHASES.get(event.name, event.name)
+    return f"{title} {event.detail}" if event.name == "evaluate" else title
+
+
+def phase_detail(event: Phase) -> str:
+    """What more there is to say of a phase."""
+    return "" if event.name == "evaluate" else event.detail
 
 
 def step_text(event: Step) -> str:
@@ -93,7 +99,8 @@ def event_line(event: Event) -> str | None:
     """The line of a log for an event; None where it is not worth one."""
     match event:
         case Phase():
-            return phase_title(event)
+            detail = phase_detail(event)
+            return phase_title(event) + (f" ({detail})" if detail else "")
         case Step() if _due(event):
             return f"  step {event.step:>{len(str(event.steps))}}/{event.steps}  {step_text(event)}"
         case Warned():
