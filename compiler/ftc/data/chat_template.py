@@ -130,6 +130,8 @@ class ChatTemplate:
                 raise TemplateProblem(
                     f"message {index} holds {error}, which no template can be given"
                 ) from error
+            except RecursionError as error:
+                raise TemplateProblem(f"message {index} is nested too deeply for a template") from error
         return plain
 
     def _given(self, tools: Any, generation_prompt: bool) -> dict[str, Any]:
