@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ftc.cli.main import main
 
 
 def build(recipe: Path, **options: Any) -> api.BuildResult:
-    pause = float(sys.argv.pop()) if sys.argv[-1].replace(".", "").isdigit() else 0.0
+    pause = float(os.environ.get("PAUSE", "0"))
     for done in range(0, 5501, 500):
         options["progress"]("running the query", done, None if done < 5500 else 5500)
         time.sleep(pause)

@@ -136,6 +136,14 @@ def test_findings_go_to_standard_error_and_decide_the_exit_code(ftc, planned) ->
     assert len(ran.err.splitlines()) == 1
 
 
+def test_a_plan_with_errors_is_shown_only_if_wanted(ftc, planned) -> None:
+    planned(Plan(name="half", seed=0, split=PLAN.split), Finding("FTC603", "rows are too long"))
+    ran = ftc("plan", "r.toml")
+    assert (ran.code, ran.out) == (1, "")
+    assert ftc("plan", "r.toml", "--after", "split").out == ""
+    assert ftc("plan", "-v", "r.toml").out.startswith("half  plan")
+
+
 def test_names_and_ids_cannot_touch_the_terminal(ftc, planned) -> None:
     line = LEDGER.lines[0].model_copy(update={"first_ids": ("\x1b[2Jevil",), "rows": 1})
     data = PLAN.data.model_copy(update={"ledger": LEDGER.model_copy(update={"lines": (line,)})})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,10 @@ HERE = Path(__file__).parent
 STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def on_terminal(directory: Path, *command: str, columns: int = 80, **environment: str) -> tuple[int, str]:
-    """Run a command with its output on a terminal of a given width; its exit status and all it wrote."""
+def start(
+    directory: Path, *command: str, columns: int = 80, **environment: str
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a command on a terminal of a given width; the process, and the terminal's descriptor."""
     import fcntl
     import termios
 
@@ -35,8 +39,14 @@ def on_terminal(directory: Path, *command: str, columns: int = 80, **environment
         env={**kept, "TERM": "xterm-256color", "PYTHONPATH": paths, **environment},
     )
     os.close(theirs)
-    said = b"".join(_chunks(ours))
-    os.close(ours)
+    return process, ours
+
+
+def on_terminal(directory: Path, *command: str, **options: Any) -> tuple[int, str]:
+    """Run a command on a terminal; its exit status and all it wrote."""
+    process, terminal = start(directory, *command, **options)
+    said = b"".join(_chunks(terminal))
+    os.close(terminal)
     return process.wait(timeout=60), said.decode()
 
 
@@ -93,3 +103,17 @@ def test_the_list_of_codes_is_coloured_and_as_wide_as_the_terminal(tmp_path: Pat
     assert code == 0
     assert "\x1b[36mFTC101\x1b[0m" in said
     assert max(map(len, lines(said))) <= 60
+
+
+def test_ctrl_c_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    process, terminal = start(tmp_path, str(HERE / "fake_build.py"), "build", "r.toml", PAUSE="0.2")
+    said = b""
+    for chunk in _chunks(terminal):
+        said += chunk
+        if b"compiling rows" in said and process.poll() is None and b"Stopped" not in said:
+            process.send_signal(signal.SIGINT)
+    os.close(terminal)
+    assert process.wait(timeout=60) == 130
+    assert lines(said.decode())[-1] == "Stopped."
+    assert said.rfind(b"\x1b[?25h") > said.rfind(b"\x1b[?25l")
+    assert b"Traceback" not in said

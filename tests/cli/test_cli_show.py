@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,11 @@ def test_options_reach_the_library(ftc, shown) -> None:
         "ids": ("a", "b"),
         "set": ("seed=3",),
     }
+
+
+def test_several_recipes_are_told_apart(ftc, shown) -> None:
+    shown(example())
+    assert re.findall(r"^.\.toml$", ftc("show", "a.toml", "b.toml").out, re.MULTILINE) == ["a.toml", "b.toml"]
 
 
 def test_rows_must_be_at_least_one(ftc, shown) -> None:

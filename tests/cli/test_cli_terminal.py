@@ -30,6 +30,7 @@ class Tty(io.StringIO):
         ("auto", Tty(), {"NO_COLOR": ""}, True),
         ("auto", Tty(), {"TERM": "dumb"}, False),
         ("auto", io.StringIO(), {"FORCE_COLOR": "1"}, True),
+        ("auto", io.StringIO(), {"FORCE_COLOR": "0"}, False),
         ("auto", Tty(), {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
         ("always", io.StringIO(), {"NO_COLOR": "1"}, True),
         ("never", Tty(), {"FORCE_COLOR": "1"}, False),

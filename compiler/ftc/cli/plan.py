@@ -35,7 +35,7 @@ def command(request: Request, after: str | None) -> int:
 
     Reads and compiles the data and prints the account of every row, the tokens, the training schedule and
     each value that the compiler chose, with its reason. Loads no weights. The compiled data is kept and used
-    by `ftc build`.
+    by `ftc build`. Where there are errors, --verbose shows the plan as far as it goes.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
     "plan"}, ...]}, one result a recipe.
@@ -61,7 +61,7 @@ def _print(result: PlanResult, request: Request, after: str | None) -> None:
     from ftc.cli.plan_view import plan_screen
     from ftc.plan.canonical import canonical_bytes
 
-    if result.plan is None:
+    if result.plan is None or not (result.ok or request.terminal.verbose):
         return
     if after is not None:
         request.terminal.out(canonical_bytes(result.plan).decode().rstrip("\n"))

@@ -57,6 +57,8 @@ def command(request: Request, *, rows: int, held_out: bool, ids: tuple[str, ...]
 def _print(result: ExamplesResult, request: Request, *, full: bool) -> None:
     from ftc.cli.example_view import example_lines, legend
 
+    if len(request.recipes) > 1:
+        request.terminal.lines([request.terminal.style(str(result.path), "accent"), ""])
     for example in result.examples:
         request.terminal.lines([*example_lines(example, request.terminal, full=full), ""])
     if result.examples and not request.terminal.quiet:

@@ -59,7 +59,7 @@ def wants_color(stream: IO[str], mode: ColorMode = "auto") -> bool:
         return mode == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    if os.environ.get("FORCE_COLOR"):
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
