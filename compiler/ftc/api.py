@@ -125,7 +125,7 @@ def _check(path: Path, overrides: Sequence[str], cache: Cache) -> _Checked:
 
 
 def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noqa: A002
-    """Check a recipe against itself, its sources' columns and the installed TRL; reads no row, loads no torch.
+    """Check a recipe against itself, its sources' columns and TRL's options; reads no row, loads no torch.
 
     `set` holds overrides such as `train.epochs=1`.
     """
@@ -133,7 +133,9 @@ def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noq
     return CheckResult(Path(recipe), checked.findings, checked.loaded.recipe)
 
 
-def _plan(path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None) -> _Planned:
+def _plan(
+    path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None
+) -> _Planned:
     checked = _check(path, overrides, cache)
     loaded, seen = checked.loaded, checked.seen
     if seen is None or has_errors(checked.findings):
@@ -180,7 +182,7 @@ def _run_passes(
 
 
 def run_name(recipe: Recipe, path: Path) -> str:
-    """The name under which runs are kept: the recipe's own, its file's, or its directory's for recipe.toml."""
+    """The name of the runs: the recipe's own, its file's, or its directory's for recipe.toml."""
     if recipe.name is not None:
         return recipe.name
     return path.resolve().parent.name if path.stem == "recipe" else path.stem
@@ -201,7 +203,7 @@ def plan(
     return _plan(Path(recipe), set, after, Cache(), progress).result
 
 
-def examples(  # noqa: PLR0913 - the options of `ftc show`
+def examples(
     recipe: str | Path,
     *,
     set: Sequence[str] = (),  # noqa: A002
@@ -215,9 +217,10 @@ def examples(  # noqa: PLR0913 - the options of `ftc show`
 
     made = _plan(Path(recipe), set, "data", Cache(), progress)
     result = made.result
-    if result.data is None or result.plan is None or made.facts is None:
+    if result.plan is None or result.plan.data is None or result.data is None or made.facts is None:
         return ExamplesResult(result.path, result.findings, ())
-    found = shown_rows(result.plan, result.data, made.facts.model.tokenizer.file, rows=rows, part=part, ids=ids)
+    tokenizer = made.facts.model.tokenizer.file
+    found = shown_rows(result.plan.data, result.data, tokenizer, rows=rows, part=part, ids=ids)
     shown = tuple(ShownExample(*row) for row in found)
     missing = [id_ for id_ in ids if id_ not in {example.id for example in shown}]
     return ExamplesResult(result.path, (*result.findings, *_not_there(missing, result.data)), shown)
@@ -281,7 +284,7 @@ def _execute(
         recipe_text=made.loaded.text,
         data=result.data,
         runs=runs,
-        model=lambda: model_directory(facts, made.loaded.origins, cache),
+        model=lambda: model_directory(facts.model, made.loaded.origins, cache),
         name=result.plan.name,
         digest=result.digest,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 NOISE = ("is_local", "local_files_only", "gguf_file")
 ABSURD_LENGTH = 10**9
@@ -36,7 +37,8 @@ def convert(source: Path, target: Path, what: str) -> None:
     clean_tokenizer_config(target)
     if what == "tokenizer":
         config = AutoConfig.from_pretrained(directory, gguf_file=name)
-        config.architectures = [MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__]
+        causal: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        config.architectures = [causal.__name__]
         config.save_pretrained(target)
         return
     model = AutoModelForCausalLM.from_pretrained(

@@ -1,0 +1,74 @@
+"""The data compiler as the pass `data` is given it: a function of the plan so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ftc.data.compile import Compiled as CompiledData
+from ftc.data.compile import Locations, Progress, Request, compile_data
+from ftc.data.problems import RowProblem
+from ftc.diagnostics import Finding
+from ftc.facts.cache import Cache
+from ftc.facts.gather import Facts
+from ftc.plan.context import Compiled
+from ftc.plan.steps import Plan
+from ftc.recipe.load import Origins
+
+
+def request_of(plan: Plan, facts: Facts) -> Request:
+    """What of the plan decides the compiled bytes."""
+    assert plan.sources is not None  # noqa: S101 - the order of the passes
+    assert plan.query is not None  # noqa: S101
+    assert plan.tokenizer is not None  # noqa: S101
+    assert plan.render is not None  # noqa: S101
+    assert plan.limits is not None  # noqa: S101
+    assert plan.split is not None  # noqa: S101
+    return Request(
+        sources=plan.sources,
+        query=plan.query,
+        tokenizer=plan.tokenizer,
+        tokenizer_sha256=facts.model.tokenizer.sha256,
+        render=plan.render,
+        limits=plan.limits,
+        split=plan.split,
+    )
+
+
+def data_compiler(
+    facts: Facts, origins: Origins, cache: Cache, progress: Progress | None
+) -> Callable[[Plan], Compiled]:
+    """The data compiler over the files where they are on this machine."""
+    locations = Locations(
+        sources={source.step.name: source.paths for source in facts.sources},
+        tokenizer=facts.model.tokenizer.file,
+    )
+
+    def compile_plan(plan: Plan) -> Compiled:
+        done = compile_data(request_of(plan, facts), locations, cache=cache, progress=progress)
+        return Compiled(done.step, _findings(done, plan, origins))
+
+    return compile_plan
+
+
+def _findings(done: CompiledData, plan: Plan, origins: Origins) -> tuple[Finding, ...]:
+    return tuple(_finding(problem, plan, origins) for problem in done.problems)
+
+
+def _finding(problem: RowProblem, plan: Plan, origins: Origins) -> Finding:
+    span = origins.value(*problem.at) if problem.at else None
+    if problem.inside is not None and plan.query is not None:
+        span = origins.inside(problem.at, *problem.inside) or span
+    return Finding(
+        problem.code,
+        problem.message,
+        span,
+        place=problem.place,
+        help=problem.help,
+        notes=problem.notes,
+    )
+
+
+def compiled_directory(plan: Plan, cache: Cache) -> Path | None:
+    """Where the plan's compiled rows are."""
+    return cache.entry("data", plan.data.key) if plan.data is not None else None
