@@ -171,7 +171,9 @@ def _owned(name: str, key: str, origins: Origins) -> Finding:
     if name in ("hub_token", "push_to_hub"):
         help_line = "publish the run directory's model/ when the build is done; no secret belongs in a recipe"
     elif key:
-        help_line = f"write `{key}` instead"
+        help_line = (
+            f"write `{key}` instead" if "." in key else f"write `{key}` at the top of the recipe instead"
+        )
     else:
         help_line = "remove it: ftc decides this itself"
     return Finding("FTC504", message, origins.key("train", "trl", name), help=(help_line,))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from ftc.diagnostics import Finding, Span
 from ftc.recipe import source_names
 from ftc.recipe.layers import Key, Origins, Values
+from ftc.recipe.model import Render
 from ftc.recipe.settings import Settings
-from ftc.recipe.suggest import either
+from ftc.recipe.suggest import closest, either
 
 Rule = Callable[[Settings], Iterator[Finding]]
 
@@ -81,6 +82,8 @@ def group_without_eval(settings: Settings) -> Iterator[Finding]:
 def eval_without_split(settings: Settings) -> Iterator[Finding]:
     """What is measured needs held-out rows to be measured on."""
     given = [key for key in ("metrics", "labels", "max_new_tokens") if settings.has("eval", key)]
+    if settings.is_text:
+        given = [key for key in given if key == "metrics"]
     if given and not settings.has("data", "split", "eval"):
         message = f"`eval.{given[0]}` has no effect: no rows are held out"
         yield settings.wrong(message, ("eval", given[0]), "add split = { eval = 0.1 } to [data]")
@@ -163,10 +166,19 @@ _PAIRS = (("user", "assistant"), ("assistant", "user"), ("prompt", "completion")
 def halves(settings: Settings) -> Iterator[Finding]:
     """A question needs its answer, and the reverse."""
     for here, missing in _PAIRS:
-        if settings.has("render", here) and not settings.has("render", missing):
+        if (
+            settings.has("render", here)
+            and not settings.has("render", missing)
+            and not _slip(settings, missing)
+        ):
             message = f"`render.{here}` is given without `render.{missing}`"
             help_line = f'add {missing} = "{{{{ COLUMN }}}}" with a column of the query'
             yield settings.wrong(message, ("render", here), help_line)
+
+
+def _slip(settings: Settings, wanted: str) -> bool:
+    """Whether [render] has an unknown key that is `wanted`, misspelt: that is a finding of its own."""
+    return bool(closest(wanted, set(settings.get("render")) - set(Render.model_fields)))
 
 
 def chat_of_messages(settings: Settings) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 from ftc import tuning
 from ftc.diagnostics import Finding
 from ftc.recipe import wording
-from ftc.recipe.language import FOREIGN, TableType, homes_of, table_at, tables
+from ftc.recipe.language import TableType, homes_of, table_at, tables, translated
 from ftc.recipe.layers import Key, Origins, Values, lookup
 from ftc.recipe.suggest import closest, either, listed
 
@@ -67,7 +67,7 @@ def unknown_key(path: Key, values: Values, origins: Origins) -> Finding:
 def _helps(key: str, around: Key, known: tuple[str, ...], value: Any) -> tuple[str, ...]:
     """What the key may be meant to be: another name's translation, a slip, or a key of another table."""
     here = ".".join(map(str, around))
-    foreign = FOREIGN.get(key.casefold(), "")
+    foreign = translated(key, around)
     if foreign:
         table, _, name = foreign.rpartition(".")
         return (f"write `{name}`",) if table == here else (f"write `{name}` in {_table_name(table)}",)

@@ -22,6 +22,10 @@ FOREIGN: dict[str, str] = {
     "base_model": "model.base",
     "batch_size": "train.batch",
     "cutoff_len": "data.max_length",
+    "data.file": "data.sources",
+    "data.files": "data.sources",
+    "data.path": "data.sources",
+    "data.source": "data.sources",
     "dataset": "data.sources",
     "datasets": "data.sources",
     "gradient_accumulation_steps": "train.batch",
@@ -37,6 +41,9 @@ FOREIGN: dict[str, str] = {
     "max_seq_length": "data.max_length",
     "max_steps": "train.steps",
     "micro_batch_size": "train.micro_batch",
+    "model.id": "model.base",
+    "model.name": "model.base",
+    "model.path": "model.base",
     "model_name": "model.base",
     "model_name_or_path": "model.base",
     "num_epochs": "train.epochs",
@@ -55,7 +62,13 @@ FOREIGN: dict[str, str] = {
     "warmup_ratio": "train.warmup",
     "warmup_steps": "train.warmup",
 }
-"""Names that other tools have for settings of a recipe."""
+"""Names that other tools have for settings of a recipe; with a table in front, in that table alone."""
+
+
+def translated(key: str, around: Key) -> str:
+    """The setting of a recipe that another tool's key in this table means; empty if none is known."""
+    here = ".".join(map(str, around))
+    return FOREIGN.get(f"{here}.{key}") or FOREIGN.get(key.casefold(), "")
 
 
 @dataclass(frozen=True)

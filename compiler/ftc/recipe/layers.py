@@ -86,8 +86,8 @@ class Origins:
         return self.value(*path) or self.end()
 
     def end(self) -> Span:
-        """Just after the last character of the recipe's text that is not blank."""
-        at = len(self.main.source.text.rstrip())
+        """Just after the last setting in the recipe's text."""
+        at = max((end for _, end in self.main.places.values.values()), default=0)
         return Span(self.main.source, at, at)
 
     def _layer(self, path: Key) -> Layer | None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ftc import tuning
 from ftc.diagnostics import Finding
 from ftc.recipe import keys, wording
-from ftc.recipe.language import Bounds, allowed_values, bounds_of, field_at
+from ftc.recipe.language import Bounds, allowed_values, bounds_of, field_at, translated
 from ftc.recipe.layers import Key, Origins, Values, lookup
 from ftc.recipe.model import TUNE_DEFAULT, Recipe
 from ftc.recipe.suggest import closest, either, listed
@@ -106,14 +106,28 @@ def _distinct(mistakes: list[Mistake]) -> list[Mistake]:
         older = kept.get(mistake.path)
         if older is None or (older.branch and _tells_more(mistake, older)):
             kept[mistake.path] = mistake
+    kept = _first_elements(kept)
     slips = {m.path for m in kept.values() if m.kind == "extra_forbidden"}
     return [m for m in kept.values() if not (m.branch and _deeper(m.path, kept)) and not _misspelt(m, slips)]
 
 
+def _first_elements(kept: dict[Key, Mistake]) -> dict[Key, Mistake]:
+    """Of several elements of one array that are wrong in the same way, the first alone."""
+    first: dict[tuple[Key, str], Key] = {}
+    for path, mistake in kept.items():
+        group = path[:-1] if path and isinstance(path[-1], int) else path
+        first.setdefault((group, mistake.kind), path)
+    return {path: kept[path] for path in first.values()}
+
+
 def _misspelt(mistake: Mistake, slips: Iterable[Key]) -> bool:
     """Whether a missing key is there under a name that is a slip for it."""
-    beside = [str(path[-1]) for path in slips if path[:-1] == mistake.path[:-1]]
-    return mistake.kind == "missing" and bool(closest(str(mistake.path[-1]), beside))
+    if mistake.kind != "missing":
+        return False
+    around, wanted = mistake.path[:-1], str(mistake.path[-1])
+    beside = [str(path[-1]) for path in slips if path[:-1] == around]
+    home = ".".join(map(str, (*around, wanted)))
+    return bool(closest(wanted, beside)) or any(translated(key, around) == home for key in beside)
 
 
 def _tells_more(mistake: Mistake, older: Mistake) -> bool:
@@ -202,20 +216,24 @@ def _pattern(mistake: Mistake, scene: Scene) -> Finding:
 def _word(mistake: Mistake, scene: Scene) -> Finding:
     field = field_at(tuple(part for part in mistake.path if isinstance(part, str)), scene.values)
     words = allowed_values(field.annotation) if field else ()
-    if not isinstance(mistake.value, str):
-        message = (
-            f"`{wording.name(mistake.path)}` must be a word in quotes, not {wording.found(mistake.value)}"
-        )
-        span = scene.origins.value(*mistake.path)
-        return Finding("FTC103", message, span, help=(f"write {either([wording.shown(w) for w in words])}",))
-    return _unknown_word(mistake, scene, words)
+    known = isinstance(mistake.value, str)
+    return _unknown_word(mistake, scene, words) if known else _no_word(mistake, scene, words)
+
+
+def _no_word(mistake: Mistake, scene: Scene, words: tuple[str, ...]) -> Finding:
+    name, found = wording.name(mistake.path), wording.found(mistake.value)
+    span = scene.origins.value(*mistake.path)
+    choices = either([wording.shown(word) for word in words])
+    message = f"`{name}` must be a word in quotes, not {found}"
+    return Finding("FTC103", message, span, help=(f"write {choices}",))
 
 
 def _unknown_word(mistake: Mistake, scene: Scene, words: tuple[str, ...]) -> Finding:
     value = str(mistake.value)
     near = wording.OTHER_WORDS.get(value.casefold()) or "".join(closest(value, words))
     helps = [f'did you mean "{near}"?'] if near in words else []
-    helps.append(f"write {either([wording.shown(word) for word in words])}")
+    if len(words) > 1 or not helps:
+        helps.append(f"write {either([wording.shown(word) for word in words])}")
     message = f"`{wording.name(mistake.path)}` cannot be {wording.shown(value)}"
     return Finding("FTC105", message, scene.origins.value(*mistake.path), help=tuple(helps))
 
@@ -226,7 +244,7 @@ def _method(mistake: Mistake, scene: Scene) -> Finding:
     if not isinstance(mistake.value, dict):
         return _type(Mistake("model_type", ("tune",), mistake.value, {}, branch=False), scene)
     if not isinstance(value, str):
-        return _type(Mistake("string_type", path, value, {}, branch=False), scene)
+        return _no_word(Mistake("literal_error", path, value, {}, branch=False), scene, tuple(tuning.METHODS))
     finding = _unknown_word(
         Mistake("literal_error", path, value, {}, branch=False), scene, tuple(tuning.METHODS)
     )

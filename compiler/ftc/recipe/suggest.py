@@ -37,7 +37,7 @@ def _tolerance(name: str, other: str) -> float:
     """How many slips may lie between two names; a word that continues the other counts as near."""
     if len(name) >= 4 and (other.startswith(name) or name.startswith(other)) and len(other) >= 4:
         return abs(len(name) - len(other))
-    return max(1, min(len(name), len(other)) // 3) if len(name) > 1 else 0
+    return max(1, max(len(name), len(other)) // 3) if len(name) > 1 else 0
 
 
 def _distance(a: str, b: str) -> int:

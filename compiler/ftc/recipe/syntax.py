@@ -133,18 +133,15 @@ def _word(failure: _Failure) -> Range:
 
 def _twice(failure: _Failure) -> _Account:
     if not failure.places.twice:
-        return _Account("this name is already taken", (failure.statement, _line_end(failure)))
+        width = len(failure.from_statement.split("#")[0].rstrip())
+        place = (failure.statement, failure.statement + width)
+        return _Account("this name is already taken", place, ("write all of the table in one place",))
     path, first, second = failure.places.twice[0]
     name = ".".join(map(str, path))
     line = failure.text.count("\n", 0, first[0]) + 1
     kind = f"the table [{name}]" if failure.from_statement.startswith("[") else f"`{name}`"
     help_line = f"it stands on line {line} already: keep one of the two"
     return _Account(f"{kind} is given twice", second, (help_line,))
-
-
-def _line_end(failure: _Failure) -> int:
-    end = failure.text.find("\n", failure.statement)
-    return len(failure.text) if end < 0 else end
 
 
 _WORDS = {

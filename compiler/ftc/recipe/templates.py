@@ -118,6 +118,7 @@ class _Broken:
 
     message: str
     at: int
+    innermost: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,12 +203,13 @@ def _parsed(source: str) -> _Template | _Broken:
     except TemplateSyntaxError as error:
         token = min(error.lineno, len(places)) - 1
         ends = "end of template" in str(error.message)
-        return _Broken(
-            _message(error), len(text.rstrip()) if ends or token < 0 else _visible(text, places[token])
-        )
+        place = len(text.rstrip()) if ends or token < 0 else _visible(text, places[token])
+        block = _INNERMOST.search(str(error.message))
+        return _Broken(_message(error), place, block[1] if block else "")
     return _Template(text, tree, places or [0], environment)
 
 
+_INNERMOST = re.compile(r"innermost block that needs to be closed is '(\w+)'")
 _TOKEN = re.compile(r"\w+|\S?")
 
 
@@ -227,20 +229,21 @@ def _syntax_help(source: str, broken: _Broken) -> str:
     opened = [mark for mark in ("{{", "{%", "{#") if source.count(mark) > source.count(_CLOSING[mark])]
     if opened:
         return f"close `{opened[0]}` with `{_CLOSING[opened[0]]}`"
-    unclosed = [word for word in ("if", "for", "set", "macro") if _more_opened(source, word)]
-    if "end of template" in broken.message and unclosed:
-        return f"add {{% end{unclosed[-1]} %}}"
+    if broken.innermost:
+        return f"close {{% {broken.innermost} … %}} with {{% end{broken.innermost} %}}"
     if "unknown tag" in broken.message:
         return "a value is written {{ name }}, a tag {% if … %}"
-    return "braces that are text and no Jinja are written {{ '{{' }}"
+    other = [words for mark, words in _OTHER_LANGUAGES.items() if source.startswith(mark, broken.at)]
+    return other[0] if other else "braces that are text and no Jinja are written {{ '{{' }}"
 
 
+_OTHER_LANGUAGES = {
+    "$": "a name has no `$` in Jinja",
+    "&": "write `and`",
+    "!": "write `not`",
+    "?": "write {{ a if condition else b }}",
+}
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
-
-
-def _more_opened(source: str, word: str) -> bool:
-    opened = len(re.findall(rf"{{%[-+]?\s*{word}\b", source))
-    return opened > len(re.findall(rf"{{%[-+]?\s*end{word}\b", source))
 
 
 def _includes(template: _Template, field: _Field) -> Iterator[Finding]:
@@ -277,11 +280,20 @@ def _unknown_calls(template: _Template, field: _Field) -> Iterator[Finding]:
     environment = template.environment
     for name, at in template.calls().items():
         helps = did_you_mean(name, environment.globals)
-        if name in environment.filters:
+        if name in _FUNCTIONS:
+            helps = (f"write {_FUNCTIONS[name]}",)
+        elif name in environment.filters:
             helps = (f"`{name}` is a filter: write {{{{ value | {name} }}}}",)
         helps = (_GONE[name],) if name in _GONE else helps
         yield field.finding("FTC303", f"Jinja has no function `{name}`", (at, at + len(name)), *helps)
 
+
+_FUNCTIONS = {
+    "len": "{{ value | length }}",
+    "str": "{{ value | string }}",
+    "print": "{{ value }}",
+    "strip": "{{ value | trim }}",
+}
 
 _PYTHON_FIELD = re.compile(r"\$?\{\s*([A-Za-z_]\w*)\s*\}")
 

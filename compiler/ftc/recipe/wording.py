@@ -173,6 +173,8 @@ def _for_array(mistake: Refused) -> str:
 def _for_table(mistake: Refused) -> str:
     path = name(mistake.path)
     value = shown(mistake.value)
+    if isinstance(mistake.value, list) and all(isinstance(part, dict) for part in mistake.value):
+        return f"write [{path}], in single brackets"
     if mistake.path == ("data", "sources") and isinstance(mistake.value, str):
         return f"give the source a name: sources.rows = {value}"
     if mistake.path in _FIRST_KEYS:
