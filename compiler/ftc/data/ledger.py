@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ftc.data.columns import strings
 from ftc.data.example import Refusal
 from ftc.plan.steps import Ledger, LedgerLine, SourceRows
 
@@ -79,7 +80,7 @@ class LedgerWriter:
     def _flush(self) -> None:
         import pyarrow as pa
 
-        columns = [pa.array(column, pa.string()) for column in zip(*self._waiting, strict=True)]
+        columns = [strings(column) for column in zip(*self._waiting, strict=True)]
         self._file.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self._waiting = []
 

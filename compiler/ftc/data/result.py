@@ -118,8 +118,7 @@ class Result:
         return QueryFailure(plain_words(str(details["exception_message"])), start, end)
 
     def _number(self, sql: str) -> int:
-        row = self._con.execute(sql).fetchone()
-        return int(row[0]) if row else 0
+        return int(self._con.execute(sql).fetchall()[0][0])
 
     @property
     def count(self) -> int:

@@ -10,6 +10,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftc.data.columns import flags, integers, lists, numbers, strings
 from ftc.data.tokenise import Encoded
 from ftc.plan.steps import FileDigest, Part, Shard
 
@@ -60,28 +61,17 @@ class _Buffer:
         self.targets.append(row.target)
 
     def table(self) -> pa.Table:
-        """The rows as an Arrow table, without a detour over numpy arrays (which would import pandas)."""
-        import numpy as np
+        """The rows as an Arrow table."""
         import pyarrow as pa
 
-        bits = np.packbits(np.frombuffer(self.mask, dtype=np.uint8), bitorder="little")
-        count = len(self.tokens)
-        tokens = pa.Array.from_buffers(pa.int32(), count, [None, pa.py_buffer(self.tokens.tobytes())])
-        mask = pa.Array.from_buffers(pa.bool_(), count, [None, pa.py_buffer(bits.tobytes())])
         columns = [
-            pa.array(self.ids, pa.string()),
-            self._lists(tokens),
-            self._lists(mask),
-            pa.array(self.prompts, pa.int32()),
-            pa.array(self.targets, pa.string()),
+            strings(self.ids),
+            lists(numbers(self.tokens), self.offsets),
+            lists(flags(self.mask), self.offsets),
+            integers(self.prompts),
+            strings(self.targets),
         ]
         return pa.Table.from_arrays(columns, schema=shard_schema())
-
-    def _lists(self, values: pa.Array) -> pa.Array:
-        import pyarrow as pa
-
-        offsets = pa.py_buffer(self.offsets.tobytes())
-        return pa.Array.from_buffers(pa.list_(values.type), len(self.ids), [None, offsets], children=[values])
 
 
 @dataclass(slots=True)
@@ -199,12 +189,11 @@ def read_rows(directory: Path, part: Part) -> Iterator[CompiledRow]:
 
 def find_rows(directory: Path, part: Part, ids: Sequence[str]) -> dict[str, CompiledRow]:
     """Some compiled rows by their ids; those that are not in the part are missing from the result."""
-    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     found: dict[str, CompiledRow] = {}
-    wanted = pa.array(ids, pa.string())
+    wanted = strings(ids)
     for shard in part.shards:
         with pq.ParquetFile(directory / shard.file.name) as file:
             for batch in file.iter_batches(GROUP_ROWS):

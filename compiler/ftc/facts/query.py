@@ -127,7 +127,10 @@ def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Describe
         return Described(sql=sql, problems=(syntax_problem(error, text),))
     if len(statements) != 1 or tree is None or not sql_tree.only_reads(tree):
         return Described(sql=sql, problems=(_not_one_select(sql, [s.query for s in statements]),))
-    problems = (*tree_problems(tree, text, names), *_binding_problems(con, sql, names))
+    problems = tree_problems(tree, text, names)
+    whole = [(0, len(sql))] if problems else []
+    bound = _binding_problems(con, sql, names)
+    problems += tuple(problem for problem in bound if (problem.start, problem.end) not in whole)
     if problems:
         return Described(sql=sql, problems=_distinct(problems))
     return _columns(con, sql, tree, names)

@@ -126,12 +126,19 @@ def _json_columns(con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Pat
         f"maximum_object_size={LARGEST_OBJECT}, hive_partitioning=false)"
     )
     columns = _described(con, table)
-    if [(c.name, c.type) for c in columns] == [("json", "JSON")]:
+    if [column.name for column in columns] == ["json"] and not _has_object(con, paths):
         raise SourceError(
             f"the lines of the source `{step.name}` are not JSON objects",
             ('a JSONL file has one object on each line, such as {"prompt": "…", "completion": "…"}',),
         )
     return columns
+
+
+def _has_object(con: DuckDBPyConnection, paths: Sequence[Path]) -> bool:
+    """Whether any sampled line is an object; DuckDB reads other values as a column named json."""
+    lines = f"read_ndjson_objects({file_list(paths)}, ignore_errors=true)"
+    kinds = con.execute(f"select distinct json_type(json) from (from {lines} limit {SAMPLE})").fetchall()  # noqa: S608
+    return ("OBJECT",) in kinds
 
 
 def _csv_header(step: SourceStep, path: Path) -> list[str]:

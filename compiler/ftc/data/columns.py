@@ -1,0 +1,66 @@
+"""Arrow columns from Python values by their buffers: `pa.array` would import pandas, which takes seconds."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def _bits(flags: bytes | bytearray) -> Any:
+    """Bytes of 0 and 1 as a bitmap, least significant bit first."""
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.py_buffer(np.packbits(np.frombuffer(flags, dtype=np.uint8), bitorder="little").tobytes())
+
+
+def _validity(values: Iterable[object]) -> Any:
+    present = bytes(value is not None for value in values)
+    return _bits(present) if 0 in present else None
+
+
+def strings(values: Sequence[str | None]) -> pa.Array:
+    """A column of texts, which may be null. Raises OverflowError above 2 GiB of text."""
+    import pyarrow as pa
+
+    encoded = [value.encode() if value is not None else b"" for value in values]
+    offsets = array("i", accumulate((len(text) for text in encoded), initial=0))
+    buffers = [_validity(values), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def integers(values: Sequence[int | None]) -> pa.Array:
+    """A column of 32-bit numbers, which may be null."""
+    import pyarrow as pa
+
+    numbers = array("i", (value or 0 for value in values))
+    return pa.Array.from_buffers(
+        pa.int32(), len(values), [_validity(values), pa.py_buffer(numbers.tobytes())]
+    )
+
+
+def numbers(values: array[int]) -> pa.Array:
+    """A column of 32-bit numbers without nulls."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values.tobytes())])
+
+
+def flags(values: bytes | bytearray) -> pa.Array:
+    """A column of booleans from bytes of 0 and 1."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def lists(values: pa.Array, offsets: array[int]) -> pa.Array:
+    """A column of lists over a column of their items; there is one offset more than there are lists."""
+    import pyarrow as pa
+
+    buffers = [None, pa.py_buffer(offsets.tobytes())]
+    return pa.Array.from_buffers(pa.list_(values.type), len(offsets) - 1, buffers, children=[values])
