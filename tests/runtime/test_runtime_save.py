@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from in_process import Ran, execute
@@ -83,7 +82,6 @@ def test_adapter_config_names_the_base_as_the_recipe_does(lora_run: Ran):
     config = json.loads((lora_run.directory / "model/adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "models/tiny"
     assert config["target_modules"] == sorted(config["target_modules"])
-    assert list(config) == sorted(config, key=lambda key: (key == "x", key))
 
 
 def test_tokenizer_is_copied_byte_for_byte(lora_run: Ran, tiny: Tiny):
@@ -134,6 +132,5 @@ def test_environment_is_written(lora_run: Ran):
 
     told = json.loads((lora_run.directory / "environment.json").read_text())
     assert told["threads"] == torch.get_num_threads()
-    assert told["packages"]["torch"] == torch.__version__.split("+")[0] or "+" in told["packages"]["torch"]
+    assert told["packages"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert told["cpu"]
-    assert Path(lora_run.directory / "timing.json").is_file()
