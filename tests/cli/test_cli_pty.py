@@ -77,6 +77,8 @@ def test_a_build_draws_one_bar_a_phase(tmp_path: Path) -> None:
         ("training", "40/40"),
     ):
         assert any(re.fullmatch(rf"✓ {phase} +━+ +{counts} +\d+ s", line) for line in drawn), phase
+    for phase in ("planning", "starting up"):
+        assert any(re.fullmatch(rf"✓ {phase} +━+ +\d+ s", line) for line in drawn), phase
     assert any(re.fullmatch(r"✓ saving +━+ +\d+ s", line) for line in drawn)
     assert "\x1b[36m" in said
     assert "warning: the clock is odd ␛[2J" in drawn

@@ -114,11 +114,12 @@ def test_layout_of_numbers() -> None:
         "3:05 min",
         "1:02 h",
     ]
-    assert [layout.percent(*p) for p in ((0, 0), (1, 20), (46, 1000), (1, 1))] == [
+    assert [layout.percent(*p) for p in ((0, 0), (1, 20), (46, 1000), (1, 1), (600, 6028))] == [
         "0 %",
         "5.0 %",
         "4.6 %",
         "100 %",
+        "10 %",
     ]
     assert [layout.plural(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
 

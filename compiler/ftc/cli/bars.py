@@ -63,7 +63,8 @@ def _console(terminal: Terminal) -> Console:
 class Bars:
     """One bar a phase, kept on the screen when it is done."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, *, building: bool) -> None:
+        self._building = building
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
             _Title(),
@@ -83,6 +84,8 @@ class Bars:
 
     def __enter__(self) -> Self:
         self._progress.start()
+        if self._building:
+            self._begin("plan", "planning", None)
         return self
 
     def __exit__(
@@ -113,8 +116,12 @@ class Bars:
         self._phase = ""
 
     def data(self, phase: str, done: int, total: int | None) -> None:
-        """Move the bar of a data phase."""
+        """Move the bar of a data phase; a build whose rows are complete starts the trainer."""
+        if phase in self._tasks and phase != self._phase:
+            return
         self._progress.update(self._begin(phase, phase, total), completed=done, total=total, counted=done > 0)
+        if self._building and total is not None and done >= total:
+            self._begin("start", "starting up", None)
 
     def event(self, event: events.Event) -> None:
         """Move the bar of a runtime phase, or write a line above the bars."""

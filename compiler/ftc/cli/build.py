@@ -49,7 +49,7 @@ def _build(recipe: Path, request: Request, runs: Path | None) -> BuildResult:
     from ftc.cli.findings import report_findings
     from ftc.cli.progress import open_reporter
 
-    with open_reporter(request) as reporter:
+    with open_reporter(request, building=True) as reporter:
         result = api.build(
             recipe, set=request.overrides, runs=runs, progress=reporter.data, on_event=reporter.event
         )

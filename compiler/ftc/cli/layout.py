@@ -54,7 +54,7 @@ def plural(count: int, word: str) -> str:
 
 def percent(part: float, whole: float) -> str:
     """A share in percent, with one decimal where that says something."""
-    share = 100 * part / whole if whole else 0.0
+    share = round(100 * part / whole, 1) if whole else 0.0
     return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %"
 
 

@@ -169,7 +169,7 @@ def eval_line(step: EvalStep | None, rows: int) -> str:
     if step is None:
         return "nothing is held out, so nothing is measured"
     metrics = ", ".join(metric.replace("_", " ") for metric in step.metrics)
-    labels = f"; labels {', '.join(step.labels)}" if step.labels else ""
+    labels = f"; labels {', '.join(label.strip() for label in step.labels)}" if step.labels else ""
     return f"{metrics} on {plural(rows, 'held-out row')}, before and after{labels}"
 
 
@@ -188,6 +188,8 @@ def _value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, str) and value != value.strip():
+        return f'"{value}"'
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -113,7 +113,7 @@ def event_line(event: Event) -> str | None:
 
 
 @contextmanager
-def open_reporter(request: Request) -> Iterator[Reporter]:
+def open_reporter(request: Request, *, building: bool = False) -> Iterator[Reporter]:
     """The reporter that suits the terminal, for the length of one piece of work."""
     terminal = request.terminal
     if terminal.quiet or (request.json and not terminal.interactive):
@@ -121,7 +121,7 @@ def open_reporter(request: Request) -> Iterator[Reporter]:
     elif terminal.interactive:
         from ftc.cli.bars import Bars
 
-        with Bars(terminal) as bars:
+        with Bars(terminal, building=building) as bars:
             yield bars
     else:
         lines = Lines(terminal)
