@@ -24,6 +24,8 @@ def build(recipe: Path, **options: Any) -> api.BuildResult:
     for event in SAID:
         options["on_event"](event)
         time.sleep(pause)
+        if os.environ.get("STOP_AT") == str(getattr(event, "step", None)):
+            return result(recipe, "stopped")
     return result(recipe)
 
 

@@ -87,6 +87,15 @@ def test_a_build_draws_one_bar_a_phase(tmp_path: Path) -> None:
     assert "\x1b[1;32mbuilt\x1b[0m" in said
 
 
+def test_a_stopped_build_keeps_its_bar_where_it_was(tmp_path: Path) -> None:
+    code, said = on_terminal(tmp_path, str(HERE / "fake_build.py"), "build", "r.toml", STOP_AT="8")
+    assert code == 130
+    drawn = lines(said)
+    assert any(re.fullmatch(r"✗ training +[━╸╺]+ +8/40", line) for line in drawn)
+    assert not any(line.startswith("✓ training") for line in drawn)
+    assert drawn[-1] == "To go on: ftc build r.toml"
+
+
 def test_without_colour_the_bars_are_plain(tmp_path: Path) -> None:
     code, said = on_terminal(tmp_path, str(HERE / "fake_build.py"), "build", "r.toml", NO_COLOR="1")
     assert code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID
 from rich.text import Text
 
@@ -17,6 +17,13 @@ from ftc.runtime import events
 TITLE_WIDTH = 17
 REST = 72
 """Columns that title, counts and detail need beside the bar."""
+
+
+class _Mark(SpinnerColumn):
+    """A spinner while a phase is under way, then how it ended."""
+
+    def render(self, task: Task) -> RenderableType:
+        return Text("✗", style="red") if task.fields["broken"] else super().render(task)
 
 
 class _Counts(ProgressColumn):
@@ -66,7 +73,7 @@ class Bars:
     def __init__(self, terminal: Terminal, *, building: bool) -> None:
         self._building = building
         self._progress = Progress(
-            SpinnerColumn(finished_text="✓"),
+            _Mark(finished_text="✓"),
             _Title(),
             BarColumn(
                 max(6, min(30, terminal.width - REST)),
@@ -91,8 +98,7 @@ class Bars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._finish()
+        self.close(ok=False)
         self._progress.stop()
         if self._tasks:
             self._progress.console.print()
@@ -102,7 +108,9 @@ class Bars:
         if name != self._phase:
             self._finish()
             self._phase = name
-            self._tasks[name] = self._progress.add_task(escape(title), total=total, detail="", counted=False)
+            self._tasks[name] = self._progress.add_task(
+                escape(title), total=total, detail="", counted=False, broken=False
+            )
         return self._tasks[name]
 
     def _finish(self) -> None:
@@ -113,6 +121,15 @@ class Bars:
         now = next(one for one in self._progress.tasks if one.id == task)
         whole = now.total if now.total is not None else max(now.completed, 1.0)
         self._progress.update(task, total=whole, completed=whole, detail="")
+        self._phase = ""
+
+    def close(self, *, ok: bool) -> None:
+        """End the current bar: it is full, or marked as broken off where it stands."""
+        if ok or not self._phase:
+            self._finish()
+            return
+        self._progress.update(self._tasks[self._phase], broken=True, detail="")
+        self._progress.stop_task(self._tasks[self._phase])
         self._phase = ""
 
     def data(self, phase: str, done: int, total: int | None) -> None:

@@ -53,6 +53,7 @@ def _build(recipe: Path, request: Request, runs: Path | None) -> BuildResult:
         result = api.build(
             recipe, set=request.overrides, runs=runs, progress=reporter.data, on_event=reporter.event
         )
+        reporter.close(ok=result.ok)
     if not request.json:
         report_findings(result.findings, request.style, request.terminal)
         _print(result, request, runs)

@@ -32,6 +32,9 @@ class Reporter(Protocol):
     def event(self, event: Event) -> None:
         """The runtime says something."""
 
+    def close(self, *, ok: bool) -> None:
+        """The work has ended, well or not."""
+
 
 class Silent:
     """Shows nothing."""
@@ -40,6 +43,9 @@ class Silent:
         """Nothing."""
 
     def event(self, event: Event) -> None:
+        """Nothing."""
+
+    def close(self, *, ok: bool) -> None:
         """Nothing."""
 
 
@@ -53,12 +59,12 @@ class Lines:
     def data(self, phase: str, done: int, total: int | None) -> None:
         """One line when the phase is complete, or when the next one begins."""
         if self._data is not None and self._data[0] != phase:
-            self.close()
+            self._write_data()
         self._data = (phase, done)
         if total is not None and done >= total:
-            self.close()
+            self._write_data()
 
-    def close(self) -> None:
+    def _write_data(self) -> None:
         """Write down the data phase that is under way."""
         if self._data is not None and self._data[1]:
             phase, done = self._data
@@ -67,10 +73,14 @@ class Lines:
 
     def event(self, event: Event) -> None:
         """A line for a phase, for every few steps and for a warning."""
-        self.close()
+        self._write_data()
         line = event_line(event)
         if line:
             self._terminal.err(line)
+
+    def close(self, *, ok: bool) -> None:  # noqa: ARG002 - the result itself says it
+        """Write down what is left."""
+        self._write_data()
 
 
 def phase_title(event: Phase) -> str:
@@ -124,9 +134,7 @@ def open_reporter(request: Request, *, building: bool = False) -> Iterator[Repor
         with Bars(terminal, building=building) as bars:
             yield bars
     else:
-        lines = Lines(terminal)
-        yield lines
-        lines.close()
+        yield Lines(terminal)
 
 
 @contextmanager
@@ -137,3 +145,4 @@ def data_progress(request: Request) -> Iterator[DataProgress | None]:
         return
     with open_reporter(request) as reporter:
         yield reporter.data
+        reporter.close(ok=True)
