@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ftc.diagnostics import Finding, Source, Span
@@ -15,7 +16,7 @@ MOST_BYTES = 4 * 2**20
 
 def shown_name(path: Path) -> str:
     """The name of a file for people: relative to the working directory where it lies below it."""
-    absolute, here = Path(path).absolute(), Path.cwd()
+    absolute, here = Path(os.path.normpath(path.absolute())), Path.cwd()
     return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else str(path)
 
 

@@ -88,7 +88,7 @@ def _value(source: Source, equals: int, path: tuple[str | int, ...]) -> tuple[Va
         parsed, places = {}, Places()
     if path in places.values and places.values[path][1] == start + len(value):
         return parsed, places
-    if value[0] in _OPENING:
+    if value[0] in _OPENING and not value.startswith(("{{", "{%")):
         kind = {"[": "array", "{": "inline table"}.get(value[0], "string")
         return _wrong(
             source, (start, start + len(value)), f"the value begins like a TOML {kind} but is none", ""

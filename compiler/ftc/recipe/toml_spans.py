@@ -7,6 +7,7 @@ the place of what it could not read, which is how a syntax error gets its caret.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 
 Path = tuple[str | int, ...]
@@ -254,4 +255,7 @@ _SHORT = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"
 def _character(raw: str) -> str:
     if raw[0] != "\\":
         return raw
-    return _SHORT[raw[1]] if raw[1] in _SHORT else chr(int(raw[2:], 16))
+    if raw[1] in _SHORT:
+        return _SHORT[raw[1]]
+    code = int(raw[2:] or "fffd", 16)
+    return chr(code) if code <= sys.maxunicode else "\ufffd"
