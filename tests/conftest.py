@@ -13,7 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest --update` rewrites the expected output that stands in files."""
-    parser.addoption("--update", action="store_true", help="rewrite markers and snapshots in tests/bad_recipes")
+    parser.addoption("--update", action="store_true", help="rewrite markers and snapshots of bad_recipes")
 
 
 @pytest.fixture(autouse=True)

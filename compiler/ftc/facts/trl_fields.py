@@ -92,7 +92,7 @@ def _fields_of(package: str, name: str) -> dict[str, str]:
     definition = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     fields: dict[str, str] = {}
     for base in reversed(definition.bases):
-        home = _home(tree, ast.unparse(base).rpartition(".")[2], package, module)
+        home = _home(tree, ast.unparse(base).rpartition(".")[2], package)
         if home:
             fields |= _fields_of(*home)
     return fields | dict(_own_fields(definition))
@@ -106,15 +106,19 @@ def _own_fields(definition: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 yield node.target.id, annotation
 
 
-def _home(tree: ast.Module, name: str, package: str, module: Path) -> tuple[str, str] | None:
-    """The package and the name there of a base class, told by the import which brings it in."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return (package if node.level else (node.module or "").partition(".")[0]), alias.name
+def _home(tree: ast.Module, name: str, package: str) -> tuple[str, str] | None:
+    """The package and the name there of a base class: imported, or defined in the same file."""
+    for node, alias in _imports(tree):
+        if (alias.asname or alias.name) == name:
+            return (package if node.level else (node.module or "").partition(".")[0]), alias.name
     defined = any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body)
-    return (package, name) if defined and module else None
+    return (package, name) if defined else None
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[ast.ImportFrom, ast.alias]]:
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node, alias) for alias in node.names)
 
 
 def _module_of(package: str, name: str) -> Path:
