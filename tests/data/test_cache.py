@@ -37,9 +37,14 @@ def test_an_entry_appears_whole_and_is_found_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     cache = Cache(tmp_path)
-    with pytest.raises(error), cache.store("data", KEY) as directory:
-        (directory / "a").write_text("x")
-        raise error
+
+    def fail() -> None:
+        with cache.store("data", KEY) as directory:
+            (directory / "a").write_text("x")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert cache.entry("data", KEY) is None
     assert left_over(cache) == []
 

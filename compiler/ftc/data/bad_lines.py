@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ftc.facts.readers import open_bytes
 
 CHUNK = 4096
 """Lines that are tried together before the bad ones among them are searched by halving."""
 
-Probe = Callable[[Path], str | None]
-"""Tries to read a file: None, or DuckDB's reason why not."""
+
+class Judge(Protocol):
+    """DuckDB, asked about a file of a few lines."""
+
+    def reason(self, path: Path) -> str | None:
+        """Why the file cannot be read with the source's columns; None where it can."""
+
+    def malformed(self, path: Path) -> Sequence[int]:
+        """The lines (from 0) that are no JSON object at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +81,36 @@ def _lowered(text: str) -> str:
 class BadLines:
     """A search through files; good lines go to `clean` on the way.
 
-    `probe_file` is a place for the lines that are being tried.
+    `tried` is a place for the lines that are being tried.
     """
 
-    def __init__(self, probe: Probe, probe_file: Path, clean: BinaryIO) -> None:
-        self._probe, self._file, self._clean = probe, probe_file, clean
+    def __init__(self, judge: Judge, tried: Path, clean: BinaryIO) -> None:
+        self._judge, self._tried, self._clean = judge, tried, clean
 
     def search(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[BadRow]:
         """The bad lines in order, one chunk in memory at a time."""
         lines = _lines(paths, names)
         while chunk := list(islice(lines, CHUNK)):
-            yield from self._bad(chunk)
+            malformed = set() if self._reason(chunk) is None else set(self._judge.malformed(self._tried))
+            bad = [_explained(line, "not a JSON object") for n, line in enumerate(chunk) if n in malformed]
+            bad += self._mistyped([line for n, line in enumerate(chunk) if n not in malformed])
+            yield from sorted(bad, key=lambda row: row.number or 0)
 
-    def _bad(self, lines: list[_Line]) -> Iterator[BadRow]:
-        content = b"".join(line.content + b"\n" for line in lines)
-        self._file.write_bytes(content)
-        judged = self._probe(self._file)
-        if judged is None:
-            self._clean.write(content)
+    def _reason(self, lines: Sequence[_Line]) -> str | None:
+        self._tried.write_bytes(b"".join(line.content + b"\n" for line in lines))
+        return self._judge.reason(self._tried) if lines else None
+
+    def _mistyped(self, lines: Sequence[_Line]) -> Iterator[BadRow]:
+        """The lines whose values do not fit the columns, found by halving."""
+        reason = self._reason(lines)
+        if reason is None:
+            self._clean.write(self._tried.read_bytes())
         elif len(lines) == 1:
-            yield _explained(lines[0], judged)
+            yield _explained(lines[0], reason)
         else:
             middle = len(lines) // 2
-            yield from self._bad(lines[:middle])
-            yield from self._bad(lines[middle:])
+            yield from self._mistyped(lines[:middle])
+            yield from self._mistyped(lines[middle:])
 
 
 def duckdb_reason(message: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.data.bad_lines import BadLines, BadRow, duckdb_reason
-from ftc.facts.readers import SourceError, reader, source_columns
+from ftc.facts.readers import SourceError, file_list, open_bytes, reader, source_columns
 from ftc.facts.sandbox import connect, identifier, threads_for_reading
 from ftc.facts.sql_problems import error_details
 from ftc.plan.steps import ColumnType, SourceStep
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 DATABASE = "sources.duckdb"
 ACCOUNT = "account.json"
+
+
+REJECTS = """
+select file_path, line, line_byte_position, first(error_type order by column_idx),
+  first(error_message order by column_idx)
+from reject_errors join reject_scans using (scan_id, file_id)
+group by all order by file_path, line_byte_position
+"""
 
 
 class UnreadableSource(Exception):  # noqa: N818 - it names a finding
@@ -99,19 +107,19 @@ class _Reading:
         row = self.con.execute(f"from {identifier(self.step.name)} select count(*)").fetchone()
         return SourceAccount(self.step.name, (row[0] if row else 0) + len(bad), bad)
 
-    def _fill(self, table: str, *, name: str | None = None) -> None:
-        self.con.execute(f"create or replace table {identifier(name or self.step.name)} as from {table}")
+    def _fill(self, table: str) -> None:
+        self.con.execute(f"create or replace table {identifier(self.step.name)} as from {table}")
 
     def _unreadable(self, error: duckdb.Error) -> Exception:
         message = str(error_details(error)["exception_message"])
-        if "No space left" in message:
-            return disk_full()
         for path, file in zip(self.paths, self.step.files, strict=True):
             message = message.replace(str(path), file.name)
         return UnreadableSource(self.step.name, message.split("\n")[0].rstrip(". "))
 
     def _again(self, columns: tuple[ColumnType, ...], error: duckdb.Error) -> tuple[BadRow, ...]:
         """Read row by row after a failure: everything that can be read, and an account of the rest."""
+        if is_full_disk(error):
+            raise disk_full() from error
         bad: tuple[BadRow, ...] = ()
         if self.step.format == "jsonl":
             bad = self._lines(columns)
@@ -122,24 +130,15 @@ class _Reading:
         return bad
 
     def _lines(self, columns: tuple[ColumnType, ...]) -> tuple[BadRow, ...]:
-        import duckdb
-
-        def probe(path: Path) -> str | None:
-            try:
-                self._fill(reader(self.step, [path], columns), name="ftc probe")
-            except duckdb.Error as error:
-                return duckdb_reason(str(error_details(error)["exception_message"]))
-            return None
-
-        clean, probed = self.scratch / "clean.jsonl", self.scratch / "probe.jsonl"
+        clean, tried = self.scratch / "clean.jsonl", self.scratch / "tried.jsonl"
         names = [file.name for file in self.step.files]
         with clean.open("wb") as file:
-            bad = tuple(BadLines(probe, probed, file).search(self.paths, names))
-        self.con.execute('drop table if exists "ftc probe"')
+            judge = _Judge(self.con, self.step, columns)
+            bad = tuple(BadLines(judge, tried, file).search(self.paths, names))
         if bad:
             self._fill(reader(self.step, [clean], columns))
         clean.unlink()
-        probed.unlink(missing_ok=True)
+        tried.unlink(missing_ok=True)
         return bad
 
     def _rejects(self, columns: tuple[ColumnType, ...]) -> tuple[BadRow, ...]:
@@ -147,23 +146,38 @@ class _Reading:
 
         try:
             self._fill(reader(self.step, self.paths, columns, rejects=True))
-            rows = self.con.execute(
-                "select file_path, line, first(error_type order by column_idx), "
-                "first(error_message order by column_idx) from reject_errors join reject_scans "
-                "using (scan_id, file_id) group by all order by file_path, line"
-            ).fetchall()
+            rows = self.con.execute(REJECTS).fetchall()
         except duckdb.Error as error:
             raise self._unreadable(error) from error
         self.con.execute("drop table reject_errors; drop table reject_scans")
-        order = {str(path): number for number, path in enumerate(self.paths)}
-        rows.sort(key=lambda row: (order[row[0]], row[1]))
-        return tuple(self._reject(order[path], line, kind, message) for path, line, kind, message in rows)
+        return tuple(
+            bad
+            for path, file in zip(self.paths, self.step.files, strict=True)
+            for bad in self._rejects_of(path, file.name, [row for row in rows if row[0] == str(path)])
+        )
 
-    def _reject(self, file: int, line: int, kind: str, message: str) -> BadRow:
-        code = "FTC211" if kind == "INVALID ENCODING" else "FTC210"
+    def _rejects_of(self, path: Path, name: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[BadRow]:
+        """The rejected records of one file; DuckDB counts records, people count lines."""
         encoding = self.step.options["encoding"]
-        reason = f"the text is not {encoding}" if code == "FTC211" else _reject_reason(message)
-        return BadRow(None, f"{self.step.files[file].name}:{line}", code, reason)
+        lines = [row[1] for row in rows]
+        if encoding == "utf-8" and rows:
+            lines = _line_numbers(path, [row[2] - 1 for row in rows])
+        for line, (_, _, _, kind, message) in zip(lines, rows, strict=True):
+            wrong = kind == "INVALID ENCODING"
+            reason = f"the text is not {encoding}" if wrong else _reject_reason(message)
+            yield BadRow(None, f"{name}:{line}", "FTC211" if wrong else "FTC210", reason)
+
+
+def _line_numbers(path: Path, offsets: Sequence[int]) -> list[int]:
+    """The lines (from 1) in which bytes of a file stand; the offsets are in ascending order."""
+    found, line, at = [], 1, 0
+    with open_bytes(path) as file:
+        for offset in offsets:
+            while at < offset and (block := file.read(min(offset - at, 1 << 20))):
+                line += block.count(b"\n")
+                at += len(block)
+            found.append(line)
+    return found
 
 
 def _reject_reason(message: str) -> str:
@@ -172,6 +186,34 @@ def _reject_reason(message: str) -> str:
         return f"the line has {counts.group(2)} columns instead of {counts.group(1)}"
     text = " ".join(message.partition("\n")[0].split()).rstrip(". ")
     return text[:1].lower() + text[1:]
+
+
+@dataclass(frozen=True)
+class _Judge:
+    con: DuckDBPyConnection
+    step: SourceStep
+    columns: tuple[ColumnType, ...]
+
+    def reason(self, path: Path) -> str | None:
+        import duckdb
+
+        try:
+            self.con.execute(
+                f"create or replace temp table tried as from {reader(self.step, [path], self.columns)}"
+            )
+        except duckdb.Error as error:
+            return duckdb_reason(str(error_details(error)["exception_message"]))
+        return None
+
+    def malformed(self, path: Path) -> Sequence[int]:
+        lines = f"read_ndjson_objects({file_list([path])}, ignore_errors=true)"
+        rows = self.con.execute(f"from {lines} select json_type(json)").fetchall()
+        return [number for number, (kind,) in enumerate(rows) if kind != "OBJECT"]
+
+
+def is_full_disk(error: duckdb.Error) -> bool:
+    """Whether DuckDB ran out of disk space."""
+    return "No space left" in str(error)
 
 
 def disk_full() -> OSError:

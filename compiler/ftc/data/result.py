@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.data.ingest import DATABASE, SourceAccount, disk_full
+from ftc.data.ingest import DATABASE, SourceAccount, disk_full, is_full_disk
 from ftc.facts import sql_tree
 from ftc.facts.sandbox import connect, identifier, lock, quoted, threads_for_reading
 from ftc.facts.sql_problems import Text, error_details, place_of, plain_words
@@ -106,7 +106,7 @@ class Result:
         import duckdb
 
         details = error_details(error)
-        if "No space left" in str(details["exception_message"]):
+        if is_full_disk(error):
             return disk_full()
         text = Text(self.query.sql)
         try:
