@@ -225,3 +225,24 @@ def test_an_open_plan_is_not_whole(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, {"text": "VARCHAR"}).plan
     with pytest.raises(InvalidPlanError, match="tune is still open"):
         verify(plan.model_copy(update={"tune": None}), "end")
+
+
+def test_a_template_that_prints_the_date_gets_a_fixed_one(tmp_path: Path) -> None:
+    context = context_of(tmp_path, {"messages": "JSON"})
+    dated = replace(context.facts, chat_template="{{ strftime_now('%Y') }}{{ messages[0].content }}")
+    plan = run_passes(Plan(name="x", seed=0), replace(context, facts=dated)).plan
+    assert plan.render is not None
+    assert plan.render.date == chosen(plan)["render.date"]
+
+
+def test_a_chat_template_that_is_no_jinja_is_refused(tmp_path: Path) -> None:
+    context = context_of(tmp_path, {"messages": "JSON"})
+    broken = replace(context.facts, chat_template="{% for m in messages %}")
+    outcome = run_passes(Plan(name="x", seed=0), replace(context, facts=broken))
+    assert [finding.code for finding in outcome.findings] == ["FTC307"]
+
+
+def test_tools_beside_messages_reach_the_template(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {"messages": "JSON", "tools": "JSON"}).plan
+    assert plan.render is not None
+    assert plan.render.fields == {"messages": None, "tools": None}

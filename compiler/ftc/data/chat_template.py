@@ -101,12 +101,12 @@ class ChatTemplate:
         source: str,
         *,
         special_tokens: Mapping[str, str],
-        variables: Mapping[str, JsonValue] | None = None,
+        variables: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.source = source
         self.special_tokens = dict(special_tokens)
-        self.variables: dict[str, JsonValue] = dict(variables or {})
+        self.variables: dict[str, Any] = dict(variables or {})
         self._limits = limits or Limits()
         self._plain = _compiled(TemplateEnvironment(self._limits), source)
 

@@ -29,6 +29,22 @@ MASKS: dict[str, Literal["assistant", "last_assistant", "all"]] = {
 """How `train_on` reads in a chat, where the completion is the last answer."""
 
 
+HISTORY: dict[str, Literal["refuse", "exclude", "keep"]] = {
+    "error": "refuse",
+    "exclude": "exclude",
+    "keep": "keep",
+}
+
+
+def _clock(date: str | None) -> dict[str, Any]:
+    """The function by which chat templates print the date, fixed to one day."""
+    if date is None:
+        return {}
+    from datetime import datetime
+
+    return {"strftime_now": datetime.fromisoformat(date).strftime}
+
+
 class _Refused(Exception):  # noqa: N818 - carries a refusal out of the rendering of one row
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
@@ -68,13 +84,16 @@ class Renderer:
 
     @cached_property
     def template(self) -> ChatTemplate:
-        """The chat template."""
+        """The chat template, at the step's date if it has one."""
+        return self._chat_template(_clock(self.step.date))
+
+    def _chat_template(self, clock: Mapping[str, Any]) -> ChatTemplate:
         from ftc.data.chat_template import ChatTemplate
 
         return ChatTemplate(
             self.step.chat_template or "",
             special_tokens=self._tokenizer.special_tokens,
-            variables=self.step.variables,
+            variables={**self.step.variables, **clock},
         )
 
     def __call__(self, row: Row) -> Rendered | Refusal:
@@ -90,7 +109,17 @@ class Renderer:
             return None
         from ftc.data.mask import audit_conversation
 
-        return audit_conversation(self.template, self.messages(row), rendered)
+        messages, tools = self.messages(row), self._tools(row)
+        if self.step.date is None:
+            return audit_conversation(self.template, messages, rendered, tools=tools)
+        today = self._chat_template({})
+
+        def compare() -> Refusal | None:
+            """Transformers cannot be given a date, so both sides print the present one."""
+            text = today.render(messages, tools=tools)
+            return audit_conversation(today, messages, Rendered((Piece(text, False),)), tools=tools)
+
+        return compare() and compare()  # the day may have changed between the two renderings
 
     def _field(self, name: str, source: str | None) -> Callable[[Row], Any]:
         if source is None:
@@ -115,6 +144,15 @@ class Renderer:
             self._turn(name, row) for name in ("assistant", "completion") if name in self._fields
         ]
 
+    def _tools(self, row: Row) -> list[dict[str, Any]] | None:
+        if "tools" not in self._fields:
+            return None
+        value = self._fields["tools"](row)
+        tools = _parsed(value) if isinstance(value, str) else value
+        if tools is not None and not (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)):
+            raise _invalid("`tools` is not a list of tool descriptions")
+        return tools or None
+
     def _turn(self, name: str, row: Row) -> Message:
         role = {"prompt": "user", "completion": "assistant"}.get(name, name)
         return {"role": role, "content": self._string(name, row)}
@@ -125,8 +163,10 @@ class Renderer:
         return mask_conversation(
             self.template,
             self.messages(row),
+            tools=self._tools(row),
             train_on=MASKS[self.step.train_on],
             stop_tokens=self.step.stop_tokens,
+            history=HISTORY[self.step.history],
         )
 
     def _completion(self, row: Row) -> Rendered:

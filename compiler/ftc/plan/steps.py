@@ -105,13 +105,17 @@ class RenderStep(Frozen):
     `fields` maps a role (system, user, assistant, prompt, completion, text, messages) to the Jinja
     source that makes it of the row's columns, or to None where the column of that name is taken as it is.
     `stop_tokens` are the tokens that may end a turn of the chat template; the proof decides which does.
+    `history` says what becomes of a turn that inference would render otherwise, `date` (year-month-day) is
+    the day a chat template sees that prints one.
     """
 
     form: Literal["chat", "completion", "text"]
     fields: dict[str, str | None]
     chat_template: str | None
     variables: dict[str, JsonValue]
+    date: str | None = None
     stop_tokens: tuple[str, ...] = ()
+    history: Literal["error", "exclude", "keep"] = "error"
     train_on: Literal["assistant", "last_assistant", "completion", "all"]
     unproved: Literal["error", "drop"]
 

@@ -141,11 +141,17 @@ class Render(Table):
     train_on: Literal["assistant", "last_assistant", "completion", "all"] | None = None
     """Which tokens carry loss."""
 
+    history: Literal["error", "exclude", "keep"] = "error"
+    """What becomes of an earlier turn that inference would render otherwise: error, no loss, or trained."""
+
     unproved: Literal["error", "drop"] = "error"
     """What becomes of a row whose mask cannot be proved."""
 
     variables: dict[str, JsonValue] = Field(default_factory=dict)
     """Variables for the chat template, such as `enable_thinking`."""
+
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """The day, as year-month-day, that a chat template sees which prints the date."""
 
 
 class Train(Table):

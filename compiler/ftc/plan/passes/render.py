@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.diagnostics import Finding
 from ftc.facts.columns import offered_columns
 from ftc.objectives.base import Shape
@@ -13,6 +14,8 @@ from ftc.plan.steps import Choice, Plan, RenderStep
 
 Form = Literal["chat", "completion", "text"]
 TrainOn = Literal["assistant", "last_assistant", "completion", "all"]
+SOME_DAY = "2024-07-26"
+"""The day that Llama 3.1's own template falls back to."""
 CHAT_FIELDS = ("system", "user", "assistant")
 ALLOWED: dict[Form, tuple[TrainOn, ...]] = {
     "chat": ("assistant", "last_assistant", "completion", "all"),
@@ -58,6 +61,8 @@ def _fields(shape: Shape, context: Context) -> dict[str, str | None]:
     if render.system is not None:
         fields["system"] = render.system
     optional = ("system",)
+    if names == ("messages",) and any(column.name == "tools" for column in context.facts.query.columns):
+        fields["tools"] = None
     return {name: source for name, source in fields.items() if source is not None or name not in optional}
 
 
@@ -88,6 +93,27 @@ def _no_template(context: Context) -> Finding:
     )
 
 
+def _date(template: str | None, context: Context) -> tuple[str | None, tuple[Choice, ...]] | Finding:
+    """The day the chat template is to print, if it asks for the present one; a finding if it is not Jinja."""
+    if template is None:
+        return None, ()
+    try:
+        made = ChatTemplate(template, special_tokens={})
+    except TemplateProblem as problem:
+        key = "base" if context.recipe.model.chat_template is None else "chat_template"
+        where = f" (line {problem.line})" if problem.line else ""
+        return Finding(
+            "FTC307",
+            f"the chat template is not valid Jinja: {problem}{where}",
+            context.origins.value("model", key),
+        )
+    stated = context.recipe.render.date
+    if stated is not None or not made.uses_clock:
+        return stated, ()
+    reason = "the chat template prints the present day; a fixed one keeps the rows the same tomorrow"
+    return SOME_DAY, (choice("render.date", SOME_DAY, reason),)
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """Choose the form of a row (chat, completion, text) and what is trained in it."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
@@ -100,13 +126,19 @@ def run(plan: Plan, context: Context) -> Outcome:
     if isinstance(trained, Finding):
         return Outcome(plan, (trained,))
     train_on, train_choices = trained
+    dated = _date(template, context)
+    if isinstance(dated, Finding):
+        return Outcome(plan, (dated,))
+    date, date_choices = dated
     step = RenderStep(
         form=form,
         fields=_fields(shape, context),
         chat_template=template,
         variables=context.recipe.render.variables,
+        date=date,
+        history=context.recipe.render.history,
         stop_tokens=context.facts.model.tokenizer.stop_tokens if form == "chat" else (),
         train_on=train_on,
         unproved=context.recipe.render.unproved,
     )
-    return Outcome(filled(plan, form_choices + train_choices, render=step))
+    return Outcome(filled(plan, form_choices + train_choices + date_choices, render=step))
