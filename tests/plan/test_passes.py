@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_facts import COMPILED, context_of, plan_of
 
+from ftc.facts.trl_fields import OWNED, config_fields
+from ftc.objectives import load
 from ftc.plan.canonical import canonical_bytes, digest
 from ftc.plan.pipeline import NAMES, run_passes
 from ftc.plan.steps import Plan
@@ -246,3 +248,27 @@ def test_tools_beside_messages_reach_the_template(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, {"messages": "JSON", "tools": "JSON"}).plan
     assert plan.render is not None
     assert plan.render.fields == {"messages": None, "tools": None}
+
+
+def test_the_trainer_s_arguments_are_fields_of_its_config_and_ftc_s_own(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {"text": "VARCHAR"}, "[train.trl]\nadam_beta2 = 0.95").plan
+    assert plan.train is not None
+    assert plan.objective is not None
+    arguments = set(plan.train.arguments)
+    assert arguments <= set(config_fields(plan.objective.config))
+    mine = set(OWNED) | set(load(plan.objective.name).owned)
+    assert arguments - mine == {
+        "adam_beta2",
+        "average_tokens_across_devices",
+        "dataloader_num_workers",
+        "loss_type",
+        "optim",
+    }
+    assert plan.train.arguments["adam_beta2"] == 0.95
+
+
+def test_half_precision_weights_are_not_trained_themselves(tmp_path: Path) -> None:
+    context = context_of(tmp_path, {"text": "VARCHAR"}, '[tune]\nmethod = "full"')
+    model = context.recipe.model.model_copy(update={"dtype": "float16"})
+    half = replace(context, recipe=context.recipe.model_copy(update={"model": model}))
+    assert [f.code for f in run_passes(Plan(name="x", seed=0), half).findings] == ["FTC506"]

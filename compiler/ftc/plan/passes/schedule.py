@@ -7,6 +7,7 @@ from math import ceil
 from pydantic import JsonValue
 
 from ftc import objectives, tuning
+from ftc.diagnostics import Finding
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Plan, TrainStep
 from ftc.recipe.model import Train
@@ -59,6 +60,7 @@ def _arguments(
     """Arguments of TRL's config that say how to train; places and devices are the runtime's to add."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
     assert plan.model is not None  # noqa: S101
+    assert plan.environment is not None  # noqa: S101
     train = context.recipe.train
     arguments: dict[str, JsonValue] = {
         "max_steps": steps,
@@ -71,7 +73,7 @@ def _arguments(
         "max_grad_norm": train.max_grad_norm,
         "gradient_checkpointing": train.gradient_checkpointing,
         "optim": "adamw_torch",
-        "bf16": False,
+        "bf16": plan.model.dtype == "bfloat16" and plan.environment.device != "cpu",
         "fp16": False,
         "logging_steps": 1,
         "logging_strategy": "steps",
@@ -88,6 +90,20 @@ def _arguments(
     }
     objective = objectives.load(plan.objective.name)
     return dict(sorted({**arguments, **objective.arguments(), **train.trl}.items()))
+
+
+def _unfit(plan: Plan, context: Context) -> tuple[Finding, ...]:
+    """Full fine-tuning of float16 weights: the optimizer's small steps vanish in them."""
+    if context.recipe.model.dtype != "float16" or plan.tune is None or plan.tune.peft is not None:
+        return ()
+    return (
+        Finding(
+            "FTC506",
+            "float16 weights are too coarse to be trained themselves",
+            context.origins.value("model", "dtype"),
+            help=('write dtype = "bfloat16" or "float32", or train adapters: [tune] with method = "lora"',),
+        ),
+    )
 
 
 def run(plan: Plan, context: Context) -> Outcome:
@@ -113,4 +129,7 @@ def run(plan: Plan, context: Context) -> Outcome:
         save_every=save,
         arguments=_arguments(plan, context, steps=steps, micro=micro, save=save, rate=rate),
     )
-    return Outcome(filled(plan, step_choices + micro_choices + rate_choices + save_choices, train=step))
+    return Outcome(
+        filled(plan, step_choices + micro_choices + rate_choices + save_choices, train=step),
+        _unfit(plan, context),
+    )
