@@ -178,7 +178,7 @@ def test_nothing_is_replaced_unless_forced(ftc, tmp_path: Path) -> None:
         ("rows.parquet", b"not parquet", "FTC210", "`rows.parquet` cannot be read"),
         ("rows.csv", b"", "FTC202", "`rows.csv` is empty"),
         ("numbers.csv", b"a,b\n1,2\n", "FTC501", "has no column of text to train on"),
-        ("rows.jsonl", b"[1, 2]\n", "FTC501", "has no column of text to train on"),
+        ("rows.jsonl", b"[1, 2]\n", "FTC202", "are not JSON objects"),
     ],
 )
 def test_a_file_that_cannot_serve_is_a_finding(ftc, tmp_path, name, content, code, message) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID
@@ -67,6 +68,14 @@ def _console(terminal: Terminal) -> Console:
     )
 
 
+@dataclass(frozen=True)
+class _Current:
+    """The phase under way and its bar."""
+
+    name: str
+    task: TaskID
+
+
 class Bars:
     """One bar a phase, kept on the screen when it is done."""
 
@@ -86,8 +95,8 @@ class Bars:
             console=_console(terminal),
             refresh_per_second=8,
         )
-        self._tasks: dict[str, TaskID] = {}
-        self._phase = ""
+        self._begun: set[str] = set()
+        self._current: _Current | None = None
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -98,45 +107,51 @@ class Bars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(ok=False)
-        self._progress.stop()
-        if self._tasks:
+        try:
+            self.close(ok=False)
+        finally:
+            self._progress.stop()
+        if self._begun:
             self._progress.console.print()
 
-    def _begin(self, name: str, title: str, total: int | None) -> TaskID:
-        """The bar of a phase, made if it is new; an earlier phase is then complete."""
-        if name != self._phase:
+    def _begin(self, name: str, title: str, total: int | None) -> None:
+        """Make the bar of a phase, if it is new; an earlier phase is then complete."""
+        if self._current is None or self._current.name != name:
             self._finish()
-            self._phase = name
-            self._tasks[name] = self._progress.add_task(
-                escape(title), total=total, detail="", counted=False, broken=False
-            )
-        return self._tasks[name]
+            self._begun.add(name)
+            add = self._progress.add_task
+            task = add(escape(title), total=total, detail="", counted=False, broken=False)
+            self._current = _Current(name, task)
+
+    def _update(self, **fields: Any) -> None:
+        """Change the current bar, if there is one."""
+        if self._current is not None:
+            self._progress.update(self._current.task, **fields)
 
     def _finish(self) -> None:
         """Fill the current bar: the work has gone on to something else."""
-        if not self._phase:
+        if self._current is None:
             return
-        task = self._tasks[self._phase]
-        now = next(one for one in self._progress.tasks if one.id == task)
+        now = next(task for task in self._progress.tasks if task.id == self._current.task)
         whole = now.total if now.total is not None else max(now.completed, 1.0)
-        self._progress.update(task, total=whole, completed=whole, detail="")
-        self._phase = ""
+        self._update(total=whole, completed=whole, detail="")
+        self._current = None
 
     def close(self, *, ok: bool) -> None:
         """End the current bar: it is full, or marked as broken off where it stands."""
-        if ok or not self._phase:
+        if ok:
             self._finish()
-            return
-        self._progress.update(self._tasks[self._phase], broken=True, detail="")
-        self._progress.stop_task(self._tasks[self._phase])
-        self._phase = ""
+        elif self._current is not None:
+            self._update(broken=True, detail="")
+            self._progress.stop_task(self._current.task)
+            self._current = None
 
     def data(self, phase: str, done: int, total: int | None) -> None:
         """Move the bar of a data phase; a build whose rows are complete starts the trainer."""
-        if phase in self._tasks and phase != self._phase:
+        if phase in self._begun and (self._current is None or self._current.name != phase):
             return
-        self._progress.update(self._begin(phase, phase, total), completed=done, total=total, counted=done > 0)
+        self._begin(phase, phase, total)
+        self._update(completed=done, total=total, counted=done > 0)
         if self._building and total is not None and done >= total:
             self._begin("start", "starting up", None)
 
@@ -144,17 +159,12 @@ class Bars:
         """Move the bar of a runtime phase, or write a line above the bars."""
         match event:
             case events.Phase():
-                task = self._begin(f"{event.name} {event.detail}", phase_title(event), None)
-                self._progress.update(task, detail=escape(phase_detail(event)))
-            case events.Progress() if self._phase:
-                task = self._tasks[self._phase]
-                self._progress.update(task, completed=event.done, total=event.total, counted=True)
-            case events.Step() if self._phase:
-                self._step(event)
+                self._begin(f"{event.name} {event.detail}", phase_title(event), None)
+                self._update(detail=escape(phase_detail(event)))
+            case events.Progress():
+                self._update(completed=event.done, total=event.total, counted=True)
+            case events.Step():
+                detail = step_text(event)
+                self._update(completed=event.step, total=event.steps, counted=True, detail=detail)
             case events.Warned():
                 self._progress.console.print(f"warning: {escape(event.message)}", style="yellow")
-
-    def _step(self, event: events.Step) -> None:
-        task = self._tasks[self._phase]
-        detail = step_text(event)
-        self._progress.update(task, completed=event.step, total=event.steps, counted=True, detail=detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -117,6 +118,8 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Entry point of the `ftc` script and of `python -m ftc`."""
     code = run(sys.argv[1:])
+    if code == status.STOPPED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the way out
     if code == status.CLOSED:
         os._exit(code)
     sys.exit(code)
