@@ -1,0 +1,12 @@
+"""How a typed program uses the library; checked by mypy, never run."""
+
+from pathlib import Path
+from typing import Literal, assert_type
+
+import ftc
+from ftc.plan.steps import Plan
+
+assert_type(ftc.check("recipe.toml").ok, bool)
+assert_type(ftc.plan(Path("recipe.toml"), set=["train.epochs=1"]).plan, Plan | None)
+assert_type(ftc.build("recipe.toml").status, Literal["built", "up to date", "stopped", "failed", "invalid"])
+assert_type(ftc.examples("recipe.toml", rows=1).examples, tuple[ftc.ShownExample, ...])
