@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ftc import api
 from ftc.recipe.load import load_recipe
-from ftc.recipe.starter import RESERVED, Origin, guess, quoted, starter_recipe, table_name
+from ftc.recipe.starter import Origin, guess, quoted, starter_recipe, table_name
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 SHAREGPT = [
@@ -206,12 +206,17 @@ def test_json_says_what_was_seen(ftc, tmp_path: Path) -> None:
     }
 
 
-def test_reserved_words_are_those_of_duckdb() -> None:
+def test_every_keyword_of_duckdb_is_quoted_where_it_must_be() -> None:
     with duckdb.connect() as con:
-        words = con.execute(
-            "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
-        ).fetchall()
-    assert {word for (word,) in words} <= RESERVED
+        words = [word for (word,) in con.execute("select keyword_name from duckdb_keywords()").fetchall()]
+        for word in words:
+            source = f"(select 'x' as \"{word}\") as {table_name(word)}"
+            name = quoted(word)
+            assert con.execute(
+                f"select {name} as prompt, {name}::varchar || 'y' from {source}"
+            ).fetchall() == [("x", "xy")]
+            con.execute(f"create or replace table {table_name(word)} as from (select 1)")
+    assert len(words) > 400
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20))
