@@ -117,11 +117,13 @@ def _cache_finding(problem: CacheProblem) -> Finding:
 
 def _check(path: Path, overrides: Sequence[str], cache: Cache) -> _Checked:
     loaded = load_recipe(path, overrides)
-    if loaded.recipe is None:
+    if loaded.partial is None:
         return _Checked(loaded, None, sort_findings(loaded.findings))
-    seen = glance(loaded.recipe, loaded.origins, cache)
-    options = check_trl_options(loaded.recipe, loaded.origins)
-    return _Checked(loaded, seen, sort_findings((*loaded.findings, *options, *seen.findings)))
+    seen = glance(loaded.partial, loaded.origins, cache, loaded.known)
+    options = check_trl_options(loaded.partial, loaded.origins)
+    said = {(finding.code, finding.span) for finding in loaded.findings}
+    more = [finding for finding in (*options, *seen.findings) if (finding.code, finding.span) not in said]
+    return _Checked(loaded, seen, sort_findings((*loaded.findings, *more)))
 
 
 def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noqa: A002

@@ -151,7 +151,8 @@ def test_an_unreadable_file_is_named(here: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_mistake_in_sql_points_into_the_recipe(here: Path) -> None:
     sql = 'query = """\n  select prompt,\n    complet as completion\n  from t"""\n'
     described, (finding,) = query(here, f'[data]\nsources.t = "data/a.jsonl"\n{sql}')
-    assert described is None
+    assert described is not None
+    assert described.columns == ()
     assert finding.code == "FTC204"
     assert finding.span is not None
     assert finding.span.source.text[finding.span.start : finding.span.end] == "complet"

@@ -59,7 +59,8 @@ def _type_problem(name: str, kind: str) -> str | None:
     return None if kind == "VARCHAR" else "text (VARCHAR)"
 
 
-def _wrong_types(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+def objective_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What keeps the columns from fitting an objective: their names, or their types."""
     found = fits(offered_columns(recipe, columns), recipe.train.objective)
     if not found:
         return (_no_fit(recipe, origins, columns),)
@@ -95,12 +96,11 @@ def _missing(column: str, key: tuple[str, ...], origins: Origins, columns: Mappi
     )
 
 
-def objective_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Columns that are missing or of a type that cannot be used, for the split, the id and the objective."""
+def missing_columns(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Columns that the recipe names for the id and the split, and the query does not return."""
     named = ((recipe.data.id, ("data", "id")), (recipe.data.split.group, ("data", "split", "group")))
-    missing = tuple(
+    return tuple(
         _missing(column, key, origins, columns)
         for column, key in named
         if column is not None and column not in columns
     )
-    return missing + _wrong_types(recipe, origins, columns)

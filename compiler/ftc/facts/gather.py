@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
-from ftc.facts.columns import objective_findings
+from ftc.facts.first_look import look_at_columns, look_at_query, look_at_sources
 from ftc.facts.locate_model import Located, locate_model
 from ftc.facts.machine import detect_device, package_versions
 from ftc.facts.materialise import model_facts
-from ftc.facts.model import ModelFacts
-from ftc.facts.query import Described, query_findings
+from ftc.facts.model import ModelFacts, weights_finding
+from ftc.facts.query import Described
 from ftc.facts.shipped import shipped_templates
-from ftc.facts.sources import ResolvedSource, resolve_sources
+from ftc.facts.sources import ResolvedSource
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
+from ftc.recipe.partial import NOTHING, Known
 from ftc.recipe.suggest import did_you_mean
-from ftc.recipe.templates import undefined_variables
 
 
 @dataclass(frozen=True)
@@ -66,32 +66,33 @@ def _stated_template(recipe: Recipe, origins: Origins) -> str | Finding | None:
         )
 
 
-def _column_findings(recipe: Recipe, origins: Origins, query: Described) -> tuple[Finding, ...]:
-    columns = {column.name: column.type for column in query.columns}
-    return (
-        *undefined_variables(recipe, origins, tuple(columns)),
-        *objective_findings(recipe, origins, columns),
-    )
-
-
-def glance(recipe: Recipe, origins: Origins, cache: Cache) -> Glance:
-    """Resolve sources, ask DuckDB for the query's columns, and find the model's place."""
-    sources, findings = resolve_sources(recipe, origins, cache)
-    query = None
-    if not findings:
-        query, problems = query_findings(recipe, origins, sources, cache)
-        findings += problems
-    if query is not None and not findings:
-        findings += _column_findings(recipe, origins, query)
+def _model(recipe: Recipe, origins: Origins, known: Known) -> Located | Finding | None:
+    """The base model's place, or what is wrong there; None where the recipe says no base."""
+    if known.takes("model", "base"):
+        return None
     located = locate_model(recipe.model, origins)
+    if isinstance(located, Finding) or located.kind != "directory" or located.path is None:
+        return located
+    return weights_finding(located.path, origins) or located
+
+
+def glance(recipe: Recipe, origins: Origins, cache: Cache, known: Known = NOTHING) -> Glance:
+    """Resolve sources, ask DuckDB for the query's columns, and find the model's place.
+
+    `known` are mistakes of the recipe that are said already, where it is only a part of what was written.
+    """
+    sources = look_at_sources(recipe, origins, cache, known)
+    query, problems = look_at_query(recipe, origins, cache, known, sources)
+    columns = look_at_columns(recipe, origins, known, query) if query else ()
+    located = _model(recipe, origins, known)
     template = _stated_template(recipe, origins)
-    findings += tuple(found for found in (located, template) if isinstance(found, Finding))
+    places = tuple(found for found in (located, template) if isinstance(found, Finding))
     return Glance(
-        sources=sources,
-        query=query,
+        sources=sources[0],
+        query=query if query and query.columns else None,
         located=None if isinstance(located, Finding) else located,
         chat_template=None if isinstance(template, Finding) else template,
-        findings=findings,
+        findings=(*sources[2], *problems, *columns, *places),
     )
 
 

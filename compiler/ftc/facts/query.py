@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from ftc.facts.sql_problems import (
 from ftc.plan.steps import ColumnType
 from ftc.recipe.base import Frozen
 from ftc.recipe.layers import Origins
-from ftc.recipe.model import Recipe, SqlFile
+from ftc.recipe.model import Recipe, SourceFiles, SqlFile
 from ftc.recipe.suggest import listed
 
 if TYPE_CHECKING:
@@ -42,30 +42,37 @@ CODE = (
     "facts/sandbox.py",
 )
 PREFIX = "describe "
+HOLLOW = 'create table if not exists {name} ("?" integer)'
 EMPTY_SOURCE = "create table {name} as select * from {reader} limit 0"
 
 
 class Described(Frozen):
     """What a query returns: its columns, and the source whose rows its rows are, if there is one.
 
-    `columns` is empty where there are problems.
+    `columns` is empty where there are problems; `perhaps` are then the names that may be among them, None
+    where that is not known.
     """
 
     sql: str
     columns: tuple[ColumnType, ...] = ()
     traced_source: str | None = None
     problems: tuple[SqlProblem, ...] = ()
+    perhaps: tuple[str, ...] | None = None
 
 
-def describe(sources: Sequence[ResolvedSource], sql: str) -> Described:
-    """The columns of a query over the sources, or everything that is wrong with it."""
+def describe(sources: Sequence[ResolvedSource], sql: str, unread: Sequence[str] = ()) -> Described:
+    """The columns of a query over the sources, or everything that is wrong with it.
+
+    Of sources that cannot be read, `unread` by name, the columns are unknown: nothing is said of those.
+    """
     con = connect()
     try:
         columns, problems = _declare(con, sources)
-        if problems:
-            return Described(sql=sql, problems=problems)
         lock(con)
-        return _describe(con, sql, SourceNames(columns, known_functions(con)))
+        unread = [*unread, *(source.step.name for source in sources if source.step.name not in columns)]
+        names = SourceNames(columns, known_functions(con), unread)
+        described = _describe(con, sql, names)
+        return described.model_copy(update={"problems": problems + described.problems})
     finally:
         con.close()
 
@@ -129,11 +136,33 @@ def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Describe
         return Described(sql=sql, problems=(_not_one_select(sql, [s.query for s in statements]),))
     problems = tree_problems(tree, text, names)
     whole = [(0, len(sql))] if problems else []
-    bound = _binding_problems(con, sql, names)
+    hollow = _hollow_tables(con, tree, names)
+    bound, perhaps = _binding_problems(con, sql, names)
+    if hollow:
+        bound = [problem for problem in bound if _of_known_table(problem, sql, hollow)]
     problems += tuple(problem for problem in bound if (problem.start, problem.end) not in whole)
-    if problems:
-        return Described(sql=sql, problems=_distinct(problems))
+    if problems or hollow:
+        return Described(sql=sql, problems=_distinct(problems), perhaps=None if hollow else perhaps)
     return _columns(con, sql, tree, names)
+
+
+def _hollow_tables(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) -> frozenset[str]:
+    """The names under which the query reads tables of unknown columns, each made with none of use."""
+    read = {name.casefold() for name in names.sources} | sql_tree.with_names(tree)
+    hollow = set()
+    for node in sql_tree.tables(tree):
+        name = str(node["table_name"])
+        if name.casefold() not in read and not node["schema_name"] and not node["catalog_name"]:
+            con.execute(HOLLOW.format(name=identifier(name)))
+            hollow.add(str(node["alias"] or name).casefold())
+    return frozenset(hollow)
+
+
+def _of_known_table(problem: SqlProblem, sql: str, hollow: frozenset[str]) -> bool:
+    """Whether a problem is about a column of a table that the query names and whose columns are known."""
+    place = sql[problem.start : problem.end]
+    qualifier, dot, _ = place.partition(".")
+    return problem.code == "FTC204" and bool(dot) and qualifier.strip('"').casefold() not in hollow
 
 
 def _distinct(problems: Sequence[SqlProblem]) -> tuple[SqlProblem, ...]:
@@ -167,27 +196,34 @@ def _not_one_select(sql: str, statements: Sequence[str]) -> SqlProblem:
     )
 
 
-def _binding_problems(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Iterator[SqlProblem]:
-    """DuckDB stops at the first unknown name; put NULL in its place and ask again for the next."""
+def _binding_problems(
+    con: DuckDBPyConnection, sql: str, names: SourceNames
+) -> tuple[list[SqlProblem], tuple[str, ...] | None]:
+    """DuckDB stops at the first unknown name; put NULL in its place and ask again for the next.
+
+    Beside the problems, the names that the query may return, None where that is not known.
+    """
     import duckdb
 
     edits: list[Edit] = []
     edited = sql
+    problems: list[SqlProblem] = []
     for round_ in range(MOST):
         try:
-            con.execute(PREFIX + edited)
+            rows = con.execute(PREFIX + edited).fetchall()
         except duckdb.Error as error:
             problem = bind_problem(error, Text(edited), names, prefix=len(PREFIX))
         else:
-            return
+            return problems, (*(row[0] for row in rows), *names.columns)
         start, end = problem.start, problem.end
         unknown = problem.code == "FTC204"
-        if unknown or round_ == 0:
-            yield _moved(problem, sql, edits)
+        if unknown or round_ == 0 or "NULL" not in edited[start:end].upper():
+            problems.append(_moved(problem, sql, edits))
         if not unknown or (start, end) == (0, len(edited)) or edited[start:end].upper() == "NULL":
-            return
+            break
         edits.insert(0, (start, 4, end - start))
         edited = f"{edited[:start]}NULL{edited[end:]}"
+    return problems, None
 
 
 Edit = tuple[int, int, int]
@@ -238,25 +274,35 @@ def _traced(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) ->
 
 
 def query_findings(
-    recipe: Recipe, origins: Origins, sources: Sequence[ResolvedSource], cache: Cache | None = None
+    recipe: Recipe,
+    origins: Origins,
+    sources: Sequence[ResolvedSource],
+    cache: Cache | None = None,
+    *,
+    unread: Sequence[str] = (),
 ) -> tuple[Described | None, tuple[Finding, ...]]:
-    """What the recipe's query returns, with every mistake at its place in the recipe or the .sql file."""
+    """What the recipe's query returns, with every mistake at its place in the recipe or the .sql file.
+
+    `unread` are the sources that cannot be read, of which something is said elsewhere.
+    """
     query = _sql(recipe, origins)
     if isinstance(query, Finding):
         return None, (query,)
     sql, file = query
-    described = _remembered(sources, sql, cache or Cache())
-    findings = tuple(_finding(problem, recipe, origins, file) for problem in described.problems)
-    return (None if findings else described), findings
+    described = _remembered(sources, sql, unread, cache or Cache())
+    return described, tuple(_finding(problem, recipe, origins, file) for problem in described.problems)
 
 
-def _remembered(sources: Sequence[ResolvedSource], sql: str, cache: Cache) -> Described:
-    inputs = {"sources": [source.step.model_dump(mode="json") for source in sources], "sql": sql}
+def _remembered(
+    sources: Sequence[ResolvedSource], sql: str, unread: Sequence[str], cache: Cache
+) -> Described:
+    steps = [source.step.model_dump(mode="json") for source in sources]
+    inputs = {"sources": steps, "sql": sql, "unread": list(unread)}
     key = cache_key("describe", inputs, {"duckdb": version("duckdb")}, code=code_digest(*CODE))
     known = cache.recall("describe", key)
     if known is not None:
         return Described.model_validate_json(known)
-    described = describe(sources, sql)
+    described = describe(sources, sql, unread)
     cache.remember("describe", key, described.model_dump_json().encode())
     return described
 
@@ -292,7 +338,7 @@ def _sql_file(query: SqlFile, origins: Origins) -> tuple[str, Source | None] | F
 
 def _finding(problem: SqlProblem, recipe: Recipe, origins: Origins, file: Source | None) -> Finding:
     if problem.source is not None:
-        span = origins.value("data", "sources", problem.source)
+        span = _source_span(recipe, origins, problem.source)
     elif file is not None:
         span = Span(file, problem.start, problem.end)
     elif recipe.data.query is None:
@@ -300,3 +346,9 @@ def _finding(problem: SqlProblem, recipe: Recipe, origins: Origins, file: Source
     else:
         span = origins.inside(("data", "query"), problem.start, problem.end)
     return Finding(problem.code, problem.message, span, help=problem.help, notes=problem.notes)
+
+
+def _source_span(recipe: Recipe, origins: Origins, name: str) -> Span | None:
+    key = ("data", "sources", name)
+    is_table = isinstance(recipe.data.sources[name], SourceFiles)
+    return origins.value(*key, "path") if is_table else origins.value(*key)

@@ -75,12 +75,18 @@ def resolve_sources(
 ) -> tuple[tuple[ResolvedSource, ...], tuple[Finding, ...]]:
     """The sources that can be read, in the recipe's order, and a finding for each that cannot."""
     cache = cache or Cache()
-    entries = [_entry(name, declared, origins) for name, declared in recipe.data.sources.items()]
-    found = [_resolve(entry, cache) for entry in entries]
+    found = [resolve_source(recipe, name, origins, cache) for name in recipe.data.sources]
     sources = tuple(source for source in found if isinstance(source, ResolvedSource))
     return sources, tuple(
         finding for findings in found if isinstance(findings, tuple) for finding in findings
     )
+
+
+def resolve_source(
+    recipe: Recipe, name: str, origins: Origins, cache: Cache
+) -> ResolvedSource | tuple[Finding, ...]:
+    """One declared source, or why it cannot be read."""
+    return _resolve(_entry(name, recipe.data.sources[name], origins), cache)
 
 
 def _resolve(entry: _Entry, cache: Cache) -> ResolvedSource | tuple[Finding, ...]:

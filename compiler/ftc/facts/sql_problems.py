@@ -111,10 +111,14 @@ class SourceNames:
     """What a query may name: the declared sources, their columns, the functions of DuckDB."""
 
     def __init__(
-        self, sources: Mapping[str, Sequence[ColumnType]], functions: Mapping[str, tuple[str, str]]
+        self,
+        sources: Mapping[str, Sequence[ColumnType]],
+        functions: Mapping[str, tuple[str, str]],
+        unread: Sequence[str] = (),
     ) -> None:
         self.sources = sources
         self.functions = functions
+        self.declared = (*sources, *unread)
         self.columns = sorted({column.name for columns in sources.values() for column in columns})
 
     def kinds(self) -> dict[str, str]:
@@ -130,7 +134,7 @@ Check = Callable[[Node, Text, SourceNames], Iterator[SqlProblem]]
 
 
 def _tables(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
-    known = {name.casefold() for name in names.sources} | sql_tree.with_names(tree)
+    known = {name.casefold() for name in names.declared} | sql_tree.with_names(tree)
     for node in sql_tree.tables(tree):
         name, schema = str(node["table_name"]), str(node["schema_name"] or node["catalog_name"])
         if name.casefold() in known and not schema:
@@ -148,8 +152,8 @@ def _unknown_table(name: str, span: tuple[int, int], names: SourceNames) -> SqlP
         message=f"no source is named `{name}`",
         start=span[0],
         end=span[1],
-        help=did_you_mean(name, names.sources),
-        notes=(f"declared in [data]: {listed(names.sources)}",),
+        help=did_you_mean(name, names.declared),
+        notes=(f"declared in [data]: {listed(names.declared)}",),
     )
 
 
@@ -160,7 +164,7 @@ def _outside(what: str, start: int, end: int, names: SourceNames, *, help_: str 
         start=start,
         end=end,
         help=(help_,),
-        notes=(f"declared: {listed(names.sources)}",),
+        notes=(f"declared: {listed(names.declared)}",),
     )
 
 

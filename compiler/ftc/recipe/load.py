@@ -14,6 +14,7 @@ from ftc.recipe.files import read_chain
 from ftc.recipe.layers import Key, Layer, Origins, Values, merged
 from ftc.recipe.model import Recipe
 from ftc.recipe.overrides import read_overrides
+from ftc.recipe.partial import NOTHING, Known, known_mistakes, partial_recipe
 from ftc.recipe.toml_spans import Places
 from ftc.recipe.toml_text import to_toml
 
@@ -24,7 +25,8 @@ __all__ = ["Loaded", "Origins", "load_recipe"]
 class Loaded:
     """A recipe as read: typed unless its mistakes prevent that, with the place of every setting.
 
-    `text` is the resolved recipe in canonical TOML: what it extends merged in, `--set` applied.
+    `text` is the resolved recipe in canonical TOML: what it extends merged in, `--set` applied. `partial`
+    is the recipe, or what is left of it without the settings that `known` tells to be wrong.
     """
 
     path: Path
@@ -32,6 +34,8 @@ class Loaded:
     findings: tuple[Finding, ...]
     origins: Origins
     text: str
+    partial: Recipe | None = None
+    known: Known = NOTHING
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
@@ -49,7 +53,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
     if findings:
         refused = [finding for finding in refused if finding.code not in ("FTC106", "FTC107")]
     found = sort_findings([*findings, *wrong, *refused])
-    return Loaded(path, None if findings or wrong else recipe, found, origins, _text(values, origins))
+    left, gone = (recipe, frozenset[Key]()) if recipe else partial_recipe(values)
+    known = known_mistakes(found, origins, gone)
+    typed = None if findings or wrong else recipe
+    return Loaded(path, typed, found, origins, _text(values, origins), left, known)
 
 
 def _text(values: Values, origins: Origins) -> str:

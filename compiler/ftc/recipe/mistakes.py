@@ -53,7 +53,7 @@ def typed(values: Values, origins: Origins) -> tuple[Recipe | None, list[Finding
 def _mistakes(error: ValidationError, values: Values) -> list[Mistake]:
     found = []
     for detail in error.errors(include_url=False):
-        path, branch = _path(detail["loc"], values)
+        path, branch = setting_of(detail["loc"], values)
         found.append(Mistake(detail["type"], path, detail["input"], detail.get("ctx", {}), branch))
     return found
 
@@ -81,8 +81,8 @@ def _is_tagged(path: Key) -> bool:
     )
 
 
-def _path(location: Iterable[str | int], values: Values) -> tuple[Key, bool]:
-    """The path in the recipe of pydantic's location, which also names the forms of a union."""
+def setting_of(location: Iterable[str | int], values: Values) -> tuple[Key, bool]:
+    """The path in the recipe of pydantic's location, and whether it names a form of a union beyond it."""
     path: Key = ()
     passed: Key | None = None
     branch = False
