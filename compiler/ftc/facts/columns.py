@@ -59,7 +59,7 @@ def _type_problem(name: str, kind: str) -> str | None:
     return None if kind == "VARCHAR" else "text (VARCHAR)"
 
 
-def objective_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
     """What keeps the columns from fitting an objective: their names, or their types."""
     found = fits(offered_columns(recipe, columns), recipe.train.objective)
     if not found:
@@ -104,3 +104,8 @@ def missing_columns(recipe: Recipe, origins: Origins, columns: Mapping[str, str]
         for column, key in named
         if column is not None and column not in columns
     )
+
+
+def objective_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Columns that are missing or of a type that cannot be used, for the split, the id and the objective."""
+    return missing_columns(recipe, origins, columns) + fit_findings(recipe, origins, columns)

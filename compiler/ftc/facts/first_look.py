@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
-from ftc.facts.columns import missing_columns, objective_findings
+from ftc.facts.columns import fit_findings, missing_columns
 from ftc.facts.query import Described, query_findings
 from ftc.facts.sources import ResolvedSource, resolve_source
 from ftc.recipe.language import translated
@@ -94,7 +94,7 @@ def look_at_columns(recipe: Recipe, origins: Origins, known: Known, query: Descr
     if known.within("train", "objective"):
         train = recipe.train.model_copy(update={"objective": None})
         recipe = recipe.model_copy(update={"train": train})
-    return (*variables, *missing, *objective_findings(recipe, origins, columns))
+    return (*variables, *missing, *fit_findings(recipe, origins, columns))
 
 
 def _certainly_missing(recipe: Recipe, origins: Origins, query: Described) -> tuple[Finding, ...]:
