@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +86,19 @@ def min_md5() -> str:
 def test_literals_are_quoted() -> None:
     with connect() as con:
         assert con.execute(f"select {quoted(chr(39) + 'a; drop' + chr(39))}").fetchall() == [("'a; drop'",)]
+
+
+def test_ctrl_c_stops_a_query() -> None:
+    code = (
+        "import os, signal, threading\n"
+        "from ftc.facts.sandbox import connect, interruptible\n"
+        "con = connect(threads=1)\n"
+        "sql = 'select sum(a.range * b.range) from range(1000000) a, range(1000000) b'\n"
+        "threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "interruptible(con, lambda: con.execute(sql).fetchall())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")

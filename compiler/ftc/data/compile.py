@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftc.data.example import Refusal, Rendered
 from ftc.data.ingest import SourceAccount, UnreadableSource, ingest, read_accounts
@@ -37,6 +38,9 @@ from ftc.plan.steps import (
     TokenizerStep,
 )
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 CODE = (
     "data",
     "facts/readers.py",
@@ -52,6 +56,7 @@ AUDITED_OF = 100
 """One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
 
 Progress = Callable[[str, int, int | None], None]
+_Batch = list[tuple[ResultRow, Rendered | Refusal]]
 
 
 @dataclass(frozen=True)
@@ -218,9 +223,7 @@ class _Work:
         try:
             self._unread(accounts)
             total = self._result.count
-            for rows in self._result.rows():
-                self._compile(rows)
-                self._progress("compiling rows", self._seen, total)
+            self._rows(total)
             train, eval_ = self._train.close(), self._eval.close()
             ledger = self._close_ledger(accounts, total, train, eval_)
         except BaseException:
@@ -262,16 +265,31 @@ class _Work:
         found += row_problems(self._ledger, request.limits, request.render)
         return found or emptiness(tally, request.split, self._ledger)
 
-    def _compile(self, rows: Sequence[ResultRow]) -> None:
-        rendered = [(row, self._rendered(row)) for row in rows]
-        kept = [(row, text) for row, text in rendered if isinstance(text, Rendered)]
-        encoded = self._encoder.encode([text for _, text in kept])
-        for row, text in rendered:
-            done = next(encoded) if isinstance(text, Rendered) else text
-            if isinstance(done, Refusal):
-                self._ledger.refuse(row.id, done)
+    def _rows(self, total: int) -> None:
+        """Render and encode at once: a batch is rendered while the one before it is encoded."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        before: tuple[_Batch, Future[list[Encoded | Refusal]]] | None = None
+        with ThreadPoolExecutor(1) as encoding:
+            for rows in self._result.rows():
+                batch = [(row, self._rendered(row)) for row in rows]
+                texts = [rendered for _, rendered in batch if isinstance(rendered, Rendered)]
+                ahead = encoding.submit(self._encoder.encode, texts)
+                if before is not None:
+                    self._account(before[0], before[1].result())
+                before = batch, ahead
+                self._progress("compiling rows", self._seen, total)
+            if before is not None:
+                self._account(before[0], before[1].result())
+
+    def _account(self, batch: _Batch, encoded: Sequence[Encoded | Refusal]) -> None:
+        done = iter(encoded)
+        for row, rendered in batch:
+            outcome = next(done) if isinstance(rendered, Rendered) else rendered
+            if isinstance(outcome, Refusal):
+                self._ledger.refuse(row.id, outcome)
             else:
-                self._keep(row, done)
+                self._keep(row, outcome)
 
     def _rendered(self, row: ResultRow) -> Rendered | Refusal:
         self._seen += 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.data.bad_lines import BadLines, BadRow, duckdb_reason
 from ftc.facts.readers import SourceError, file_list, open_bytes, reader, source_columns
-from ftc.facts.sandbox import connect, identifier, threads_for_reading
+from ftc.facts.sandbox import connect, identifier, interruptible, threads_for_reading
 from ftc.facts.sql_problems import error_details
 from ftc.plan.steps import ColumnType, SourceStep
 
@@ -108,7 +108,8 @@ class _Reading:
         return SourceAccount(self.step.name, (row[0] if row else 0) + len(bad), bad)
 
     def _fill(self, table: str) -> None:
-        self.con.execute(f"create or replace table {identifier(self.step.name)} as from {table}")
+        sql = f"create or replace table {identifier(self.step.name)} as from {table}"
+        interruptible(self.con, lambda: self.con.execute(sql))
 
     def _unreadable(self, error: duckdb.Error) -> Exception:
         message = str(error_details(error)["exception_message"])

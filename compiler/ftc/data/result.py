@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.data.ingest import DATABASE, SourceAccount, disk_full, is_full_disk
 from ftc.facts import sql_tree
-from ftc.facts.sandbox import connect, identifier, lock, quoted, threads_for_reading
+from ftc.facts.sandbox import connect, identifier, interruptible, lock, quoted, threads_for_reading
 from ftc.facts.sql_problems import Text, error_details, place_of, plain_words
 from ftc.plan.steps import QueryStep
 
@@ -96,7 +96,7 @@ class Result:
             self._con.execute(f"set threads={threads_for_reading()}")
         lock(self._con)
         try:
-            self._con.execute(PREFIX + sql)
+            interruptible(self._con, lambda: self._con.execute(PREFIX + sql))
         except duckdb.Error as error:
             raise self._failure(error) from error
         return in_order
@@ -208,4 +208,14 @@ class Result:
             yield found
 
     def _batches(self, sql: str) -> Iterator[Any]:
-        yield from self._con.sql(sql).to_arrow_reader(BATCH)
+        import duckdb
+
+        try:
+            reader = interruptible(self._con, lambda: self._con.sql(sql).to_arrow_reader(BATCH))
+            while (batch := interruptible(self._con, lambda: next(reader, None))) is not None:
+                yield batch
+        except duckdb.Error as error:
+            if is_full_disk(error):
+                raise disk_full() from error
+            message = plain_words(str(error_details(error)["exception_message"]))
+            raise QueryFailure(message, 0, len(self.query.sql)) from error

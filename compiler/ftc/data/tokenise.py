@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,14 @@ class Encoder:
         """The text of the end token."""
         return str(self._tokenizer.id_to_token(self._step.eos_id))
 
-    def encode(self, rows: Sequence[Rendered]) -> Iterator[Encoded | Refusal]:
+    def encode(self, rows: Sequence[Rendered]) -> list[Encoded | Refusal]:
         """The rows as tokens, in order; the texts of all rows are encoded in one batch."""
         cut_rows = [cuts(rendered) for rendered in rows]
         ids = self._encoded({cut.text for row in cut_rows for cut in row})
-        for rendered, row in zip(rows, cut_rows, strict=True):
-            yield self._limited(self._joined(rendered, row, ids))
+        return [
+            self._limited(self._joined(rendered, row, ids))
+            for rendered, row in zip(rows, cut_rows, strict=True)
+        ]
 
     def _encoded(self, texts: set[str]) -> dict[str, Sequence[int]]:
         wanted = sorted(text for text in texts if text not in self._known)

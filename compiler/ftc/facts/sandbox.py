@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+Answer = TypeVar("Answer")
 
 MEMORY = "600MB"
 """What DuckDB may hold in memory before it spills; fixed, so that results depend on no machine."""
@@ -63,3 +66,16 @@ def lock(con: DuckDBPyConnection) -> None:
     """From here on the connection reads no file, reaches no network and changes no setting."""
     con.execute("set enable_external_access=false")
     con.execute("set lock_configuration=true")
+
+
+def interruptible(con: DuckDBPyConnection, work: Callable[[], Answer]) -> Answer:
+    """Do work on a connection so that Ctrl-C stops it: DuckDB by itself would go on to the end."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as worker:
+        answer = worker.submit(work)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            con.interrupt()
+            raise
