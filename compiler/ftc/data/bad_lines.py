@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -45,13 +45,11 @@ class _Line:
 
 def _lines(paths: Sequence[Path], names: Sequence[str]) -> Iterator[_Line]:
     """The lines with something on them; numbers run on over the files."""
-    number = 0
+    numbers = count(1)
     for path, name in zip(paths, names, strict=True):
         with open_bytes(path) as file:
-            for at, content in enumerate(file, 1):
-                if content.strip():
-                    number += 1
-                    yield _Line(number, f"{name}:{at}", content.rstrip(b"\r\n"))
+            filled = ((at, line) for at, line in enumerate(file, 1) if line.strip())
+            yield from (_Line(next(numbers), f"{name}:{at}", line.rstrip(b"\r\n")) for at, line in filled)
 
 
 def _explained(line: _Line, judged: str) -> BadRow:

@@ -175,30 +175,34 @@ class CompiledRow:
     target: str | None
 
 
-def read_rows(directory: Path, part: Part) -> Iterator[CompiledRow]:
-    """The compiled rows of a part in order, a row group in memory at a time."""
+def _batches(directory: Path, part: Part) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
     for shard in part.shards:
         with pq.ParquetFile(directory / shard.file.name) as file:
-            for batch in file.iter_batches(GROUP_ROWS):
-                for row in batch.to_pylist():
-                    row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
-                    yield CompiledRow(**row)
+            yield from file.iter_batches(GROUP_ROWS)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[CompiledRow]:
+    for row in batch.to_pylist():
+        row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
+        yield CompiledRow(**row)
+
+
+def read_rows(directory: Path, part: Part) -> Iterator[CompiledRow]:
+    """The compiled rows of a part in order, a row group in memory at a time."""
+    for batch in _batches(directory, part):
+        yield from _rows(batch)
 
 
 def find_rows(directory: Path, part: Part, ids: Sequence[str]) -> dict[str, CompiledRow]:
     """Some compiled rows by their ids; those that are not in the part are missing from the result."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    found: dict[str, CompiledRow] = {}
     wanted = strings(ids)
-    for shard in part.shards:
-        with pq.ParquetFile(directory / shard.file.name) as file:
-            for batch in file.iter_batches(GROUP_ROWS):
-                kept = batch.filter(pc.is_in(batch.column("id"), wanted))
-                for row in kept.to_pylist():
-                    row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
-                    found[row["id"]] = CompiledRow(**row)
-    return found
+    found = (
+        row
+        for batch in _batches(directory, part)
+        for row in _rows(batch.filter(pc.is_in(batch.column("id"), wanted)))
+    )
+    return {row.id: row for row in found}
