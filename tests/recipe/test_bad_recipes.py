@@ -10,6 +10,7 @@ Beside each recipe stands the whole text that people see. `pytest --update` rewr
 from __future__ import annotations
 
 import re
+import struct
 import tomllib
 from pathlib import Path
 
@@ -17,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ftc.api import check
 from ftc.diagnostics import Finding
 from ftc.diagnostics.codes import CODES
 from ftc.diagnostics.text import render
-from ftc.facts.trl_fields import check_trl_options
 from ftc.recipe.load import load_recipe
 
 FOLDER = Path(__file__).parent.parent / "bad_recipes"
@@ -32,9 +33,7 @@ Mark = tuple[str, str, int]
 
 def findings_of(path: Path) -> tuple[Finding, ...]:
     """Everything that `ftc check` says of a recipe."""
-    loaded = load_recipe(path)
-    options = check_trl_options(loaded.recipe, loaded.origins) if loaded.recipe else ()
-    return (*loaded.findings, *options)
+    return check(path).findings
 
 
 def found_marks(path: Path) -> list[Mark]:
@@ -78,6 +77,14 @@ def columns_agree(path: Path, text: str) -> bool:
     return places >= set(wanted)
 
 
+def same_values(candidate: list[str], lines: list[str]) -> bool:
+    """Whether a recipe still says the same with a comment added, which may have come to stand in a string."""
+    try:
+        return tomllib.loads("\n".join(candidate)) == tomllib.loads("\n".join(lines))
+    except tomllib.TOMLDecodeError:
+        return all("@" not in line for line in set(lines) - set(candidate))
+
+
 def marked(path: Path) -> str:
     """The recipe's text with the marks of its findings: on their lines where a comment can stand there."""
     lines = [COMMENT.sub("", line) for line in path.read_text("utf-8").split("\n")]
@@ -88,7 +95,7 @@ def marked(path: Path) -> str:
         comment = " # " + " ".join(f"E[{code}]" for code, name, line in marks if line == number and not name)
         candidate = [*lines[: number - 1], lines[number - 1] + comment, *lines[number:]]
         path.write_text("\n".join(candidate), "utf-8")
-        if number > 1 and found_marks(path) == marks and "@" not in lines[number - 1]:
+        if number > 1 and found_marks(path) == marks and same_values(candidate, lines):
             lines = candidate
         else:
             header += [f"E[{code}@L{line}]" for code, name, line in marks if line == number and not name]
@@ -102,6 +109,12 @@ def marked(path: Path) -> str:
     return "\n".join(lines)
 
 
+@pytest.fixture(autouse=True)
+def some_weights() -> None:
+    """A file of weights without a tensor for the model of the recipes, which none of them reads."""
+    (FOLDER / "data/model/model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_each_mistake_is_found_on_its_line(
     name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -113,7 +126,7 @@ def test_each_mistake_is_found_on_its_line(
         path.write_text(marked(path), "utf-8")
         snapshot.write_text(rendered(path), "utf-8")
     text = path.read_text("utf-8")
-    assert written_marks(text) != []
+    assert written_marks(text)
     assert found_marks(path) == written_marks(text)
     assert columns_agree(path, text)
     assert rendered(path) == snapshot.read_text("utf-8")
@@ -126,9 +139,11 @@ def test_each_snapshot_has_its_recipe() -> None:
 def test_the_recipes_cover_the_language() -> None:
     text = "".join((FOLDER / name).read_text("utf-8") for name in RECIPES)
     shown = {code for code, *_ in MARKER.findall(text)}
-    own = {code for code in CODES if code < "FTC200"} | {"FTC301", "FTC303", "FTC309", "FTC503", "FTC504"}
+    compiled = {"FTC210", "FTC211", "FTC212", "FTC213", "FTC304", "FTC305", "FTC306", "FTC308"}
+    own = {code for code in CODES if code < "FTC400"} - compiled
+    own |= {"FTC401", "FTC402", "FTC403", "FTC405", "FTC501", "FTC502", "FTC503", "FTC504"}
     assert own - shown <= {"FTC109", "FTC110"}, "overrides and unreadable files have tests of their own"
-    assert len(RECIPES) >= 95
+    assert len(RECIPES) >= 290
 
 
 INSERTED = st.sampled_from(["", '"', "[", "]", "{{", "=", "\n", "\\u", "'''", "#", "\t", "1"])

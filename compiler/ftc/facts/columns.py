@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from ftc.diagnostics import Finding
+from ftc.diagnostics import Finding, Span
 from ftc.objectives.choose import fits, wanted
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
@@ -41,12 +42,13 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
         )
     roles = ("messages", "prompt", "completion", "text")
     near = [(other, role) for role in roles for other in closest(role, columns)]
-    hints = tuple(f"if `{other}` is the {role}, write `{other} as {role}`" for other, role in near)
+    hints = tuple(f"if `{other}` is the {role}, end its expression with `as {role}`" for other, role in near)
+    where = "name columns with `as`" if recipe.data.query is not None else "add a query that names columns"
     return Finding(
         "FTC501",
         "no objective fits the columns that the query returns",
         origins.value("data", "query"),
-        help=(f"name columns with `as`: {wanted()}", "or make messages of them in [render]", *hints),
+        help=(*hints, f"{where}: {wanted()}", "or make messages of them in [render]"),
         notes=notes,
     )
 
@@ -57,6 +59,31 @@ def _type_problem(name: str, kind: str) -> str | None:
         good = structs or kind in ("JSON", "VARCHAR")
         return None if good else "a list of {role, content} structs, or JSON text of one"
     return None if kind == "VARCHAR" else "text (VARCHAR)"
+
+
+def _definition(name: str, recipe: Recipe) -> re.Match[str] | None:
+    """Where the query in the recipe names a column with `as`, and what stands before it if that is plain."""
+    sql = recipe.data.query
+    if not isinstance(sql, str):
+        return None
+    found = re.finditer(rf"(?:(?<![\w.)])([\w.]+)\s+)?\bas\s+{re.escape(name)}\b", sql, re.IGNORECASE)
+    return max(found, key=lambda match: match.start(), default=None)
+
+
+def _column_span(name: str, recipe: Recipe, origins: Origins) -> Span | None:
+    found = _definition(name, recipe)
+    return origins.inside(("data", "query"), *found.span()) if found else origins.value("data", "query")
+
+
+def _type_help(name: str, recipe: Recipe) -> str:
+    if name == "messages":
+        return (
+            "make a list of them: [{role: 'user', content: …}, {role: 'assistant', content: …}] as messages"
+        )
+    found = _definition(name, recipe)
+    plain = found[1] if found and found[1] else name
+    where = "add a query that casts it" if recipe.data.query is None else "cast it in the query"
+    return f"{where}: {plain}::varchar as {name}"
 
 
 def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -79,8 +106,8 @@ def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
                 Finding(
                     "FTC209",
                     f"the column `{name}` is {columns[name]}, but must be {wants}",
-                    origins.value("data", "query"),
-                    help=(f"cast it in the query: {name}::varchar as {name}",) if name != "messages" else (),
+                    _column_span(name, recipe, origins),
+                    help=(_type_help(name, recipe),),
                 )
             )
     return tuple(findings)
@@ -91,7 +118,7 @@ def _missing(column: str, key: tuple[str, ...], origins: Origins, columns: Mappi
         "FTC208",
         f"`{'.'.join(key)}` names the column `{column}`, which the query does not return",
         origins.value(*key),
-        help=did_you_mean(column, columns) or ("add it to the query's select list",),
+        help=did_you_mean(column, columns) or (f"add `{column}` to the query's select list",),
         notes=(f"the query returns {_listed(columns)}",),
     )
 

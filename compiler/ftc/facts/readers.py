@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from ftc.facts.sandbox import identifier, quoted
 from ftc.plan.steps import ColumnType, SourceStep
+from ftc.recipe.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -165,7 +166,8 @@ def _csv_columns(con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path
     if unknown:
         raise SourceError(
             f"`columns` names {', '.join(f'`{name}`' for name in unknown)}, but the columns of the "
-            f"source `{step.name}` are {', '.join(f'`{name}`' for name in names)}"
+            f"source `{step.name}` are {', '.join(f'`{name}`' for name in names)}",
+            tuple(line for name in unknown for line in did_you_mean(name, names)),
         )
     told = _told_types(con, step, paths, names)
     return tuple(
@@ -181,7 +183,10 @@ def _csv_names(step: SourceStep, paths: Sequence[Path]) -> list[str]:
     names = [name or f"column{i}" for i, name in enumerate(first)]
     twice = sorted({name for name in names if [n.casefold() for n in names].count(name.casefold()) > 1})
     if twice:
-        raise SourceError(f"the source `{step.name}` has several columns named `{twice[0]}`")
+        raise SourceError(
+            f"the source `{step.name}` has several columns named `{twice[0]}`",
+            ("rename one of them in the first line of the file",),
+        )
     _wrong_delimiter(step, names)
     return names
 

@@ -16,7 +16,7 @@ from ftc.facts.packaged import is_packaged, package_directory, package_name
 from ftc.plan.steps import SourceStep
 from ftc.recipe.layers import Origins
 from ftc.recipe.model import Recipe, SourceEntry, SourceFiles
-from ftc.recipe.suggest import did_you_mean, listed
+from ftc.recipe.suggest import closest, listed
 
 Format = Literal["parquet", "jsonl", "csv"]
 
@@ -159,22 +159,43 @@ def _nothing(entry: _Entry, base: Path) -> Finding:
     if path.is_dir():
         return _directory(entry, path)
     holder, name = _nearest_directory(path)
-    held = sorted(child.name for child in holder.iterdir() if not child.name.startswith("."))
-    near = did_you_mean(name, held)
+    held = sorted(child.name for child in holder.iterdir() if not child.name.startswith((".", "_")))
+    near = closest(name, held)
     what = "matches no file" if any(c in pattern for c in MAGIC) else "does not exist"
-    notes = (
-        f"`{_shown(holder, base)}` holds {listed(held, most=8)}"
-        if held
-        else f"`{_shown(holder, base)}` is empty",
+    help_ = tuple(f'did you mean "{_replaced(entry.declared.path, name, other)}"?' for other in near)
+    return entry.finding(
+        "FTC201",
+        f"the source `{entry.name}` {what}: {entry.declared.path}",
+        help_,
+        () if near else (_holds(entry, holder, base, held),),
     )
-    return entry.finding("FTC201", f"the source `{entry.name}` {what}: {entry.declared.path}", near, notes)
 
 
-def _shown(directory: Path, base: Path) -> str:
+def _replaced(location: str, part: str, other: str) -> str:
+    """A location with one of its parts replaced: the last of that name."""
+    before, _, after = location.rpartition(part)
+    return before + other + after
+
+
+def _holds(entry: _Entry, holder: Path, base: Path, names: list[str]) -> str:
+    """What lies where the files were looked for: data if there is any, else directories."""
+    shown = _shown(entry, holder, base)
+    data = [name for name in names if _suffix(Path(name)) in FORMATS]
+    directories = [name + "/" for name in names if (holder / name).is_dir()]
+    if not (data or directories):
+        return f"{shown} holds no data file"
+    return f"{shown} holds {listed(data or directories, most=8)}"
+
+
+def _shown(entry: _Entry, directory: Path, base: Path) -> str:
     try:
-        return directory.relative_to(base).as_posix() + "/"
+        inside = directory.relative_to(base).as_posix()
     except ValueError:
-        return directory.as_posix() + "/"
+        return f"`{directory.as_posix()}/`"
+    if is_packaged(entry.declared.path):
+        place = f"package://{package_name(entry.declared.path)}/"
+        return f"`{place}`" if inside == "." else f"`{place}{inside}/`"
+    return "the recipe's directory" if inside == "." else f"`{inside}/`"
 
 
 def _nearest_directory(path: Path) -> tuple[Path, str]:
@@ -253,7 +274,13 @@ def _unusable(entry: _Entry, paths: tuple[Path, ...]) -> tuple[Finding, ...]:
             )
     if not findings and all(path.stat().st_size == 0 for path in paths):
         which = f"the file {paths[0].name}" if len(paths) == 1 else f"every one of the {len(paths)} files"
-        findings.append(entry.finding("FTC202", f"{which} of the source `{entry.name}` is empty"))
+        findings.append(
+            entry.finding(
+                "FTC202",
+                f"{which} of the source `{entry.name}` is empty",
+                ("write its rows again, or name another file",),
+            )
+        )
     return tuple(findings)
 
 

@@ -11,7 +11,7 @@ from ftc.facts import sql_tree
 from ftc.facts.sql_tree import Node
 from ftc.plan.steps import ColumnType
 from ftc.recipe.base import Frozen
-from ftc.recipe.suggest import did_you_mean, listed
+from ftc.recipe.suggest import closest, did_you_mean, listed
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,10 +41,14 @@ FILE_LIKE = re.compile(
     r"[/\\*]|^\w+://|\.(csv|tsv|txt|parquet|jsonl?|ndjson|db|duckdb|sqlite|gz)$", re.IGNORECASE
 )
 CATALOGS = ("duckdb_", "pragma_", "pg_", "sqlite_")
+NAME = "read a declared source by its name alone"
 DECLARE = "declare the file under [data.sources] and read it by its name"
 BY_HASH = "choose rows by the hash of a key: where md5(key::varchar) < '4' keeps a quarter of them"
 CONSTANT = "write a date as a constant: date '2025-01-31'"
 CLOCK = ("now", "today", "date", "time", "stamp")
+WORDS = ("select", "from", "where", "group", "order", "join", "left", "having", "limit", "union", "distinct")
+"""The words of SQL that are misspelt most."""
+
 MOST = 20
 """Problems after which a query is not looked at any further."""
 
@@ -103,7 +107,9 @@ def place_of(details: Mapping[str, Any], text: Text, *, prefix: int = 0) -> tupl
 
 def plain_words(message: str) -> str:
     """The first sentence of DuckDB's message, without its lists of candidates."""
-    first = re.split(r"\n\s*(?:Candidate|Did you mean|Possible|LINE)|\n\n", message)[0]
+    first = re.split(r"\n\s*(?:Candidate|Did you mean|Possible|LINE)|\n\n|\. (?:Either|You might)", message)[
+        0
+    ]
     return " ".join(first.split()).rstrip("!.")
 
 
@@ -141,7 +147,8 @@ def _tables(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
             continue
         start, end = text.of(node)
         if FILE_LIKE.search(name) or schema or name.casefold().startswith(CATALOGS):
-            yield _outside(f"`{schema}.{name}`" if schema else f"`{name}`", start, end, names)
+            shown = f"`{schema}.{name}`" if schema else f"`{name}`"
+            yield _outside(shown, start, end, names, help_=DECLARE if FILE_LIKE.search(name) else NAME)
         else:
             yield _unknown_table(name, (start, end), names)
 
@@ -152,7 +159,7 @@ def _unknown_table(name: str, span: tuple[int, int], names: SourceNames) -> SqlP
         message=f"no source is named `{name}`",
         start=span[0],
         end=span[1],
-        help=did_you_mean(name, names.declared),
+        help=did_you_mean(name, names.declared) or (f'declare it in [data]: sources.{name} = "…"',),
         notes=(f"declared in [data]: {listed(names.declared)}",),
     )
 
@@ -225,7 +232,24 @@ def syntax_problem(error: duckdb.Error, text: Text) -> SqlProblem:
     details = error_details(error)
     start, end = place_of(details, text)
     message = plain_words(str(details["exception_message"]))
-    return SqlProblem(code="FTC203", message=f"the query does not parse: {message}", start=start, end=end)
+    return SqlProblem(
+        code="FTC203",
+        message=f"the query does not parse: {message}",
+        start=start,
+        end=end,
+        help=_syntax_help(text.sql, start, text.sql[start:end]),
+    )
+
+
+def _syntax_help(sql: str, start: int, word: str) -> tuple[str, ...]:
+    """What to type where the parser stopped: a word of SQL that is misspelt, or what stands before it."""
+    if not word.isidentifier() or word.casefold() in WORDS:
+        return ()
+    before = sql[:start].rstrip()
+    if before and not before.endswith(("(", ",")) and re.search(r"\bas\s+\w+$", before, re.IGNORECASE):
+        near = closest(word, WORDS)
+        return (f"did you mean `{near[0]}`?",) if near else (f"put a comma before `{word}`",)
+    return did_you_mean(word, WORDS)
 
 
 def bind_problem(error: duckdb.Error, text: Text, names: SourceNames, *, prefix: int = 0) -> SqlProblem:

@@ -71,7 +71,8 @@ def undefined_variables(recipe: Recipe, origins: Origins, columns: Sequence[str]
 
 def _undefined(name: str, at: int, field: _Field, columns: Sequence[str]) -> Finding:
     message = f"the query returns no column `{name}`"
-    finding = field.finding("FTC302", message, (at, at + len(name)), *did_you_mean(name, columns))
+    helps = did_you_mean(name, columns) or (f"add `{name}` to the query, or name a column that it returns",)
+    finding = field.finding("FTC302", message, (at, at + len(name)), *helps)
     return replace(finding, notes=(f"it returns {listed(columns)}",))
 
 

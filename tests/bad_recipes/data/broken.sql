@@ -1,0 +1,4 @@
+select
+  question as prompt,
+  anser as completion
+from faq

@@ -1,0 +1,1 @@
+select question as prompt, answer as completion from faq

@@ -1,0 +1,3 @@
+select question as prompt
+  answer completion,
+from
