@@ -103,8 +103,8 @@ def test_options_leave_nothing_to_guess(here: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "code", "words"),
     [
-        ('"data/aa.jsonl"', "FTC201", "did you mean `a.jsonl`"),
-        ('"dta/a.jsonl"', "FTC201", "did you mean `data`"),
+        ('"data/aa.jsonl"', "FTC201", 'did you mean "data/a.jsonl"'),
+        ('"dta/a.jsonl"', "FTC201", 'did you mean "data/a.jsonl"'),
         ('"data/*.parquet"', "FTC201", "matches no file"),
         ('"data"', "FTC201", '"data/*.jsonl"'),
         ('"package://no_such_package_here/a.jsonl"', "FTC201", "pip install no-such-package-here"),

@@ -23,6 +23,9 @@ FORMS = (*FIELDS, "chat")
 TYPES = ("FTC102", "FTC103", "FTC104", "FTC105", "FTC107")
 """Codes after which a setting is not what was meant."""
 
+INNER = ("FTC204", "FTC207", "FTC215")
+"""Codes of what is wrong inside a query and leaves the names that it returns as they are."""
+
 Sources = tuple[tuple[ResolvedSource, ...], tuple[str, ...], tuple[Finding, ...]]
 
 
@@ -99,7 +102,7 @@ def look_at_columns(recipe: Recipe, origins: Origins, known: Known, query: Descr
 
 def _certainly_missing(recipe: Recipe, origins: Origins, query: Described) -> tuple[Finding, ...]:
     """Names that the query would not return either if its own mistakes were mended."""
-    if query.perhaps is None or any(problem.code != "FTC204" for problem in query.problems):
+    if query.perhaps is None or any(problem.code not in INNER for problem in query.problems):
         return ()
     perhaps = dict.fromkeys(query.perhaps, "")
     found: Iterable[Finding] = (

