@@ -9,7 +9,6 @@ from ftc.facts.cache import Cache
 from ftc.facts.first_look import look_at_columns, look_at_query, look_at_sources
 from ftc.facts.locate_model import Located, locate_model
 from ftc.facts.machine import detect_device, package_versions
-from ftc.facts.materialise import model_facts
 from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
@@ -78,6 +77,8 @@ def glance(recipe: Recipe, origins: Origins, cache: Cache, known: Known = NOTHIN
 
 def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
     """Read the model's configuration and tokenizer, and look at the machine; `seen` has no errors."""
+    from ftc.facts.materialise import model_facts
+
     assert seen.query is not None  # noqa: S101 - a glance without errors is whole
     assert seen.located is not None  # noqa: S101
     model = model_facts(seen.located, origins, cache)

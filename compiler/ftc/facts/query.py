@@ -235,7 +235,9 @@ def _binding_problems(
             return problems, (*(row[0] for row in rows), *names.columns)
         start, end = problem.start, problem.end
         unknown = problem.code == "FTC204"
-        if unknown or round_ == 0 or "NULL" not in edited[start:end].upper():
+        follows = unknown and any(problem.name == other.meant for other in problems)
+        follows = follows or (not unknown and round_ > 0 and "NULL" in edited[start:end].upper())
+        if not follows:
             problems.append(_moved(problem, sql, edits))
         if not unknown or (start, end) == (0, len(edited)) or edited[start:end].upper() == "NULL":
             break

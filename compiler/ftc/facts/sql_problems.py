@@ -57,7 +57,10 @@ MOST = 20
 
 
 class SqlProblem(Frozen):
-    """A mistake in the SQL from character `start` to `end`, or in the source it reads if one is named."""
+    """A mistake in the SQL from character `start` to `end`, or in the source it reads if one is named.
+
+    Of an unknown column, `name` is what stands there and `meant` the column that it is a slip for.
+    """
 
     code: str
     message: str
@@ -66,6 +69,8 @@ class SqlProblem(Frozen):
     help: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     source: str | None = None
+    name: str = ""
+    meant: str = ""
 
 
 class Text:
@@ -306,17 +311,27 @@ def _column_of(details: Mapping[str, Any], message: str) -> str | None:
 
 
 def _unknown_column(name: str, candidates: str, span: tuple[int, int], names: SourceNames) -> SqlProblem:
-    near = did_you_mean(name, [*names.columns, *re.findall(r'"([^"]+)"', candidates)])
+    known = [*names.columns, *re.findall(r'"([^"]+)"', candidates)]
+    near = closest(name, [column for column in known if column.casefold() != name.casefold()])
     text = f"for a text write single quotes: '{name}'"
-    columns = "; ".join(f"`{s}` has {listed(c.name for c in cs)}" for s, cs in names.sources.items())
+    help_ = tuple(f"did you mean `{other}`?" for other in near)
     return SqlProblem(
         code="FTC204",
         message=f"there is no column `{name}`",
-        help=near or ((text,) if not name.isidentifier() else ()),
-        notes=(columns,),
+        help=help_ or ((text,) if not name.isidentifier() else ()),
+        notes=(_columns_there_are(name, names),),
         start=span[0],
         end=span[1],
+        name=name,
+        meant="".join(near),
     )
+
+
+def _columns_there_are(name: str, names: SourceNames) -> str:
+    owners = [s for s, cs in names.sources.items() if name.casefold() in {c.name.casefold() for c in cs}]
+    if owners:
+        return f"{listed(owners)} has it, but not what this part of the query reads"
+    return "; ".join(f"`{s}` has {listed(c.name for c in cs)}" for s, cs in names.sources.items())
 
 
 def _help(details: Mapping[str, Any], names: SourceNames) -> tuple[str, ...]:
