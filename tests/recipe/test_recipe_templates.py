@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jinja2 import TemplateSyntaxError, meta
+from jinja2 import TemplateSyntaxError, meta, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
 
 from ftc.recipe.load import load_recipe
@@ -53,7 +53,9 @@ PARTS = st.sampled_from(TAGS + TEXTS)
 def test_variables_agree_with_jinja(source: str) -> None:
     environment = jinja_environment()
     try:
-        expected = meta.find_undeclared_variables(environment.parse(source))
+        tree = environment.parse(source)
+        read = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
+        expected = meta.find_undeclared_variables(tree) & read
     except TemplateSyntaxError:
         expected = set()
     found = template_variables(source)
