@@ -208,7 +208,6 @@ class Tiny:
             limits=LimitStep(max_length=512, too_long="error", invalid="error"),
             split=SplitStep(fraction=0.1, rows=None, keys=("prompt",), seed=seed),
             data=DataStep(
-                key="0" * 64,
                 train=self.train,
                 eval=self.eval,
                 ledger=Ledger(

@@ -159,17 +159,18 @@ def _run_passes(
     path: Path, loaded: Loaded, facts: Facts, after: str | None, cache: Cache, progress: Progress | None
 ) -> PlanResult:
     from ftc.plan.canonical import digest
-    from ftc.plan.compiling import compiled_directory, data_compiler
+    from ftc.plan.compiling import DataCompiler
     from ftc.plan.context import Context
     from ftc.plan.pipeline import run_passes
     from ftc.plan.steps import Plan
 
     assert loaded.recipe is not None  # noqa: S101 - a recipe without errors is typed
+    compiler = DataCompiler(facts, loaded.origins, cache, progress)
     context = Context(
         recipe=loaded.recipe,
         origins=loaded.origins,
         facts=facts,
-        compile_data=data_compiler(facts, loaded.origins, cache, progress),
+        compile_data=compiler,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
     outcome = run_passes(start, context, after=after)
@@ -179,7 +180,7 @@ def _run_passes(
         findings=outcome.findings,
         plan=outcome.plan,
         digest=digest(whole) if whole else None,
-        data=compiled_directory(outcome.plan, cache),
+        data=compiler.directory,
     )
 
 

@@ -80,7 +80,6 @@ PLAN = steps.Plan(
     limits=steps.LimitStep(max_length=64, too_long="drop", invalid="error"),
     split=steps.SplitStep(fraction=0.1, rows=None, keys=("prompt",), seed=0),
     data=steps.DataStep(
-        key=HASH,
         train=part(4613, 212_400, 9_812, 31, 64),
         eval=part(512, 23_601, 1_090, 31, 60),
         ledger=LEDGER,

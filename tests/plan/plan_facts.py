@@ -43,7 +43,6 @@ def part(name: str, rows: int) -> Part:
 
 
 COMPILED = DataStep(
-    key=ZERO,
     train=part("train", 10),
     eval=part("eval", 4),
     ledger=Ledger(sources=(SourceRows(name="rows", rows=14),), read=14, lines=(), train=10, eval=4),

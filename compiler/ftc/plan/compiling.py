@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ftc.data.compile import Compiled as CompiledData
@@ -35,20 +34,24 @@ def request_of(plan: Plan, facts: Facts) -> Request:
     )
 
 
-def data_compiler(
-    facts: Facts, origins: Origins, cache: Cache, progress: Progress | None
-) -> Callable[[Plan], Compiled]:
-    """The data compiler over the files where they are on this machine."""
-    locations = Locations(
-        sources={source.step.name: source.paths for source in facts.sources},
-        tokenizer=facts.model.tokenizer.file,
-    )
+class DataCompiler:
+    """The data compiler over the files where they are on this machine; `directory` has its last result."""
 
-    def compile_plan(plan: Plan) -> Compiled:
-        done = compile_data(request_of(plan, facts), locations, cache=cache, progress=progress)
-        return Compiled(done.step, _findings(done, plan, origins))
+    def __init__(self, facts: Facts, origins: Origins, cache: Cache, progress: Progress | None) -> None:
+        self._facts, self._origins = facts, origins
+        self._cache, self._progress = cache, progress
+        self.directory: Path | None = None
 
-    return compile_plan
+    def __call__(self, plan: Plan) -> Compiled:
+        """Compile the rows of a plan, or find them in the cache."""
+        locations = Locations(
+            sources={source.step.name: source.paths for source in self._facts.sources},
+            tokenizer=self._facts.model.tokenizer.file,
+        )
+        request = request_of(plan, self._facts)
+        done = compile_data(request, locations, cache=self._cache, progress=self._progress)
+        self.directory = done.directory
+        return Compiled(done.step, _findings(done, plan, self._origins))
 
 
 def _findings(done: CompiledData, plan: Plan, origins: Origins) -> tuple[Finding, ...]:
@@ -67,8 +70,3 @@ def _finding(problem: RowProblem, plan: Plan, origins: Origins) -> Finding:
         help=problem.help,
         notes=problem.notes,
     )
-
-
-def compiled_directory(plan: Plan, cache: Cache) -> Path | None:
-    """Where the plan's compiled rows are."""
-    return cache.entry("data", plan.data.key) if plan.data is not None else None

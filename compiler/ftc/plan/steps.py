@@ -195,9 +195,12 @@ class Ledger(Frozen):
 
 
 class DataStep(Frozen):
-    """The compiled data: its cache key, both parts, the ledger, and the labels of a closed answer set."""
+    """The compiled data: both parts, the ledger, and the labels of a closed answer set.
 
-    key: Digest
+    It says what the rows are, not how they were made: a release of ftc that compiles the same bytes makes
+    the same plan.
+    """
+
     train: Part
     eval: Part | None
     ledger: Ledger
