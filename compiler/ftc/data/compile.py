@@ -22,7 +22,7 @@ from ftc.data.problems import (
 from ftc.data.render import Renderer
 from ftc.data.result import QueryFailure, Result, ResultRow
 from ftc.data.shards import PartWriter
-from ftc.data.split import key_hash, row_hash, threshold
+from ftc.data.split import row_hash, threshold
 from ftc.data.tokenise import Encoded, Encoder
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.plan.steps import (
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 CODE = (
     "data",
+    "facts/json_types.py",
     "facts/readers.py",
     "facts/sandbox.py",
     "facts/sql_tree.py",
@@ -157,7 +158,7 @@ def _compiled(request: Request, locations: Locations, cache: Cache, key: str, pr
         progress("running the query", 0, None)
         with Result(request.query, sources, read_accounts(sources), scratch) as result:
             work = _Work(request, locations, result, directory, progress)
-            step, ledger, problems = work.run(read_accounts(sources), key)
+            step, ledger, problems = work.run(read_accounts(sources))
         if step is None:
             return Compiled(None, None, problems, cached=False, ledger=ledger)
         (directory / STEP).write_text(step.model_dump_json(), encoding="utf-8")
@@ -213,11 +214,11 @@ class _Work:
         split = self._request.split
         if split.rows is None:
             return threshold(split, ())
-        values = self._result.column_values(split.keys)
-        return threshold(split, (key_hash(split.seed, row) for row in values))
+        rows = self._result.column_values(split.keys)
+        return threshold(split, (row_hash(split, row) for row in rows))
 
     def run(
-        self, accounts: Sequence[SourceAccount], key: str
+        self, accounts: Sequence[SourceAccount]
     ) -> tuple[DataStep | None, Ledger, tuple[RowProblem, ...]]:
         """Go through all rows; the step is None where there are problems."""
         try:
@@ -234,7 +235,6 @@ class _Work:
         if problems:
             return None, ledger, problems
         step = DataStep(
-            key=key,
             train=train,
             eval=eval_ if eval_.rows else None,
             ledger=ledger,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.data.ingest import DATABASE, SourceAccount, disk_full, is_full_disk
+from ftc.data.typed_values import Convert, converted, converter
 from ftc.facts import sql_tree
 from ftc.facts.sandbox import connect, identifier, interruptible, lock, quoted, threads_for_reading
 from ftc.facts.sql_problems import Text, error_details, place_of, plain_words
@@ -64,6 +65,9 @@ class Result:
         self._traced = next((a for a in accounts if a.name == query.traced_source), None)
         self._con = connect(scratch / "ftc-result.duckdb", threads=1)
         try:
+            self._convert: dict[str, Convert | None] = {
+                column.name: converter(self._con, column) for column in query.columns
+            }
             self._in_order = self._run(sources / DATABASE)
         except BaseException:
             self._con.close()
@@ -160,12 +164,19 @@ class Result:
         assert self._traced is not None  # noqa: S101 - only a traced query has row numbers
         return f"{self._traced.name}:{self._traced.number(row)}"
 
-    def column_values(self, columns: Sequence[str]) -> Iterator[list[Any]]:
-        """The values of some columns, row by row, in no particular order."""
+    def column_values(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The rows with some of their columns alone, in no particular order."""
         listed = ", ".join(identifier(column) for column in columns)
         for batch in self._batches(f"select {listed} from {RESULT}"):  # noqa: S608
-            lists = [column.to_pylist() for column in batch.columns]
-            yield from (list(values) for values in zip(*lists, strict=True))
+            lists = self._lists(columns, batch.columns)
+            yield from (dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True))
+
+    def _lists(self, names: Sequence[str], columns: Sequence[Any]) -> list[list[Any]]:
+        """Arrow columns as lists of the values that DuckDB's types mean."""
+        return [
+            converted(column.to_pylist(), self._convert.get(name))
+            for name, column in zip(names, columns, strict=True)
+        ]
 
     def filtered(self) -> Iterator[str]:
         """The ids of the traced source's rows that the query left out, in order."""
@@ -195,9 +206,10 @@ class Result:
         names = [column.name for column in self.query.columns]
         before, repeated = "", 0
         for batch in self._batches(sql):
-            ids, _, *lists = (column.to_pylist() for column in batch.columns)
+            ids = batch.column(0).to_pylist()
+            lists = self._lists(names, batch.columns[2 : 2 + len(names)])
             if self._traced is not None:
-                numbers = lists.pop()
+                numbers = batch.columns[-1].to_pylist()
                 ids = [id_ or self.row_id(row) for id_, row in zip(ids, numbers, strict=True)]
             found = []
             for id_, *values in zip(ids, *lists, strict=True):

@@ -21,8 +21,22 @@ def key_hash(seed: int, values: Sequence[Any]) -> int:
 
 
 def row_hash(split: SplitStep, row: Mapping[str, Any]) -> int:
-    """The hash of a row by the split's keys."""
-    return key_hash(split.seed, [row[key] for key in split.keys])
+    """The hash of a row by the split's keys; a conversation counts without its last answer."""
+    values = [_asked(row[key]) if key == "messages" else row[key] for key in split.keys]
+    return key_hash(split.seed, values)
+
+
+def _asked(messages: Any) -> Any:
+    """The messages before the last answer, so that two answers to one prompt are on the same side."""
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except ValueError:
+            return messages
+    if not isinstance(messages, Sequence):
+        return messages
+    answers = [n for n, m in enumerate(messages) if isinstance(m, Mapping) and m.get("role") == "assistant"]
+    return messages[: answers[-1]] if answers else messages
 
 
 class Smallest:

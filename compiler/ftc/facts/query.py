@@ -41,6 +41,7 @@ CODE = (
     "facts/query.py",
     "facts/sql_tree.py",
     "facts/sql_problems.py",
+    "facts/json_types.py",
     "facts/readers.py",
     "facts/sandbox.py",
 )

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from ftc.facts.json_types import faithful_type
 from ftc.facts.sandbox import identifier, quoted
 from ftc.plan.steps import ColumnType, SourceStep
 from ftc.recipe.suggest import did_you_mean
@@ -132,7 +133,7 @@ def _json_columns(con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Pat
             f"the lines of the source `{step.name}` are not JSON objects",
             ('a JSONL file has one object on each line, such as {"prompt": "…", "completion": "…"}',),
         )
-    return columns
+    return tuple(ColumnType(name=c.name, type=faithful_type(con, c.type)) for c in columns)
 
 
 def _has_object(con: DuckDBPyConnection, paths: Sequence[Path]) -> bool:
