@@ -218,15 +218,29 @@ def examples(
     """The first compiled rows of one side, or the rows with certain ids from either."""
     from ftc.data.shown import shown_rows
 
-    made = _plan(Path(recipe), set, "data", Cache(), progress)
+    cache = Cache()
+    made = _plan(Path(recipe), set, "data", cache, progress)
     result = made.result
     if result.plan is None or result.plan.data is None or result.data is None or made.facts is None:
         return ExamplesResult(result.path, result.findings, ())
     tokenizer = made.facts.model.tokenizer.file
-    found = shown_rows(result.plan.data, result.data, tokenizer, rows=rows, part=part, ids=ids)
-    shown = tuple(ShownExample(*row) for row in found)
+    try:
+        found = shown_rows(result.plan.data, result.data, tokenizer, rows=rows, part=part, ids=ids)
+        shown = tuple(ShownExample(*row) for row in found)
+    except (OSError, ValueError) as error:
+        cache.drop("data", result.data.name)
+        return ExamplesResult(result.path, (*result.findings, _damaged(cache, error)), ())
     missing = [id_ for id_ in ids if id_ not in {example.id for example in shown}]
     return ExamplesResult(result.path, (*result.findings, *_not_there(missing, result.data)), shown)
+
+
+def _damaged(cache: Cache, error: Exception) -> Finding:
+    return Finding(
+        "FTC708",
+        f"the compiled rows in the cache are damaged: {error}",
+        place=str(cache.root),
+        help=("run the same command again: they were removed, and are compiled anew",),
+    )
 
 
 def _not_there(ids: Iterable[str], data: Path) -> Iterable[Finding]:
@@ -263,6 +277,8 @@ def build(
     if isinstance(done, Finding):
         findings = (*result.findings, done)
         return BuildResult(path, findings, result.plan, result.digest, "failed", None, None)
+    if any(finding.code == "FTC706" for finding in done.findings):
+        cache.drop("data", result.data.name)
     status: Status = "built" if done.status == "done" else done.status
     findings = (*result.findings, *done.findings)
     return BuildResult(path, findings, result.plan, result.digest, status, done.run, done.evaluation or None)

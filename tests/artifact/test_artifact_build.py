@@ -114,6 +114,9 @@ def test_odd_names_in_the_manifest(tmp_path: Path):
     assert changed_since(tmp_path) == ()
     (tmp_path / "new\nline").write_text("longer than before")
     assert changed_since(tmp_path) == ("new\nline",)
+    lines = (tmp_path / "MANIFEST.sha256").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "MANIFEST.sha256").write_text("".join(lines[:-1]), encoding="utf-8")
+    assert changed_since(tmp_path) == ("MANIFEST.sha256",)
 
 
 def test_up_to_date_needs_no_model(built: Execution, tiny: Tiny, plan: Plan, monkeypatch):

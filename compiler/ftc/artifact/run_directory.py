@@ -97,10 +97,10 @@ def changed_since(directory: Path) -> tuple[str, ...]:
     """Names of a whole run's files that are missing or have another size; reads the manifest alone."""
     try:
         sizes, *lines = (directory / MANIFEST).read_text(encoding="utf-8").splitlines()
+        expected = tuple(map(_named, zip(lines, sizes.split()[2:], strict=True)))
     except (OSError, ValueError):
         return (MANIFEST,)
-    expected = zip(lines, sizes.split()[2:], strict=True)
-    return tuple(name for name, size in map(_named, expected) if _size(directory / name) != size)
+    return tuple(name for name, size in expected if _size(directory / name) != size)
 
 
 def _named(pair: tuple[str, str]) -> tuple[str, int]:

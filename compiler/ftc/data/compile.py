@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.data.example import Refusal, Rendered
-from ftc.data.ingest import SourceAccount, UnreadableSource, ingest, read_accounts
+from ftc.data.ingest import SourceAccount, UnreadableSource, ingest, is_whole, read_accounts
 from ftc.data.ledger import LedgerWriter
 from ftc.data.problems import (
     RowProblem,
@@ -136,17 +136,25 @@ def _stored(cache: Cache, key: str) -> Compiled | None:
     directory = cache.entry("data", key)
     if directory is None:
         return None
-    step = DataStep.model_validate_json((directory / STEP).read_bytes())
+    step = _whole_step(directory)
+    if step is None:
+        cache.drop("data", key)
+        return None
+    return Compiled(step, directory, (), cached=True, ledger=step.ledger)
+
+
+def _whole_step(directory: Path) -> DataStep | None:
+    try:
+        step = DataStep.model_validate_json((directory / STEP).read_bytes())
+    except (OSError, ValueError):
+        return None
     parts = [part for part in (step.train, step.eval) if part is not None]
     files = [shard.file for part in parts for shard in part.shards]
     whole = all(
         (directory / file.name).is_file() and (directory / file.name).stat().st_size == file.bytes
         for file in files
     )
-    if whole:
-        return Compiled(step, directory, (), cached=True, ledger=step.ledger)
-    cache.drop("data", key)
-    return None
+    return step if whole else None
 
 
 def _compiled(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
@@ -171,8 +179,10 @@ def _sources(request: Request, locations: Locations, cache: Cache) -> Path:
     inputs = {"sources": [source.model_dump(mode="json", exclude={"location"}) for source in used]}
     key = cache_key("sources", inputs, {}, code=code_digest(*CODE))
     found = cache.entry("sources", key)
-    if found is not None:
+    if found is not None and is_whole(found):
         return found
+    if found is not None:
+        cache.drop("sources", key)
     with cache.scratch() as scratch:
         directory = scratch / "sources"
         directory.mkdir()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.data.bad_lines import BadLines, BadRow, duckdb_reason
 from ftc.facts.readers import SourceError, file_list, open_bytes, reader, source_columns
-from ftc.facts.sandbox import connect, identifier, interruptible, threads_for_reading
+from ftc.facts.sandbox import connect, identifier, interruptible, quoted, threads_for_reading
 from ftc.facts.sql_problems import error_details
 from ftc.plan.steps import ColumnType, SourceStep
 
@@ -81,6 +81,21 @@ def read_accounts(directory: Path) -> tuple[SourceAccount, ...]:
         SourceAccount(entry["name"], entry["rows"], tuple(BadRow(**bad) for bad in entry["bad"]))
         for entry in value
     )
+
+
+def is_whole(directory: Path) -> bool:
+    """Whether what `ingest` left can still be opened."""
+    import duckdb
+
+    con = connect()
+    try:
+        read_accounts(directory)
+        con.execute(f"attach {quoted(str(directory / DATABASE))} as kept (read_only)")
+    except (OSError, ValueError, TypeError, LookupError, duckdb.Error):
+        return False
+    finally:
+        con.close()
+    return True
 
 
 @dataclass(frozen=True)

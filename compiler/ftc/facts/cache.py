@@ -147,11 +147,13 @@ class Cache:
             shutil.rmtree(staging, ignore_errors=True)
 
     def recall(self, kind: str, key: str) -> bytes | None:
-        """A small value kept by `remember`, or None."""
+        """A small value kept by `remember`, or None where there is none or it is damaged."""
         try:
-            return self._place(kind, key).with_suffix(".json").read_bytes()
+            kept = self._place(kind, key).with_suffix(".json").read_bytes()
         except OSError:
             return None
+        value, _, digest = kept.rpartition(b"\n")
+        return value if digest == _digest(value) else None
 
     def remember(self, kind: str, key: str, value: bytes) -> None:
         """Keep a small value where that is possible; losing it costs time alone, so errors are no matter."""
@@ -159,7 +161,7 @@ class Cache:
         part = place.with_name(f".{place.name}.{os.getpid()}-{token_hex(4)}")
         with suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(value)
+            part.write_bytes(value + b"\n" + _digest(value))
             part.replace(place)
 
     def _staging(self) -> Path:
@@ -190,6 +192,10 @@ class Cache:
             yield
         except OSError as error:
             raise problem_of(error, self.root) from error
+
+
+def _digest(value: bytes) -> bytes:
+    return sha256(value).hexdigest().encode()
 
 
 def _sync(path: Path) -> None:
