@@ -123,6 +123,19 @@ def test_two_answers_to_one_prompt_are_on_one_side(tmp_path: Path, as_text: bool
     assert not train & held
 
 
+@pytest.mark.parametrize("text", ["bad \ud83d y", "\ude00"])
+@pytest.mark.parametrize(
+    "template", [CHATML, CHATML.replace("message['content']", "message['content'] | upper")]
+)
+def test_half_a_character_is_refused(tmp_path: Path, text: str, template: str) -> None:
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": text}]
+    path = write_jsonl(tmp_path / "t.jsonl", [{"messages": json.dumps(messages)}])
+    render = chat(messages=None).model_copy(update={"chat_template": template})
+    (problem,) = Job(tmp_path, (source(path),), render=render).run().problems
+    assert problem.code == "FTC604"
+    assert "surrogate" in problem.notes[0]
+
+
 @pytest.mark.parametrize(
     ("guessed", "read"),
     [

@@ -36,6 +36,18 @@ HISTORY: dict[str, Literal["refuse", "exclude", "keep"]] = {
 }
 
 
+HALF_A_CHARACTER = "it has half of a surrogate pair, such as \\ud83d alone, which is no character"
+
+
+def _is_unicode(made: Rendered | Refusal) -> bool:
+    """Whether the text can be written; JSON's escapes can make text that cannot."""
+    try:
+        (made.text if isinstance(made, Rendered) else made.reason).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _clock(date: str | None) -> dict[str, Any]:
     """The function by which chat templates print the date, fixed to one day."""
     if date is None:
@@ -99,9 +111,10 @@ class Renderer:
     def __call__(self, row: Row) -> Rendered | Refusal:
         """The row as text, or why it cannot be used."""
         try:
-            return self._form(row)
+            made = self._form(row)
         except _Refused as refused:
-            return refused.refusal
+            made = refused.refusal
+        return made if _is_unicode(made) else Refusal("invalid", "FTC604", HALF_A_CHARACTER)
 
     def audit(self, row: Row, rendered: Rendered) -> Refusal | None:
         """Compare a chat's text with transformers' own rendering; None where they agree."""
