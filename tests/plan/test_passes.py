@@ -250,6 +250,24 @@ def test_tools_beside_messages_reach_the_template(tmp_path: Path) -> None:
     assert plan.render.fields == {"messages": None, "tools": None}
 
 
+@pytest.mark.parametrize(
+    ("template", "codes"),
+    [
+        ("{{ messages }}", ["FTC310"]),
+        ("{{ 'tools' }}{{ messages }}", ["FTC310"]),
+        ("{% if tools is defined %}{{ tools }}{% endif %}{{ messages }}", []),
+    ],
+)
+def test_tools_that_the_template_leaves_out_are_a_warning(
+    tmp_path: Path, template: str, codes: list[str]
+) -> None:
+    context = context_of(tmp_path, {"messages": "JSON", "tools": "JSON"})
+    context = replace(context, facts=replace(context.facts, chat_template=template))
+    outcome = run_passes(Plan(name="x", seed=0), context)
+    assert outcome.ok
+    assert [finding.code for finding in outcome.findings] == codes
+
+
 def test_the_trainer_s_arguments_are_fields_of_its_config_and_ftc_s_own(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, {"text": "VARCHAR"}, "[train.trl]\nadam_beta2 = 0.95").plan
     assert plan.train is not None

@@ -117,8 +117,12 @@ class ChatTemplate:
     @cached_property
     def uses_clock(self) -> bool:
         """Whether the template asks for the present time, so that its text changes from day to day."""
+        return self.uses("strftime_now")
+
+    def uses(self, variable: str) -> bool:
+        """Whether the template names a variable."""
         tree = TemplateEnvironment(self._limits).parse(self.source)
-        return any(name.name == "strftime_now" for name in tree.find_all(nodes.Name))
+        return any(name.name == variable for name in tree.find_all(nodes.Name))
 
     def prepared(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages as the template gets them; raises TemplateProblem for what JSON cannot hold."""

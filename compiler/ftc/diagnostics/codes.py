@@ -40,6 +40,7 @@ CODES: dict[str, str] = {
     "FTC307": "A chat template cannot be used.",
     "FTC308": "A trained turn is not what inference would produce.",
     "FTC309": "A template is the same for every row.",
+    "FTC310": "The chat template leaves out a column.",
     "FTC401": "The base model cannot be found.",
     "FTC402": "The model directory has no tokenizer.",
     "FTC403": "The model's configuration cannot be read.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
-from ftc.diagnostics import Finding
+from ftc.diagnostics import Finding, Severity
 from ftc.facts.columns import offered_columns
 from ftc.objectives.base import Shape
 from ftc.objectives.choose import fits
@@ -81,14 +81,15 @@ def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]
     )
 
 
-def _no_template(context: Context) -> Finding:
+def _no_template(shape: Shape, context: Context) -> Finding:
+    plain = () if shape.chat else ("or train on plain text: [render] with chat = false",)
     return Finding(
         "FTC306",
         f"the tokenizer of `{context.recipe.model.base}` has no chat template",
         context.origins.value("model", "base"),
         help=(
             'name one in [model]: chat_template = "chatml", or a Jinja file beside the recipe',
-            "or train on plain text: [render] with chat = false",
+            *plain,
         ),
     )
 
@@ -114,6 +115,20 @@ def _date(template: str | None, context: Context) -> tuple[str | None, tuple[Cho
     return SOME_DAY, (choice("render.date", SOME_DAY, reason),)
 
 
+def _without_effect(step: RenderStep, context: Context) -> tuple[Finding, ...]:
+    """A warning where the rows have tools and the chat template does not print them."""
+    if "tools" not in step.fields or ChatTemplate(step.chat_template or "", special_tokens={}).uses("tools"):
+        return ()
+    warning = Finding(
+        "FTC310",
+        "the chat template does not print tools, so the column `tools` has no effect",
+        context.origins.value("data", "query"),
+        help=("leave the column out, or name a template that prints tools: [model] chat_template",),
+        severity=Severity.WARNING,
+    )
+    return (warning,)
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """Choose the form of a row (chat, completion, text) and what is trained in it."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
@@ -121,7 +136,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     form, form_choices = _form(shape, context)
     template = context.facts.chat_template if form == "chat" else None
     if form == "chat" and template is None:
-        return Outcome(plan, (_no_template(context),))
+        return Outcome(plan, (_no_template(shape, context),))
     trained = _train_on(form, context)
     if isinstance(trained, Finding):
         return Outcome(plan, (trained,))
@@ -141,4 +156,5 @@ def run(plan: Plan, context: Context) -> Outcome:
         train_on=train_on,
         unproved=context.recipe.render.unproved,
     )
-    return Outcome(filled(plan, form_choices + train_choices + date_choices, render=step))
+    plan = filled(plan, form_choices + train_choices + date_choices, render=step)
+    return Outcome(plan, _without_effect(step, context))
