@@ -75,7 +75,7 @@ def _column_span(name: str, recipe: Recipe, origins: Origins) -> Span | None:
     return origins.inside(("data", "query"), *found.span()) if found else origins.value("data", "query")
 
 
-def _type_help(name: str, recipe: Recipe) -> str:
+def _type_help(name: str, kind: str, recipe: Recipe) -> str:
     if name == "messages":
         return (
             "make a list of them: [{role: 'user', content: …}, {role: 'assistant', content: …}] as messages"
@@ -83,7 +83,8 @@ def _type_help(name: str, recipe: Recipe) -> str:
     found = _definition(name, recipe)
     plain = found[1] if found and found[1] else name
     where = "add a query that casts it" if recipe.data.query is None else "cast it in the query"
-    return f"{where}: {plain}::varchar as {name}"
+    cast = f"({plain}->>'$')" if kind == "JSON" else f"{plain}::varchar"  # a cast would keep JSON's quotes
+    return f"{where}: {cast} as {name}"
 
 
 def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -107,7 +108,7 @@ def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
                     "FTC209",
                     f"the column `{name}` is {columns[name]}, but must be {wants}",
                     _column_span(name, recipe, origins),
-                    help=(_type_help(name, recipe),),
+                    help=(_type_help(name, columns[name], recipe),),
                 )
             )
     return tuple(findings)
