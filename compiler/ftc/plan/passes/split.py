@@ -38,7 +38,8 @@ def run(plan: Plan, context: Context) -> Outcome:
         keys: tuple[str, ...] = (split.group,)
     else:
         keys = _identity_columns(context, plan.objective.name)
-        reason = "rows equal in these columns stay on one side, so that no prompt is trained and evaluated"
+        equal = "equal in these columns" if keys != ("messages",) else "equal but for their last answer"
+        reason = f"rows {equal} stay on one side, so that no prompt is trained and evaluated"
         chosen = (choice("data.split.group", list(keys), reason),)
     step = SplitStep(
         fraction=held_out if held_out < 1 else None,
