@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 READ_BY_PLAN = ["*.json", "*.jinja"]
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What the hub's client raises where it gets no good answer; it speaks through httpx, or httpx2."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    installed = (name for name in ("httpx2", "httpx") if find_spec(name))
+    return (HfHubHTTPError, OSError, *(import_module(name).TransportError for name in installed))
 
 
 def _snapshot(located: Located, revision: str | None, patterns: list[str], *, local: bool) -> Path:
@@ -57,7 +67,7 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
     With HF_HUB_OFFLINE set, or without a network, the hub's local cache must hold the whole model.
     """
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     span = origins.value("model", "base")
     offline = (
@@ -74,8 +84,9 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
         )
         return _cached(located, origins) or missing
     try:
-        info = HfApi().model_info(located.location, revision=located.revision, files_metadata=True)
-        directory = _snapshot(located, info.sha, READ_BY_PLAN, local=False)
+        directory = _snapshot(located, located.revision, READ_BY_PLAN, local=False)
+        commit = directory.name  # a snapshot's directory has the name of its commit
+        info = HfApi().model_info(located.location, revision=commit, files_metadata=True)
     except (RepositoryNotFoundError, HFValidationError) as error:
         return Finding(
             "FTC401",
@@ -84,7 +95,7 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
             help=("check the name; for a gated model log in first: hf auth login",),
             notes=(str(error).splitlines()[0],),
         )
-    except (HfHubHTTPError, OSError) as error:
+    except _failures() as error:
         reason = str(error).splitlines()[0]
         unreachable = Finding(
             "FTC401",
@@ -97,17 +108,15 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
     weights = _stated_weights(info)
     if not weights:
         return Finding("FTC405", f"the model `{located.location}` has no safetensors weights", span)
-    return read_model(located, directory, origins, weights=weights, commit=info.sha)
+    return read_model(located, directory, origins, weights=weights, commit=commit)
 
 
 def hub_weights(facts: ModelFacts, origins: Origins) -> Path | Finding:
     """The snapshot directory with the weights, downloaded unless the local cache has them."""
-    from huggingface_hub.errors import HfHubHTTPError
-
     patterns = [*READ_BY_PLAN, "*.safetensors"]
     try:
         return _snapshot(facts.located, facts.commit, patterns, local=False)
-    except (HfHubHTTPError, OSError) as error:
+    except _failures() as error:
         return Finding(
             "FTC401",
             f"the weights of `{facts.located.location}` cannot be downloaded",
