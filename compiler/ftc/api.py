@@ -252,7 +252,8 @@ def _not_there(ids: Iterable[str], data: Path) -> Iterable[Finding]:
         if id_ in reasons:
             yield Finding("FTC607", f"the row {id_} was not kept: {reasons[id_]}", place=id_)
         else:
-            yield Finding("FTC607", f"no row has the id {id_}", place=id_, help=("ids look like SOURCE:ROW",))
+            help_ = ("`ftc show` prints ids; a row that the query leaves out goes by SOURCE:ROW",)
+            yield Finding("FTC607", f"no row has the id {id_}", place=id_, help=help_)
 
 
 def build(

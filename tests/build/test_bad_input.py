@@ -162,3 +162,18 @@ def test_runs_that_cannot_be_written(
     code, text = say("build", "recipe.toml")
     assert (code, "error[FTC701]" in text, "--runs" in text) == (3, True, True), text
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "in the way"
+
+
+def test_a_prompt_on_both_sides_is_named(
+    tmp_path: Path, tiny_model: Path, say: Callable[..., tuple[int, str]]
+) -> None:
+    rows = [{"question": f"what is number {i}?", "answer": "yes"} for i in range(40)]
+    render = '[render]\nprompt = "{{ question[:7] }}"\ncompletion = "{{ answer }}"\n'
+    case = Case(set(), lines(*rows), QUERY + "split = { eval = 5 }\n" + render)
+    write(tmp_path, tiny_model, case)
+    code, text = say("plan", "recipe.toml")
+    assert (code, "warning[FTC608]: 5 held-out rows have" in text) == (0, True), text
+    whole = case.data.replace("[:7]", "")
+    write(tmp_path, tiny_model, Case(set(), case.rows, whole))
+    code, text = say("plan", "recipe.toml")
+    assert (code, "FTC608" in text) == (0, False), text

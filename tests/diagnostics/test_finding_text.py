@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ftc.diagnostics import Finding, Severity, Source, Span
@@ -65,6 +65,7 @@ def test_carets_stand_under_the_mistake(line: str, shown: str, before: int) -> N
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.integers(30, 120))
+@example(left="", right="\u20280", width=30)
 def test_lines_fit_and_carets_agree_however_long_they_are(left: str, right: str, width: int) -> None:
     line = re.sub(r"[\r\n]", " ", left) + "BAD" + re.sub(r"[\r\n]", " ", right)
     if line.count("BAD") > 1:

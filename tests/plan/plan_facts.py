@@ -21,6 +21,7 @@ from ftc.plan.steps import (
     Part,
     Plan,
     Shard,
+    SharedPrompts,
     SourceRows,
     SourceStep,
 )
@@ -46,6 +47,7 @@ COMPILED = DataStep(
     train=part("train", 10),
     eval=part("eval", 4),
     ledger=Ledger(sources=(SourceRows(name="rows", rows=14),), read=14, lines=(), train=10, eval=4),
+    shared_prompts=SharedPrompts(rows=0, first_ids=()),
     labels=("no", "yes"),
     longest_target=2,
 )

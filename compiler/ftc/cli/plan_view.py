@@ -156,9 +156,10 @@ def train_lines(train: TrainStep, objective: str) -> list[str]:
     if train.accumulation > 1:
         batch += f" ({train.accumulation} × {train.micro_batch})"
     warm = options.get("warmup_steps")
+    epochs = f"{train.epochs:.3g} {'epoch' if train.epochs == 1 else 'epochs'}"
     rate = f"learning rate {options.get('learning_rate'):g}, {options.get('lr_scheduler_type')}"
     return [
-        f"{objective}: {plural(train.steps, 'step')} of {batch}, {train.epochs:.3g} epochs",
+        f"{objective}: {plural(train.steps, 'step')} of {batch}, {epochs}",
         rate + (f" after {warm} warm-up steps" if warm else ""),
         f"a checkpoint every {plural(train.save_every, 'step')}",
     ]

@@ -22,6 +22,7 @@ from ftc.data.problems import (
 from ftc.data.render import Renderer
 from ftc.data.result import QueryFailure, Result, ResultRow
 from ftc.data.shards import PartWriter
+from ftc.data.shared_prompts import PromptHashes
 from ftc.data.split import row_hash, threshold
 from ftc.data.tokenise import Encoded, Encoder
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
@@ -216,6 +217,7 @@ class _Work:
         )
         self._renderer = Renderer(render, tokenizer, self._encoder.eos)
         self._ledger = LedgerWriter(directory)
+        self._directory, self._prompts = directory, PromptHashes()
         self._train, self._eval = PartWriter(directory, "train"), PartWriter(directory, "eval")
         self._threshold = self._split_threshold()
         self._seen = 0
@@ -248,6 +250,7 @@ class _Work:
             train=train,
             eval=eval_ if eval_.rows else None,
             ledger=ledger,
+            shared_prompts=self._prompts.shared(self._directory, eval_),
             labels=self._train.labels,
             longest_target=max(self._train.counts.longest_answer, self._eval.counts.longest_answer),
         )
@@ -299,7 +302,8 @@ class _Work:
             if isinstance(outcome, Refusal):
                 self._ledger.refuse(row.id, outcome)
             else:
-                self._keep(row, outcome)
+                assert isinstance(rendered, Rendered)  # noqa: S101 - only a rendering is encoded
+                self._keep(row, rendered, outcome)
 
     def _rendered(self, row: ResultRow) -> Rendered | Refusal:
         self._seen += 1
@@ -312,8 +316,10 @@ class _Work:
         chosen = int.from_bytes(sha256(row.id.encode()).digest()[:8], "big") % AUDITED_OF == 0
         return chosen or self._seen <= AUDITED_FIRST
 
-    def _keep(self, row: ResultRow, encoded: Encoded) -> None:
+    def _keep(self, row: ResultRow, rendered: Rendered, encoded: Encoded) -> None:
         if encoded.truncated:
             self._ledger.add(row.id, "truncated", f"cut to {len(encoded.ids)} tokens")
-        held_out = self._threshold and row_hash(self._request.split, row.values) < self._threshold
+        split = self._request.split
+        held_out = bool(self._threshold) and row_hash(split, row.values) < self._threshold
+        self._prompts.add(rendered, held_out=held_out)
         (self._eval if held_out else self._train).add(row.id, encoded)

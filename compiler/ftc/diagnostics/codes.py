@@ -60,6 +60,7 @@ CODES: dict[str, str] = {
     "FTC605": "Rows have the same id.",
     "FTC606": "Nothing in a row would be trained.",
     "FTC607": "A row that was asked for is not among the compiled rows.",
+    "FTC608": "A held-out row has a prompt that is trained on too.",
     "FTC701": "The run directory cannot be written.",
     "FTC702": "The disk is full.",
     "FTC703": "The build failed while it ran.",

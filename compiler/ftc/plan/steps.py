@@ -194,6 +194,13 @@ class Ledger(Frozen):
         return self.read - lost - self.train - self.eval
 
 
+class SharedPrompts(Frozen):
+    """Held-out rows whose prompt, as rendered, is trained on too: how many, and the first ids."""
+
+    rows: int
+    first_ids: tuple[str, ...]
+
+
 class DataStep(Frozen):
     """The compiled data: both parts, the ledger, and the labels of a closed answer set.
 
@@ -204,6 +211,7 @@ class DataStep(Frozen):
     train: Part
     eval: Part | None
     ledger: Ledger
+    shared_prompts: SharedPrompts
     labels: tuple[str, ...] | None
     longest_target: int
 

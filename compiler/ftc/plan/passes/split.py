@@ -39,7 +39,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     else:
         keys = _identity_columns(context, plan.objective.name)
         equal = "equal in these columns" if keys != ("messages",) else "equal but for their last answer"
-        reason = f"rows {equal} stay on one side, so that no prompt is trained and evaluated"
+        reason = f"rows {equal} stay on one side, as they make the prompt"
         chosen = (choice("data.split.group", list(keys), reason),)
     step = SplitStep(
         fraction=held_out if held_out < 1 else None,
