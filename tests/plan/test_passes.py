@@ -290,3 +290,20 @@ def test_half_precision_weights_are_not_trained_themselves(tmp_path: Path) -> No
     model = context.recipe.model.model_copy(update={"dtype": "float16"})
     half = replace(context, recipe=context.recipe.model_copy(update={"model": model}))
     assert [f.code for f in run_passes(Plan(name="x", seed=0), half).findings] == ["FTC506"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "codes"), [("<|im_end|>", []), ("{{ eos_token }}", []), ("<|eot_id|>", ["FTC307"])]
+)
+def test_a_stated_template_ends_turns_with_a_token_there_is(
+    tmp_path: Path, ending: str, codes: list[str]
+) -> None:
+    context = context_of(tmp_path, {"messages": "JSON"})
+    model = context.recipe.model.model_copy(update={"chat_template": "own.jinja"})
+    source = "{% for m in messages %}{{ m.content }}" + ending + "{% endfor %}"
+    stated = replace(
+        context,
+        recipe=context.recipe.model_copy(update={"model": model}),
+        facts=replace(context.facts, chat_template=source),
+    )
+    assert [finding.code for finding in run_passes(Plan(name="x", seed=0), stated).findings] == codes

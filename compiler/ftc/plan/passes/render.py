@@ -129,6 +129,23 @@ def _without_effect(step: RenderStep, context: Context) -> tuple[Finding, ...]:
     return (warning,)
 
 
+def _endless(step: RenderStep, context: Context) -> tuple[Finding, ...]:
+    """An error where the recipe's own template ends turns with no token that this tokenizer has."""
+    name, template = context.recipe.model.chat_template, step.chat_template or ""
+    ends = [token for token in step.stop_tokens if token in template]
+    if name is None or ends or "eos_token" in template:
+        return ()
+    stops = ", ".join(f"`{token}`" for token in step.stop_tokens) or "none"
+    endless = Finding(
+        "FTC307",
+        f"the chat template `{name}` ends a turn with no token of this tokenizer, so a model could not stop",
+        context.origins.value("model", "chat_template"),
+        help=("use a template that writes one of them, or {{ eos_token }}, after an assistant's message",),
+        notes=(f"tokens of the tokenizer that can end a turn: {stops}",),
+    )
+    return (endless,)
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """Choose the form of a row (chat, completion, text) and what is trained in it."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
@@ -157,4 +174,4 @@ def run(plan: Plan, context: Context) -> Outcome:
         unproved=context.recipe.render.unproved,
     )
     plan = filled(plan, form_choices + train_choices + date_choices, render=step)
-    return Outcome(plan, _without_effect(step, context))
+    return Outcome(plan, _without_effect(step, context) + _endless(step, context))
