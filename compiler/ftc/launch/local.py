@@ -48,7 +48,12 @@ INHERITED = (
 )
 """Beginnings of the variables the runtime sees: no secret, and none that turns a tracker on."""
 
-FIXED = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
+FIXED = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONWARNINGS": "ignore::FutureWarning",  # the libraries' notes to each other drown the log's last lines
+}
 TAIL_LINES = 20
 
 
