@@ -52,7 +52,7 @@ FIXED = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTHONUNBUFFERED": "1",
-    "PYTHONWARNINGS": "ignore::FutureWarning",  # the libraries' notes to each other drown the log's last lines
+    "PYTHONWARNINGS": "ignore::FutureWarning",  # notes of libraries to each other would drown the log
 }
 TAIL_LINES = 20
 
