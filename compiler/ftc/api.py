@@ -292,6 +292,12 @@ def _execute(
     from ftc.facts.materialise import model_directory
     from ftc.plan.canonical import canonical_bytes
 
+    def model() -> Path | Finding:
+        try:
+            return model_directory(facts.model, made.loaded.origins, cache)
+        except CacheProblem as problem:
+            return _cache_finding(problem)
+
     result = made.result
     assert result.plan is not None  # noqa: S101 - `build` has checked the plan
     assert result.digest is not None  # noqa: S101
@@ -304,7 +310,7 @@ def _execute(
         recipe_text=made.loaded.text,
         data=result.data,
         runs=runs,
-        model=lambda: model_directory(facts.model, made.loaded.origins, cache),
+        model=model,
         name=result.plan.name,
         digest=result.digest,
     )
