@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftc.recipe.language import tables
@@ -89,6 +89,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
+@example({"query": '\n"""'})
 def test_canonical_text_reads_back_as_the_same_values(values: dict[str, Any]) -> None:
     text = to_toml(values)
     assert tomllib.loads(text) == values

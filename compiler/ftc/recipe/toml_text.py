@@ -62,9 +62,10 @@ def _basic(text: str) -> str:
 
 
 def _multiline(text: str) -> str:
-    body = _escaped(text.replace("\\", "\\\\").replace('"""', '""\\"'))
-    closing = "\\" if body.endswith('"') else ""
-    return '"""\n' + (body[:-1] + closing + '"' if closing else body) + '"""'
+    body = text.replace("\\", "\\\\")
+    if '"""' in body or body.endswith('"'):
+        body = body.replace('"', '\\"')
+    return '"""\n' + _escaped(body) + '"""'
 
 
 def _escaped(text: str) -> str:
