@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ftc.diagnostics import Finding
+from ftc.facts.cache import Cache
 from ftc.facts.query import Described, query_findings
-from ftc.facts.sources import ResolvedSource, resolve_sources
+from ftc.facts.sources import ResolvedSource, resolve_source
 from ftc.recipe.load import load_recipe
 
 HEAD = '[model]\nbase = "some/model"\n'
@@ -34,7 +35,10 @@ def resolve(here: Path, data: str) -> tuple[tuple[ResolvedSource, ...], tuple[Fi
     path.write_text(HEAD + data, encoding="utf-8")
     loaded = load_recipe(path)
     assert loaded.recipe is not None, loaded.findings
-    return resolve_sources(loaded.recipe, loaded.origins)
+    cache, names = Cache(), loaded.recipe.data.sources
+    found = [resolve_source(loaded.recipe, name, loaded.origins, cache) for name in names]
+    sources = tuple(source for source in found if isinstance(source, ResolvedSource))
+    return sources, tuple(finding for some in found if isinstance(some, tuple) for finding in some)
 
 
 def query(here: Path, data: str) -> tuple[Described | None, tuple[Finding, ...]]:

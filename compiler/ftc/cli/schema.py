@@ -59,6 +59,7 @@ def schema_text() -> str:
 
 def _written(terminal: Terminal, out: Path, *, json: bool) -> None:
     from ftc.cli.findings import document
+    from ftc.recipe.schema import schema_directive
 
     if json:
         terminal.document(document("schema", [{"file": str(out), "ok": True}]))
@@ -66,4 +67,4 @@ def _written(terminal: Terminal, out: Path, *, json: bool) -> None:
         terminal.out(
             f"Wrote {terminal.style(str(out), 'strong')}. Put this line first in a recipe beside it:"
         )
-        terminal.out(f"  #:schema ./{out.name}")
+        terminal.out(f"  {schema_directive(out.name)}")

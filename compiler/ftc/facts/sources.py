@@ -70,18 +70,6 @@ def _entry(name: str, declared: SourceEntry, origins: Origins) -> _Entry:
     return _Entry(name, SourceFiles(path=declared), key, origins)
 
 
-def resolve_sources(
-    recipe: Recipe, origins: Origins, cache: Cache | None = None
-) -> tuple[tuple[ResolvedSource, ...], tuple[Finding, ...]]:
-    """The sources that can be read, in the recipe's order, and a finding for each that cannot."""
-    cache = cache or Cache()
-    found = [resolve_source(recipe, name, origins, cache) for name in recipe.data.sources]
-    sources = tuple(source for source in found if isinstance(source, ResolvedSource))
-    return sources, tuple(
-        finding for findings in found if isinstance(findings, tuple) for finding in findings
-    )
-
-
 def resolve_source(
     recipe: Recipe, name: str, origins: Origins, cache: Cache
 ) -> ResolvedSource | tuple[Finding, ...]:

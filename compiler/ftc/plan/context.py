@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
@@ -43,10 +43,6 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the next pass may run."""
         return not has_errors(self.findings)
-
-    def with_findings(self, *findings: Finding) -> Outcome:
-        """The same plan with more findings."""
-        return replace(self, findings=self.findings + findings)
 
 
 Pass = Callable[[Plan, Context], Outcome]
