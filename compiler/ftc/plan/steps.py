@@ -36,7 +36,7 @@ class SourceStep(Frozen):
 
     name: str
     location: str
-    format: Literal["parquet", "jsonl", "csv"]
+    format: Literal["parquet", "jsonl", "json", "csv", "text", "arrow", "sqlite", "postgres", "dataset"]
     options: dict[str, JsonValue]
     files: tuple[FileDigest, ...]
 

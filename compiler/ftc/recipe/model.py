@@ -31,17 +31,60 @@ class Model(Table):
     """A Jinja file to use instead of the model's own template, or the name of one that ftc ships."""
 
 
+class Secret(Table):
+    """`{ env = "NAME" }`: a value that is read from the environment and written nowhere."""
+
+    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """Name of the environment variable."""
+
+
+class Chunk(Table):
+    """`chunk`: how a text file becomes documents."""
+
+    by: Literal["file", "heading", "paragraph", "line"] = "file"
+    """Where a new document may begin."""
+
+    characters: Annotated[int, Field(ge=1)] | None = None
+    """Paragraphs are gathered up to this many characters; nothing is left out."""
+
+
 class SourceFiles(Table):
     """A source with options of its own: `sources.NAME = { path = "…", … }`."""
 
-    path: Text
-    """File, glob or `package://NAME/FILE`, relative to the recipe."""
+    path: Text | None = None
+    """File, glob, directory, `package://NAME/FILE`, `s3://…` or `https://…`, relative to the recipe."""
 
-    format: Literal["parquet", "jsonl", "csv"] | None = None
-    """How to read the files; told from their names unless given."""
+    dataset: Text | None = None
+    """A data set on the hub, OWNER/NAME, instead of a path."""
+
+    database: Secret | None = None
+    """Where the connection string of a Postgres database is kept, instead of a path."""
+
+    format: (
+        Literal["parquet", "jsonl", "json", "csv", "text", "arrow", "sqlite", "postgres", "dataset"] | None
+    ) = None
+    """How to read it; told from the names of the files unless given."""
+
+    table: Text | None = None
+    """The table to read (SQLite, Postgres)."""
+
+    subset: Text | None = None
+    """The configuration of a hub data set."""
+
+    split: Text | None = None
+    """The split of a data set."""
+
+    revision: Text | None = None
+    """Commit, tag or branch of a hub data set."""
+
+    chunk: Chunk | None = None
+    """How text files become documents."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """What the source must be, as `ftc plan` prints it; another content is an error."""
 
     encoding: Literal["utf-8", "utf-16", "latin-1"] | None = None
-    """Character encoding (CSV)."""
+    """Character encoding (CSV, text)."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=4)] | None = None
     """Column separator (CSV)."""
@@ -88,30 +131,95 @@ class Split(Table):
     group: Text | None = None
     """A column: rows with the same value stay on one side."""
 
+    stratify: Text | None = None
+    """A column: each of its values is held out in proportion."""
+
+    column: Text | None = None
+    """A column that says the side of each row, `train` or `eval`, instead of choosing by hash."""
+
+    query: Query | None = None
+    """A query of its own whose rows are held out, instead of choosing by hash."""
+
+
+class Mix(Table):
+    """`data.mix.NAME`: one of several queries, and its part of the training rows."""
+
+    query: Query
+    """One SELECT in DuckDB's SQL."""
+
+    weight: Annotated[float, Field(gt=0)]
+    """Its part of the training rows, in proportion to the other weights."""
+
+    repeat: Annotated[int, Field(ge=1)] = 1
+    """How often a row may be trained on in one pass before the query counts as exhausted."""
+
+
+class Dedupe(Table):
+    """`data.dedupe` with options of its own."""
+
+    method: Literal["exact", "near"]
+    """Rows that are equal, or rows whose texts share most of their words."""
+
+    columns: Strings | None = None
+    """What is compared; all columns of text unless given."""
+
+    similarity: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Jaccard similarity from which rows are near duplicates."""
+
+
+def _dedupe_kind(value: Any) -> str:
+    return "table" if isinstance(value, (dict, Dedupe)) else "method"
+
+
+Duplicates = Annotated[
+    Annotated[Literal["exact", "near"], Tag("method")] | Annotated[Dedupe, Tag("table")],
+    Discriminator(_dedupe_kind),
+]
+
+Parameter = bool | int | float | str
+
 
 class Data(Table):
     """`[data]`: the rows, and which of them are held out."""
 
     sources: Annotated[dict[str, SourceEntry], Field(min_length=1)]
-    """Names and files which the query may read."""
+    """Names and places which the query may read."""
 
     query: Query | None = None
     """One SELECT in DuckDB's SQL; every row of the only source unless given."""
 
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """Values for the SQL, which names them as `$NAME`."""
+
+    mix: Annotated[dict[str, Mix], Field(min_length=1)] | None = None
+    """Several queries with weights, instead of one query."""
+
     id: Text | None = None
     """A column of the result whose values identify the rows."""
+
+    sample: Annotated[float, Field(gt=0)] | None = None
+    """A fraction of the result's rows (below 1) or a number of them (1 or more, whole), chosen by hash."""
+
+    dedupe: Duplicates | None = None
+    """Which repeated rows are left out; the first of each is kept."""
 
     split: Split = Split()
     """What is held out."""
 
+    redact: Strings | None = None
+    """Kinds of personal data and secrets that are replaced by their names in every text."""
+
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row in tokens; the model's context unless given."""
 
-    too_long: Literal["error", "drop", "truncate"] = "error"
+    too_long: Literal["error", "drop", "truncate", "split"] = "error"
     """What becomes of a longer row; it is counted in any case."""
 
     invalid: Literal["error", "drop"] = "error"
     """What becomes of a row that cannot be parsed, has a null or fails its template."""
+
+    packing: bool | None = None
+    """Train several rows in one sequence, each seeing itself alone; chosen by device and model unless given."""
 
 
 class Render(Table):
@@ -141,6 +249,15 @@ class Render(Table):
     train_on: Literal["assistant", "last_assistant", "completion", "all"] | None = None
     """Which tokens carry loss."""
 
+    convention: Literal["inference", "trl"] = "inference"
+    """Which characters of a turn carry loss: what inference emits, or what TRL's training templates mark."""
+
+    reasoning: Literal["train", "mask"] = "train"
+    """Whether the reasoning of a trained turn carries loss."""
+
+    tool_calls: Literal["train", "mask"] = "train"
+    """Whether the tool calls of a trained turn carry loss."""
+
     history: Literal["error", "exclude", "keep"] = "error"
     """What becomes of an earlier turn that inference would render otherwise: error, no loss, or trained."""
 
@@ -152,6 +269,9 @@ class Render(Table):
 
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """The day, as year-month-day, that a chat template sees which prints the date."""
+
+
+Level = Literal["allow", "warn", "deny"]
 
 
 class Train(Table):
@@ -253,6 +373,9 @@ class Recipe(Table):
     model: Model
     data: Data
     render: Render = Render()
+    lints: dict[str, Level] = Field(default_factory=dict)
+    """Names of lints of the data and their levels: allow says nothing, deny makes it an error."""
+
     tune: Tune = tuning.load(TUNE_DEFAULT).options(method=TUNE_DEFAULT)
     train: Train = Train()
     eval: Eval = Eval()
