@@ -125,8 +125,8 @@ def test_the_rows_around_a_malformed_line_keep_their_numbers(tmp_path: Path) -> 
     ledger = one.run().ledger
     assert ledger is not None
     assert [(line.fate, line.first_ids) for line in ledger.lines] == [
-        ("filtered", ("t:4",)),
         ("invalid", ("data/t.jsonl:2",)),
+        ("filtered", ("t:4",)),
     ]
 
 

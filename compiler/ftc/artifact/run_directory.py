@@ -47,7 +47,7 @@ def _copy_data(plan: Plan, data: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
     parts: list[Part | None] = [plan.data.train, plan.data.eval] if plan.data else []
     shards = [shard.file.name for part in parts if part for shard in part.shards]
-    for name in (*shards, "ledger.json", "dropped.parquet"):
+    for name in (*shards, "ledger.json", "dropped.parquet", "changed.parquet"):
         if (data / name).is_file():
             link_or_copy(data / name, target / name)
     if plan.data and not (target / "ledger.json").is_file():

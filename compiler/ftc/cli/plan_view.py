@@ -10,6 +10,7 @@ from typing import Any
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
 from ftc.cli.terminal import Terminal, escape
 from ftc.plan.steps import (
+    STAYING,
     Choice,
     DataStep,
     EvalStep,
@@ -46,7 +47,10 @@ def _ids(line: LedgerLine, width: int) -> str:
 
 
 def _fate(line: LedgerLine) -> str:
-    return "of these truncated" if line.fate == "truncated" else line.fate.replace("_", " ")
+    words = line.fate.replace("_", " ")
+    if line.more:
+        return f"of these {words}, which made {plural(line.rows + line.more, 'row')}"
+    return f"of these {words}" if line.fate in STAYING else words
 
 
 def _counted(sign: str, rows: int, width: int) -> str:
@@ -77,12 +81,14 @@ def ledger_lines(data: DataStep, width: int) -> list[str]:
     room = len(number(max(ledger.read, kept))) + 1
     lines = [f"{_counted('', ledger.read, room)} read{_made_of(data)}"]
     for line in ledger.lines:
-        if line.fate != "truncated":
+        if line.fate not in STAYING:
             lines += _fate_lines(line, _counted(MINUS, line.rows, room), width)
+    if ledger.more:
+        lines.append(f"{_counted('+', ledger.more, room)} more rows, made by splitting or unrolling some")
     split = f": {number(ledger.train)} to train on, {number(ledger.eval)} held out" if ledger.eval else ""
     lines.append(f"{_counted('=', kept, room)} kept{split}")
     for line in ledger.lines:
-        if line.fate == "truncated":
+        if line.fate in STAYING:
             lines += _fate_lines(line, _counted("", line.rows, room), width)
     return lines
 
@@ -200,7 +206,7 @@ def _wrapped(lines: Iterable[str], width: int) -> list[str]:
 
 def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
     lines = ledger_lines(data, width)
-    gone = data.ledger.read - data.ledger.train - data.ledger.eval
+    gone = data.ledger.lost
     if gone and directory is not None:
         lines += [f"ids and reasons of all {number(gone)}:", str(directory / "dropped.parquet")]
     return lines
@@ -243,8 +249,8 @@ def _run_sections(plan: Plan, width: int) -> Iterable[Section]:
 
 def _full_sections(plan: Plan) -> Iterable[Section]:
     """What only --verbose shows: the SQL, and every argument of the trainer."""
-    if plan.query is not None:
-        yield "query", dedent(plan.query.sql).strip().split("\n")
+    for query in plan.queries or ():
+        yield f"query {query.name}".strip(), dedent(query.sql).strip().split("\n")
     if plan.train is not None:
         yield "arguments", [f"{key} = {_value(value)}" for key, value in plan.train.arguments.items()]
 

@@ -51,15 +51,22 @@ class ColumnType(Frozen):
 class QueryStep(Frozen):
     """The SQL that makes examples of the sources.
 
+    Of the queries of a mix each has a `name`, its `weight` among the others and how often its rows may
+    `repeat`; the only query has none. `parameters` are the values of the SQL's `$name`.
+
     `traced_source` names the one source of which every result row is a row (a plain SELECT … FROM …
     WHERE …), so that rows the query leaves out can be named; None for joins, groups and the like.
     `id_column` is the recipe's own key; None derives ids.
     """
 
+    name: str = ""
     sql: str
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
     columns: tuple[ColumnType, ...]
     id_column: str | None
     traced_source: str | None
+    weight: float | None = None
+    repeat: int = 1
 
 
 class ModelStep(Frozen):
@@ -158,13 +165,37 @@ class Part(Frozen):
     shortest: int
 
 
-class LedgerLine(Frozen):
-    """Rows with one fate: `fate` in a word, `reason` in a sentence, the first row ids."""
+Fate = Literal[
+    "invalid",
+    "filtered",
+    "sampled_out",
+    "duplicate",
+    "unmixed",
+    "untrained",
+    "unproved",
+    "too_long",
+    "unrolled",
+    "redacted",
+    "truncated",
+    "split",
+]
+"""What became of a row, in the order in which it happens."""
 
-    fate: Literal["filtered", "invalid", "too_long", "truncated", "unproved", "untrained"]
+STAYING: tuple[Fate, ...] = ("unrolled", "redacted", "truncated", "split")
+"""Fates of rows that are kept, which the ledger lists all the same."""
+
+
+class LedgerLine(Frozen):
+    """Rows with one fate: `fate` in a word, `reason` in a sentence, the first row ids.
+
+    `more` counts the examples that these rows became beyond one each (`split` and `unrolled` alone).
+    """
+
+    fate: Fate
     reason: str
     rows: int
     first_ids: tuple[str, ...]
+    more: int = 0
 
 
 class SourceRows(Frozen):
@@ -175,10 +206,12 @@ class SourceRows(Frozen):
 
 
 class Ledger(Frozen):
-    """The account of every row: read = filtered + dropped + train + eval, nothing unexplained.
+    """The account of every row: read + more = what went + train + eval, nothing unexplained.
 
     `read` counts the rows of the traced source; where the query joins or groups, it counts the
-    query's own rows and `sources` says what they were made of. `truncated` rows are kept and listed.
+    query's own rows and `sources` says what they were made of. With several queries it is their sum.
+    Lines of the fates in `STAYING` are of rows that are kept; `train` and `eval` count compiled rows,
+    which are more than the rows kept where rows were split or unrolled (`more` of those lines).
     """
 
     sources: tuple[SourceRows, ...]
@@ -190,8 +223,17 @@ class Ledger(Frozen):
     @property
     def unexplained(self) -> int:
         """Rows without a fate; always 0, and verified."""
-        lost = sum(line.rows for line in self.lines if line.fate != "truncated")
-        return self.read - lost - self.train - self.eval
+        return self.read + self.more - self.lost - self.train - self.eval
+
+    @property
+    def lost(self) -> int:
+        """Rows that went."""
+        return sum(line.rows for line in self.lines if line.fate not in STAYING)
+
+    @property
+    def more(self) -> int:
+        """Compiled rows beyond one for each row, made by splitting and unrolling."""
+        return sum(line.more for line in self.lines)
 
 
 class SharedPrompts(Frozen):
@@ -258,7 +300,7 @@ class Plan(Frozen):
     name: str
     seed: int
     sources: tuple[SourceStep, ...] | None = None
-    query: QueryStep | None = None
+    queries: tuple[QueryStep, ...] | None = None
     model: ModelStep | None = None
     tokenizer: TokenizerStep | None = None
     objective: ObjectiveStep | None = None

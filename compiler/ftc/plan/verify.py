@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ftc.plan.steps import DataStep, Part, Plan
+from ftc.plan.steps import STAYING, DataStep, Ledger, Part, Plan
 
 REQUIRED = (
     "sources",
-    "query",
+    "queries",
     "model",
     "tokenizer",
     "objective",
@@ -37,7 +37,18 @@ def _part_problems(name: str, part: Part, limit: int | None) -> Iterator[str]:
         yield f"{name}: a row is longer than the limit"
 
 
+def _line_problems(ledger: Ledger) -> Iterator[str]:
+    for line in ledger.lines:
+        if line.rows < 1 or line.more < 0:
+            yield f"the ledger's line `{line.fate}` counts no row"
+        if line.more and line.fate not in ("split", "unrolled"):
+            yield f"the ledger's line `{line.fate}` makes several rows of one"
+        if line.fate in STAYING and line.rows > ledger.train + ledger.eval + ledger.lost:
+            yield f"the ledger's line `{line.fate}` counts more rows than there are"
+
+
 def _ledger_problems(data: DataStep) -> Iterator[str]:
+    yield from _line_problems(data.ledger)
     if data.ledger.unexplained:
         yield f"the ledger leaves {data.ledger.unexplained} rows unexplained"
     if data.ledger.train != data.train.rows:
@@ -57,9 +68,15 @@ def _data(plan: Plan) -> Iterator[str]:
 
 
 def _query(plan: Plan) -> Iterator[str]:
-    if plan.query is None:
+    if plan.queries is None:
         return
-    names = [column.name for column in plan.query.columns]
+    names = [column.name for column in plan.queries[0].columns]
+    if any(query.columns != plan.queries[0].columns for query in plan.queries):
+        yield "the queries return different columns"
+    if len({query.name for query in plan.queries}) != len(plan.queries):
+        yield "the queries' names are not distinct"
+    if (len(plan.queries) > 1) and any(query.weight is None for query in plan.queries):
+        yield "a query of a mix has no weight"
     if len(names) != len(set(names)):
         yield "the query's columns are not distinct"
     if plan.split is not None and not set(plan.split.keys) <= set(names):
