@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 
 from ftc.data.example import Refusal
+from ftc.data.mask_parts import CLOSING, OPENING
 from ftc.data.trace_values import REASONING_FIELDS, Origin
 
-_TAG = r"(?:think|thinking|thought|reasoning|seed:think|THINK)"
-_OPEN = rf"(?:<{_TAG}>|\[{_TAG}\]|<\|channel>thought)"
-_CLOSE = rf"(?:</{_TAG}>|\[/{_TAG}\]|<channel\|>)"
-_BLOCK = rf"(?:(?!{_CLOSE}).)*{_CLOSE}"
-_REASONING = re.compile(rf"\s*(?:{_OPEN}|{_CLOSE}|{_OPEN}{_BLOCK})\s*", re.DOTALL)
+_BLOCK = rf"(?:(?!{CLOSING}).)*{CLOSING}"
+_REASONING = re.compile(rf"\s*(?:{OPENING}|{CLOSING}|{OPENING}{_BLOCK})\s*", re.DOTALL)
 _LEADING_REASONING = re.compile(rf"{_BLOCK}\s*", re.DOTALL)
 
 

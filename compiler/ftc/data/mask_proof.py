@@ -29,18 +29,25 @@ from typing import Any
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.data.mask_content import Unproved, check_origin, excerpt, must_stand_once
+from ftc.data.mask_parts import Kind, Span, Stretch, reasoning, tool_calls, without
 from ftc.data.provenance import FIRST_SOURCE, LITERAL, LOST, Run
-from ftc.data.trace_values import Origin, read_mark
+from ftc.data.trace_values import REASONING_FIELDS, Origin, read_mark
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A proved turn: where it is trained, and where its stop token begins (equal to `end`: it has none)."""
+    """A proved turn: where it begins and ends, and where its stop token begins (equal to `end`: it has none).
+
+    `reasoning` and `tool_calls` are those parts of it, in order and within `start` and `stop`, as
+    `mask_parts` tells them. What of a turn carries loss is decided in `mask`, not here.
+    """
 
     message: int
     start: int
     stop: int
     end: int
+    reasoning: tuple[Span, ...] = ()
+    tool_calls: tuple[Span, ...] = ()
 
 
 def _difference(one: str, other: str) -> int:
@@ -245,7 +252,17 @@ class Conversation:
         stop, end = self._stop(message, own_end, stretch[1])
         self._check_foreign(message, start, end)
         self._check_complete(message, start, end)
-        return Turn(message, start, stop, end)
+        stretches = self._parts(start, stop)
+        thought = reasoning(self.text, start, stop, stretches)
+        called = without(tool_calls(stop, stretches), thought)
+        return Turn(message, start, stop, end, thought, called)
+
+    def _parts(self, start: int, stop: int) -> list[Stretch]:
+        """What each stretch of a proved turn is: all of it is the template's or the message's."""
+        return [
+            Stretch(max(at, start), min(at + run[0], stop), _kind(self._origin(run)))
+            for at, run in self._runs(start, stop)
+        ]
 
     def prove(self, message: int) -> Turn:
         """The turn of an assistant message; raises Unproved with the condition that does not hold."""
@@ -294,6 +311,14 @@ class Conversation:
     def _speaks(self, run: Run, message: int) -> bool:
         origin = self._origin(run)
         return origin is not None and origin.message == message and origin.field != "role"
+
+
+def _kind(origin: Origin | None) -> Kind:
+    if origin is None or origin.field == "role":
+        return "template"
+    if origin.field == "tool_calls":
+        return "call"
+    return "reasoning" if origin.field == REASONING_FIELDS[0] else "content"
 
 
 def _close(found: dict[int, list[tuple[int, int]]], opened: tuple[int | None, int] | None, at: int) -> None:
