@@ -189,7 +189,7 @@ class Tiny:
             name=name,
             seed=seed,
             sources=(SourceStep(name="t", location="t.jsonl", format="jsonl", options={}, files=()),),
-            query=QueryStep(sql="select * from t", columns=(), id_column=None, traced_source="t"),
+            queries=(QueryStep(sql="select * from t", columns=(), id_column=None, traced_source="t"),),
             model=self.model_step(),
             tokenizer=TokenizerStep(
                 special_tokens={"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},

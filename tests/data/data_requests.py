@@ -89,7 +89,7 @@ class Job:
         )
         return Request(
             sources=tuple(source.step for source in self.sources),
-            query=query,
+            queries=(query,),
             tokenizer=TokenizerStep(special_tokens=SPECIAL, bos_id=None, eos_id=2, pad_id=0),
             tokenizer_sha256="0" * 64,
             render=self.render,

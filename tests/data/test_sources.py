@@ -8,7 +8,8 @@ import pytest
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
-from ftc.facts.query import Described, query_findings
+from ftc.facts.queries import query_findings
+from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource, resolve_source
 from ftc.recipe.load import load_recipe
 
@@ -46,7 +47,8 @@ def query(here: Path, data: str) -> tuple[Described | None, tuple[Finding, ...]]
     assert not findings
     loaded = load_recipe(here / "recipe.toml")
     assert loaded.recipe is not None
-    return query_findings(loaded.recipe, loaded.origins, sources)
+    described, problems = query_findings(loaded.recipe, loaded.origins, sources)
+    return described[0] if described else None, problems
 
 
 def files(sources: tuple[ResolvedSource, ...]) -> list[str]:

@@ -87,7 +87,7 @@ def facts(directory: Path, columns: dict[str, str]) -> Facts:
     )
     return Facts(
         sources=(ResolvedSource(step, ()),),
-        query=described,
+        queries=(described,),
         model=model,
         chat_template=model.tokenizer.chat_template,
         device="cpu",

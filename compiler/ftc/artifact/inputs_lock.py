@@ -51,8 +51,8 @@ def _tables(plan: Plan) -> Tables:
         tables |= _source(source)
     if plan.model:
         tables |= _model(plan.model)
-    if plan.query:
-        tables[("query",)] = {"sql": _digest_of(plan.query.sql)}
+    for query in plan.queries or ():
+        tables[("query", query.name) if query.name else ("query",)] = {"sql": _digest_of(query.sql)}
     if plan.render and plan.render.chat_template is not None:
         tables[("template",)] = {"jinja": _digest_of(plan.render.chat_template)}
     if plan.environment:

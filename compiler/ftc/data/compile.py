@@ -66,7 +66,7 @@ class Request:
     """Everything that decides the compiled bytes."""
 
     sources: tuple[SourceStep, ...]
-    query: QueryStep
+    queries: tuple[QueryStep, ...]
     tokenizer: TokenizerStep
     tokenizer_sha256: str
     render: RenderStep
@@ -99,7 +99,7 @@ class Compiled:
 
 def request_key(request: Request) -> str:
     """The key under which the result is kept."""
-    steps = (request.query, request.tokenizer, request.render, request.limits, request.split)
+    steps = (*request.queries, request.tokenizer, request.render, request.limits, request.split)
     inputs = {
         "sources": [source.model_dump(mode="json", exclude={"location"}) for source in request.sources],
         "steps": [step.model_dump(mode="json") for step in steps],
@@ -165,7 +165,7 @@ def _compiled(request: Request, locations: Locations, cache: Cache, key: str, pr
         directory = scratch / "data"
         directory.mkdir()
         progress("running the query", 0, None)
-        with Result(request.query, sources, read_accounts(sources), scratch) as result:
+        with Result(request.queries[0], sources, read_accounts(sources), scratch) as result:
             work = _Work(request, locations, result, directory, progress)
             step, ledger, problems = work.run(read_accounts(sources))
         if step is None:
@@ -197,7 +197,7 @@ def _used(request: Request) -> tuple[SourceStep, ...]:
 
     con = connect()
     try:
-        tree = sql_tree.parse(con, request.query.sql)
+        tree = sql_tree.parse(con, request.queries[0].sql)
     finally:
         con.close()
     names = sql_tree.read_sources(tree, [source.name for source in request.sources]) if tree else ()
@@ -274,7 +274,7 @@ class _Work:
 
     def _problems(self, tally: Tally) -> tuple[RowProblem, ...]:
         request = self._request
-        found = key_problems(request.query.id_column, self._result.key_problems())
+        found = key_problems(request.queries[0].id_column, self._result.key_problems())
         found += row_problems(self._ledger, request.limits, request.render)
         return found or emptiness(tally, request.split, self._ledger)
 

@@ -43,11 +43,13 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
     roles = ("messages", "prompt", "completion", "text")
     near = [(other, role) for role in roles for other in closest(role, columns)]
     hints = tuple(f"if `{other}` is the {role}, end its expression with `as {role}`" for other, role in near)
-    where = "name columns with `as`" if recipe.data.query is not None else "add a query that names columns"
+    data = recipe.data
+    named = data.query is not None or data.mix is not None
+    where = "name columns with `as`" if named else "add a query that names columns"
     return Finding(
         "FTC501",
         "no objective fits the columns that the query returns",
-        origins.value("data", "query"),
+        origins.value(*_query_key(recipe)),
         help=(*hints, f"{where}: {wanted()}", "or make messages of them in [render]"),
         notes=notes,
     )
@@ -61,9 +63,16 @@ def _type_problem(name: str, kind: str) -> str | None:
     return None if kind == "VARCHAR" else "text (VARCHAR)"
 
 
+def _query_key(recipe: Recipe) -> tuple[str, ...]:
+    """The key of the query, or of the first of a mix."""
+    mix = recipe.data.mix
+    return ("data", "mix", min(mix), "query") if mix else ("data", "query")
+
+
 def _definition(name: str, recipe: Recipe) -> re.Match[str] | None:
     """Where the query in the recipe names a column with `as`, and what stands before it if that is plain."""
-    sql = recipe.data.query
+    mix = recipe.data.mix
+    sql = mix[min(mix)].query if mix else recipe.data.query
     if not isinstance(sql, str):
         return None
     found = re.finditer(rf"(?:(?<![\w.)])([\w.]+)\s+)?\bas\s+{re.escape(name)}\b", sql, re.IGNORECASE)
@@ -72,7 +81,8 @@ def _definition(name: str, recipe: Recipe) -> re.Match[str] | None:
 
 def _column_span(name: str, recipe: Recipe, origins: Origins) -> Span | None:
     found = _definition(name, recipe)
-    return origins.inside(("data", "query"), *found.span()) if found else origins.value("data", "query")
+    key = _query_key(recipe)
+    return origins.inside(key, *found.span()) if found else origins.value(*key)
 
 
 def _type_help(name: str, kind: str, recipe: Recipe) -> str:
@@ -82,7 +92,8 @@ def _type_help(name: str, kind: str, recipe: Recipe) -> str:
         )
     found = _definition(name, recipe)
     plain = found[1] if found and found[1] else name
-    where = "add a query that casts it" if recipe.data.query is None else "cast it in the query"
+    unstated = recipe.data.query is None and recipe.data.mix is None
+    where = "add a query that casts it" if unstated else "cast it in the query"
     cast = f"({plain}->>'$')" if kind == "JSON" else f"{plain}::varchar"  # a cast would keep JSON's quotes
     return f"{where}: {cast} as {name}"
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.columns import fit_findings, missing_columns
-from ftc.facts.query import Described, query_findings
+from ftc.facts.queries import query_findings
+from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource, resolve_source
 from ftc.recipe.language import translated
 from ftc.recipe.load import Origins
@@ -57,23 +58,24 @@ def _doubted(recipe: Recipe, name: str, known: Known) -> bool:
     return bool(codes - {"FTC111"}) or shared or known.takes(*key)
 
 
-def look_at_query(
+def look_at_queries(
     recipe: Recipe, origins: Origins, cache: Cache, known: Known, sources: Sources
-) -> tuple[Described | None, tuple[Finding, ...]]:
-    """What the query returns, and what is wrong with it."""
-    if not _query_stands(recipe, known):
-        return None, ()
+) -> tuple[tuple[Described, ...], tuple[Finding, ...]]:
+    """What each query returns, and what is wrong with it."""
+    if not _queries_stand(recipe, known):
+        return (), ()
     resolved, unread, _ = sources
     described, findings = query_findings(recipe, origins, resolved, cache, unread=unread)
     dropped = _following(known)
     return described, tuple(finding for finding in findings if finding.code not in dropped)
 
 
-def _query_stands(recipe: Recipe, known: Known) -> bool:
-    """Whether the query that the recipe has, or lacks, is the one that is meant."""
-    if known.takes("data", "query") or any(code in TYPES for code, _ in known.within("data", "query")):
-        return False
-    if recipe.data.query is not None:
+def _queries_stand(recipe: Recipe, known: Known) -> bool:
+    """Whether the queries that the recipe has, or lacks, are those that are meant."""
+    for key in ("query", "mix", "parameters"):
+        if known.takes("data", key) or any(code in TYPES for code, _ in known.within("data", key)):
+            return False
+    if recipe.data.query is not None or recipe.data.mix is not None:
         return True
     return len(recipe.data.sources) == 1 and not known.lost and not known.unknown_keys("data")
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
-from ftc.facts.first_look import look_at_columns, look_at_query, look_at_sources
+from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sources
 from ftc.facts.locate_model import Located, locate_model
 from ftc.facts.machine import detect_device, package_versions
 from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.stated_template import stated_template
+from ftc.plan.steps import ColumnType
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
 from ftc.recipe.partial import NOTHING, Known
@@ -22,11 +23,11 @@ from ftc.recipe.partial import NOTHING, Known
 class Glance:
     """What a first look finds: files, the query's columns, the model's place; no row, no model is read.
 
-    A part is None where a finding says why.
+    A part is None, or empty, where a finding says why.
     """
 
     sources: tuple[ResolvedSource, ...]
-    query: Described | None
+    queries: tuple[Described, ...]
     located: Located | None
     chat_template: str | None
     findings: tuple[Finding, ...]
@@ -37,12 +38,17 @@ class Facts:
     """What the world says, at the time of planning; `chat_template` is the recipe's, or the model's own."""
 
     sources: tuple[ResolvedSource, ...]
-    query: Described
+    queries: tuple[Described, ...]
     model: ModelFacts
     chat_template: str | None
     device: str
     device_reason: str
     packages: dict[str, str]
+
+    @property
+    def columns(self) -> tuple[ColumnType, ...]:
+        """The columns of the rows: every query of a mix returns the same."""
+        return self.queries[0].columns
 
 
 def _model(recipe: Recipe, origins: Origins, known: Known) -> Located | Finding | None:
@@ -61,14 +67,14 @@ def glance(recipe: Recipe, origins: Origins, cache: Cache, known: Known = NOTHIN
     `known` are mistakes of the recipe that are said already, where it is only a part of what was written.
     """
     sources = look_at_sources(recipe, origins, cache, known)
-    query, problems = look_at_query(recipe, origins, cache, known, sources)
-    columns = look_at_columns(recipe, origins, known, query) if query else ()
+    queries, problems = look_at_queries(recipe, origins, cache, known, sources)
+    columns = look_at_columns(recipe, origins, known, queries[0]) if queries else ()
     located = _model(recipe, origins, known)
     template = stated_template(recipe, origins)
     places = tuple(found for found in (located, template) if isinstance(found, Finding))
     return Glance(
         sources=sources[0],
-        query=query if query and query.columns else None,
+        queries=queries if all(query.columns for query in queries) else (),
         located=None if isinstance(located, Finding) else located,
         chat_template=None if isinstance(template, Finding) else template,
         findings=(*sources[2], *problems, *columns, *places),
@@ -79,7 +85,7 @@ def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
     """Read the model's configuration and tokenizer, and look at the machine; `seen` has no errors."""
     from ftc.facts.materialise import model_facts
 
-    assert seen.query is not None  # noqa: S101 - a glance without errors is whole
+    assert seen.queries  # noqa: S101 - a glance without errors is whole
     assert seen.located is not None  # noqa: S101
     model = model_facts(seen.located, origins, cache)
     if isinstance(model, Finding):
@@ -87,7 +93,7 @@ def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
     device, reason = detect_device()
     return Facts(
         sources=seen.sources,
-        query=seen.query,
+        queries=seen.queries,
         model=model,
         chat_template=seen.chat_template or model.tokenizer.chat_template,
         device=device,

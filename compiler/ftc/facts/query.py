@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.diagnostics import Finding, Source, Span
+from pydantic import Field
+
 from ftc.facts import sql_tree
-from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.readers import SourceError, reader, source_columns
 from ftc.facts.sandbox import connect, identifier, lock
 from ftc.facts.sources import ResolvedSource
@@ -29,9 +27,6 @@ from ftc.facts.sql_problems import (
 )
 from ftc.plan.steps import ColumnType
 from ftc.recipe.base import Frozen
-from ftc.recipe.layers import Origins
-from ftc.recipe.model import Recipe, SourceFiles, SqlFile
-from ftc.recipe.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
     import duckdb
@@ -53,11 +48,13 @@ EMPTY_SOURCE = "create table {name} as select * from {reader} limit 0"
 class Described(Frozen):
     """What a query returns: its columns, and the source whose rows its rows are, if there is one.
 
-    `columns` is empty where there are problems; `perhaps` are then the names that may be among them, None
-    where that is not known.
+    `name` is the query's in a mix. `columns` is empty where there are problems; `perhaps` are then the
+    names that may be among them, None where that is not known.
     """
 
+    name: str = ""
     sql: str
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
     columns: tuple[ColumnType, ...] = ()
     traced_source: str | None = None
     problems: tuple[SqlProblem, ...] = ()
@@ -292,98 +289,3 @@ def _traced(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) ->
     except duckdb.Error:
         return None
     return source
-
-
-def query_findings(
-    recipe: Recipe,
-    origins: Origins,
-    sources: Sequence[ResolvedSource],
-    cache: Cache | None = None,
-    *,
-    unread: Sequence[str] = (),
-) -> tuple[Described | None, tuple[Finding, ...]]:
-    """What the recipe's query returns, with every mistake at its place in the recipe or the .sql file.
-
-    `unread` are the sources that cannot be read, of which something is said elsewhere.
-    """
-    query = _sql(recipe, origins)
-    if isinstance(query, Finding):
-        return None, (query,)
-    sql, file = query
-    described = _remembered(sources, sql, unread, cache or Cache())
-    return described, tuple(_finding(problem, recipe, origins, file) for problem in described.problems)
-
-
-def _remembered(
-    sources: Sequence[ResolvedSource], sql: str, unread: Sequence[str], cache: Cache
-) -> Described:
-    steps = [source.step.model_dump(mode="json") for source in sources]
-    inputs = {"sources": steps, "sql": sql, "unread": list(unread)}
-    key = cache_key("describe", inputs, {"duckdb": version("duckdb")}, code=code_digest(*CODE))
-    known = cache.recall("describe", key)
-    if known is not None:
-        return Described.model_validate_json(known)
-    described = describe(sources, sql, unread)
-    cache.remember("describe", key, described.model_dump_json().encode())
-    return described
-
-
-def _sql(recipe: Recipe, origins: Origins) -> tuple[str, Source | None] | Finding:
-    query = recipe.data.query
-    if isinstance(query, str):
-        return query, None
-    if isinstance(query, SqlFile):
-        return _sql_file(query, origins)
-    if len(recipe.data.sources) == 1:
-        return f"select * from {identifier(next(iter(recipe.data.sources)))}", None  # noqa: S608 - a declared name
-    return Finding(
-        "FTC106",
-        "with several sources the recipe must say how rows are made of them",
-        origins.key("data"),
-        help=('add a query: query = "select … from …"',),
-        notes=(f"the sources are {listed(recipe.data.sources)}",),
-    )
-
-
-def _sql_file(query: SqlFile, origins: Origins) -> tuple[str, Source | None] | Finding:
-    key = ("data", "query", "file")
-    path: Path = origins.directory("data", "query") / query.file
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        reason, help_ = "there is no such file", _sql_files(path)
-    except IsADirectoryError:
-        reason, help_ = "it is a directory", ("name the .sql file in it",)
-    except UnicodeDecodeError:
-        reason, help_ = "it is not UTF-8", ("save it as UTF-8",)
-    except OSError as error:
-        reason, help_ = error.strerror or str(error), ("check its permissions",)
-    else:
-        return text, Source(query.file, text)
-    message = f"the query file `{query.file}` cannot be read: {reason}"
-    return Finding("FTC214", message, origins.value(*key), help=help_)
-
-
-def _sql_files(path: Path) -> tuple[str, ...]:
-    """What a query file that is not there may be meant to be."""
-    beside = sorted(path.parent.glob("*.sql"))
-    near = did_you_mean(path.name, [other.name for other in beside])
-    return near or ("the path is relative to the recipe in which it stands",)
-
-
-def _finding(problem: SqlProblem, recipe: Recipe, origins: Origins, file: Source | None) -> Finding:
-    if problem.source is not None:
-        span = _source_span(recipe, origins, problem.source)
-    elif file is not None:
-        span = Span(file, problem.start, problem.end)
-    elif recipe.data.query is None:
-        span = origins.key("data")
-    else:
-        span = origins.inside(("data", "query"), problem.start, problem.end)
-    return Finding(problem.code, problem.message, span, help=problem.help, notes=problem.notes)
-
-
-def _source_span(recipe: Recipe, origins: Origins, name: str) -> Span | None:
-    key = ("data", "sources", name)
-    is_table = isinstance(recipe.data.sources[name], SourceFiles)
-    return origins.value(*key, "path") if is_table else origins.value(*key)

@@ -18,14 +18,14 @@ from ftc.recipe.load import Origins
 def request_of(plan: Plan, facts: Facts) -> Request:
     """What of the plan decides the compiled bytes."""
     assert plan.sources is not None  # noqa: S101 - the order of the passes
-    assert plan.query is not None  # noqa: S101
+    assert plan.queries is not None  # noqa: S101
     assert plan.tokenizer is not None  # noqa: S101
     assert plan.render is not None  # noqa: S101
     assert plan.limits is not None  # noqa: S101
     assert plan.split is not None  # noqa: S101
     return Request(
         sources=plan.sources,
-        query=plan.query,
+        queries=plan.queries,
         tokenizer=plan.tokenizer,
         tokenizer_sha256=facts.model.tokenizer.sha256,
         render=plan.render,
@@ -51,16 +51,16 @@ class DataCompiler:
         request = request_of(plan, self._facts)
         done = compile_data(request, locations, cache=self._cache, progress=self._progress)
         self.directory = done.directory
-        return Compiled(done.step, _findings(done, plan, self._origins))
+        return Compiled(done.step, _findings(done, self._origins))
 
 
-def _findings(done: CompiledData, plan: Plan, origins: Origins) -> tuple[Finding, ...]:
-    return tuple(_finding(problem, plan, origins) for problem in done.problems)
+def _findings(done: CompiledData, origins: Origins) -> tuple[Finding, ...]:
+    return tuple(_finding(problem, origins) for problem in done.problems)
 
 
-def _finding(problem: RowProblem, plan: Plan, origins: Origins) -> Finding:
+def _finding(problem: RowProblem, origins: Origins) -> Finding:
     span = origins.value(*problem.at) if problem.at else None
-    if problem.inside is not None and plan.query is not None:
+    if problem.inside is not None:
         span = origins.inside(problem.at, *problem.inside) or span
     return Finding(
         problem.code,

@@ -239,10 +239,16 @@ def objective_of_form(settings: Settings) -> Iterator[Finding]:
         yield settings.wrong(message, ("train", "objective"), 'write "cpt", or remove `objective`')
 
 
+def query_and_mix(settings: Settings) -> Iterator[Finding]:
+    """Rows come of one query, or of the queries of a mix."""
+    yield from _exclusive(settings, ("data", "query"), ("data", "mix"), "both say where the rows come from")
+
+
 def sources_without_query(settings: Settings) -> Iterator[Finding]:
     """With several sources, only a query can say how their rows become examples."""
     sources = settings.get("data", "sources")
-    if isinstance(sources, dict) and len(sources) > 1 and not settings.has("data", "query"):
+    stated = settings.has_any(("data", "query"), ("data", "mix"))
+    if isinstance(sources, dict) and len(sources) > 1 and not stated:
         first, second = list(sources)[:2]
         message = f"`query` is missing in [data]: there are {len(sources)} sources"
         help_line = f"type a query that joins them:\n  from {first} join {second} using (…)"
@@ -286,6 +292,7 @@ RULES: tuple[Rule, ...] = (
     chat_settings_without_chat,
     train_on_of_form,
     objective_of_form,
+    query_and_mix,
     sources_without_query,
     source_names.unusable_names,
     source_names.options_of_other_formats,

@@ -21,6 +21,7 @@ ALTERNATIVES: tuple[tuple[frozenset[Key], ...], ...] = (
         frozenset({("render", "user"), ("render", "assistant")}),
         frozenset({("render", "prompt"), ("render", "completion")}),
     ),
+    (frozenset({("data", "query")}), frozenset({("data", "mix")})),
 )
 """Settings that exclude each other: a more specific layer which gives one side displaces the others."""
 

@@ -79,6 +79,8 @@ _PATHS: tuple[tuple[str | None, ...], ...] = (
     ("data", "sources", None),
     ("data", "sources", None, "path"),
     ("data", "query", "file"),
+    ("data", "mix", None, "query", "file"),
+    ("data", "split", "query", "file"),
 )
 _PERHAPS_PATHS: tuple[Key, ...] = (("model", "base"), ("model", "chat_template"))
 

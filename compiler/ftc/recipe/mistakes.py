@@ -71,7 +71,14 @@ def _under_unknown_method(error: ValidationError, values: Values) -> list[Mistak
     return []
 
 
-_TAGGED = (("tune",), ("data", "query"), ("data", "sources", None))
+_TAGGED = (
+    ("tune",),
+    ("data", "query"),
+    ("data", "mix", None, "query"),
+    ("data", "split", "query"),
+    ("data", "dedupe"),
+    ("data", "sources", None),
+)
 
 
 def _is_tagged(path: Key) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from ftc.diagnostics import Finding
+from ftc.facts.query import Described
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, EnvironmentStep, Plan, QueryStep
+from ftc.recipe.model import Data
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Device = Literal["cpu", "cuda", "mps"]
@@ -30,26 +32,41 @@ def _dtype(context: Context, device: str) -> tuple[Dtype, tuple[Choice, ...]]:
     return "float32", (choice("model.dtype", "float32", reason),)
 
 
-def _query(context: Context) -> tuple[QueryStep, tuple[Choice, ...]]:
-    described, data = context.facts.query, context.recipe.data
+def _queries(context: Context) -> tuple[tuple[QueryStep, ...], tuple[Choice, ...]]:
+    data, found = context.recipe.data, context.facts.queries
     choices: list[Choice] = []
-    if data.query is None:
-        choices.append(choice("data.query", described.sql, "every row of the only source"))
+    if data.query is None and data.mix is None:
+        choices.append(choice("data.query", found[0].sql, "every row of the only source"))
     if data.id is None:
-        named = described.traced_source is not None
-        reason = (
-            "each row of the result is a row of its source"
-            if named
-            else "the query joins or groups rows, so a row is known by the MD5 of its content"
-        )
-        choices.append(choice("data.id", "SOURCE:ROW" if named else "md5", reason))
-    step = QueryStep(
+        choices.append(_row_ids(found))
+    return tuple(_step(described, data) for described in found), tuple(choices)
+
+
+def _step(described: Described, data: Data) -> QueryStep:
+    part = data.mix[described.name] if data.mix is not None else None
+    return QueryStep(
+        name=described.name,
         sql=described.sql,
+        parameters=described.parameters,
         columns=described.columns,
         id_column=data.id,
         traced_source=described.traced_source,
+        weight=part.weight if part else None,
+        repeat=part.repeat if part else 1,
     )
-    return step, tuple(choices)
+
+
+def _row_ids(queries: tuple[Described, ...]) -> Choice:
+    traced = [query.traced_source is not None for query in queries]
+    before = "QUERY/" if queries[0].name else ""
+    if all(traced):
+        reason = "each row of the result is a row of its source"
+        return choice("data.id", f"{before}SOURCE:ROW", reason)
+    if not any(traced):
+        reason = "the query joins or groups rows, so a row is known by the MD5 of its content"
+        return choice("data.id", f"{before}md5", reason)
+    reason = "a row is known by its place in its source, or by the MD5 of its content where rows are joined"
+    return choice("data.id", f"{before}SOURCE:ROW or {before}md5", reason)
 
 
 def _special_ids(context: Context) -> tuple[int, int, tuple[Choice, ...]] | Finding:
@@ -76,14 +93,14 @@ def run(plan: Plan, context: Context) -> Outcome:
     eos, pad, padding = special
     device, device_choices = _device(context)
     dtype, dtype_choices = _dtype(context, device)
-    query, query_choices = _query(context)
+    queries, query_choices = _queries(context)
     facts = context.facts
     return Outcome(
         filled(
             plan,
             query_choices + device_choices + dtype_choices + padding,
             sources=tuple(source.step for source in facts.sources),
-            query=query,
+            queries=queries,
             model=facts.model.step(dtype),
             tokenizer=facts.model.tokenizer.step(eos, pad),
             environment=EnvironmentStep(device=device, packages=facts.packages),

@@ -21,7 +21,7 @@ def _choices(found: tuple[Fit, ...], context: Context) -> tuple[Choice, ...]:
 def run(plan: Plan, context: Context) -> Outcome:
     """The first objective of the table whose columns are all there, unless the recipe names one."""
     recipe = context.recipe
-    columns = {column.name: column.type for column in context.facts.query.columns}
+    columns = {column.name: column.type for column in context.facts.columns}
     problems = objective_findings(recipe, context.origins, columns)
     if problems:
         return Outcome(plan, problems)

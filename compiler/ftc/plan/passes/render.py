@@ -31,7 +31,7 @@ DEFAULT: dict[Form, tuple[TrainOn, str]] = {
 
 def chosen_shape(context: Context, objective: str) -> Shape:
     """The columns the chosen objective takes; the objective pass has proved that there is a fit."""
-    columns = [column.name for column in context.facts.query.columns]
+    columns = [column.name for column in context.facts.columns]
     offered = offered_columns(context.recipe, dict.fromkeys(columns, ""))
     return fits(offered, objective)[0].shape
 
@@ -61,7 +61,7 @@ def _fields(shape: Shape, context: Context) -> dict[str, str | None]:
     if render.system is not None:
         fields["system"] = render.system
     optional = ("system",)
-    if names == ("messages",) and any(column.name == "tools" for column in context.facts.query.columns):
+    if names == ("messages",) and any(column.name == "tools" for column in context.facts.columns):
         fields["tools"] = None
     return {name: source for name, source in fields.items() if source is not None or name not in optional}
 

@@ -13,7 +13,7 @@ PROMPT_SIDE = {"messages": ("system", "user"), "prompt": ("prompt",), "text": ("
 def _identity_columns(context: Context, objective: str) -> tuple[str, ...]:
     """The query's columns from which the part of an example that identifies it is made."""
     render = context.recipe.render
-    columns = {column.name for column in context.facts.query.columns}
+    columns = {column.name for column in context.facts.columns}
     found: list[str] = []
     for name in chosen_shape(context, objective).identity:
         sources = [

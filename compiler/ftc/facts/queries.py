@@ -1,0 +1,154 @@
+"""The queries that a recipe states, in it or in files, and what DuckDB says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from ftc.diagnostics import Finding, Source, Span
+from ftc.facts.cache import Cache, cache_key, code_digest
+from ftc.facts.query import CODE, Described, describe
+from ftc.facts.sandbox import identifier
+from ftc.facts.sources import ResolvedSource
+from ftc.facts.sql_problems import SqlProblem
+from ftc.recipe.layers import Key, Origins
+from ftc.recipe.model import Query, Recipe, SourceFiles, SqlFile
+from ftc.recipe.suggest import did_you_mean, listed
+
+QUERY: Key = ("data", "query")
+
+
+@dataclass(frozen=True)
+class StatedQuery:
+    """One query of a recipe: its name in a mix, the key that states it, its SQL, and the file of that."""
+
+    name: str
+    key: Key
+    sql: str
+    file: Source | None = None
+
+
+def stated_queries(recipe: Recipe, origins: Origins) -> tuple[tuple[StatedQuery, ...], tuple[Finding, ...]]:
+    """Every query whose rows become examples, those of a mix by name, and why others cannot be read."""
+    if recipe.data.mix is not None:
+        parts = [
+            _stated(name, ("data", "mix", name, "query"), part.query, origins)
+            for name, part in sorted(recipe.data.mix.items())
+        ]
+    elif recipe.data.query is not None:
+        parts = [_stated("", QUERY, recipe.data.query, origins)]
+    else:
+        parts = [_every_row(recipe, origins)]
+    queries = tuple(part for part in parts if isinstance(part, StatedQuery))
+    return queries, tuple(part for part in parts if isinstance(part, Finding))
+
+
+def _every_row(recipe: Recipe, origins: Origins) -> StatedQuery | Finding:
+    if len(recipe.data.sources) == 1:
+        sql = f"select * from {identifier(next(iter(recipe.data.sources)))}"  # noqa: S608 - a declared name
+        return StatedQuery("", QUERY, sql)
+    return Finding(
+        "FTC106",
+        "with several sources the recipe must say how rows are made of them",
+        origins.key("data"),
+        help=('add a query: query = "select … from …"',),
+        notes=(f"the sources are {listed(recipe.data.sources)}",),
+    )
+
+
+def _stated(name: str, key: Key, query: Query, origins: Origins) -> StatedQuery | Finding:
+    if isinstance(query, SqlFile):
+        text = _file_text(query, key, origins)
+        return text if isinstance(text, Finding) else StatedQuery(name, key, text.text, text)
+    return StatedQuery(name, key, query)
+
+
+def _file_text(query: SqlFile, key: Key, origins: Origins) -> Source | Finding:
+    path: Path = origins.directory(*key) / query.file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        reason, help_ = "there is no such file", _sql_files(path)
+    except IsADirectoryError:
+        reason, help_ = "it is a directory", ("name the .sql file in it",)
+    except UnicodeDecodeError:
+        reason, help_ = "it is not UTF-8", ("save it as UTF-8",)
+    except OSError as error:
+        reason, help_ = error.strerror or str(error), ("check its permissions",)
+    else:
+        return Source(query.file, text)
+    message = f"the query file `{query.file}` cannot be read: {reason}"
+    return Finding("FTC214", message, origins.value(*key, "file"), help=help_)
+
+
+def _sql_files(path: Path) -> tuple[str, ...]:
+    """What a query file that is not there may be meant to be."""
+    beside = sorted(path.parent.glob("*.sql"))
+    near = did_you_mean(path.name, [other.name for other in beside])
+    return near or ("the path is relative to the recipe in which it stands",)
+
+
+def query_findings(
+    recipe: Recipe,
+    origins: Origins,
+    sources: Sequence[ResolvedSource],
+    cache: Cache | None = None,
+    *,
+    unread: Sequence[str] = (),
+) -> tuple[tuple[Described, ...], tuple[Finding, ...]]:
+    """What each of the recipe's queries returns, with every mistake at its place in the recipe or .sql file.
+
+    `unread` are the sources that cannot be read, of which something is said elsewhere. No query is returned
+    where one of them cannot be read.
+    """
+    queries, unreadable = stated_queries(recipe, origins)
+    described = tuple(_remembered(sources, query, unread, cache or Cache()) for query in queries)
+    findings = unreadable + tuple(
+        _finding(problem, query, recipe, origins)
+        for query, found in zip(queries, described, strict=True)
+        for problem in found.problems
+    )
+    return () if unreadable else described, tuple(dict.fromkeys(findings))
+
+
+def _remembered(
+    sources: Sequence[ResolvedSource], query: StatedQuery, unread: Sequence[str], cache: Cache
+) -> Described:
+    steps = [source.step.model_dump(mode="json") for source in sources]
+    inputs = {"sources": steps, "sql": query.sql, "unread": list(unread)}
+    key = cache_key("describe", inputs, {"duckdb": version("duckdb")}, code=code_digest(*CODE))
+    known = cache.recall("describe", key)
+    if known is not None:
+        described = Described.model_validate_json(known)
+    else:
+        described = describe(sources, query.sql, unread)
+        cache.remember("describe", key, described.model_dump_json().encode())
+    return described.model_copy(update={"name": query.name})
+
+
+def _finding(problem: SqlProblem, query: StatedQuery, recipe: Recipe, origins: Origins) -> Finding:
+    return Finding(
+        problem.code,
+        problem.message,
+        _span(problem, query, recipe, origins),
+        help=problem.help,
+        notes=problem.notes,
+    )
+
+
+def _span(problem: SqlProblem, query: StatedQuery, recipe: Recipe, origins: Origins) -> Span | None:
+    if problem.source is not None:
+        return _source_span(recipe, origins, problem.source)
+    if query.file is not None:
+        return Span(query.file, problem.start, problem.end)
+    if query.key == QUERY and recipe.data.query is None:
+        return origins.key("data")
+    return origins.inside(query.key, problem.start, problem.end)
+
+
+def _source_span(recipe: Recipe, origins: Origins, name: str) -> Span | None:
+    key = ("data", "sources", name)
+    is_table = isinstance(recipe.data.sources[name], SourceFiles)
+    return origins.value(*key, "path") if is_table else origins.value(*key)
