@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ftc.data.batch import Int32, UInt8
 
-def _bits(flags: bytes | bytearray) -> Any:
+
+def _bits(flags: UInt8) -> Any:
     """Bytes of 0 and 1 as a bitmap, least significant bit first."""
     import numpy as np
     import pyarrow as pa
 
-    return pa.py_buffer(np.packbits(np.frombuffer(flags, dtype=np.uint8), bitorder="little").tobytes())
+    return pa.py_buffer(np.packbits(flags, bitorder="little").tobytes())
 
 
 def _validity(values: Iterable[object]) -> Any:
+    import numpy as np
+
     present = bytes(value is not None for value in values)
-    return _bits(present) if 0 in present else None
+    return _bits(np.frombuffer(present, dtype=np.uint8)) if 0 in present else None
 
 
 def strings(values: Sequence[str | None]) -> pa.Array:
@@ -34,33 +38,35 @@ def strings(values: Sequence[str | None]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
 
 
-def integers(values: Sequence[int | None]) -> pa.Array:
-    """A column of 32-bit numbers, which may be null."""
+def natural_numbers(values: Int32) -> pa.Array:
+    """A column of 32-bit numbers, null where a value is below 0."""
+    import numpy as np
     import pyarrow as pa
 
-    numbers = array("i", (value or 0 for value in values))
+    present = (values >= 0).astype(np.uint8)
+    validity = None if present.all() else _bits(present)
     return pa.Array.from_buffers(
-        pa.int32(), len(values), [_validity(values), pa.py_buffer(numbers.tobytes())]
+        pa.int32(), len(values), [validity, pa.py_buffer(np.maximum(values, 0).tobytes())]
     )
 
 
-def numbers(values: array[int]) -> pa.Array:
+def numbers(values: Int32) -> pa.Array:
     """A column of 32-bit numbers without nulls."""
     import pyarrow as pa
 
-    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values.tobytes())])
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
 
 
-def flags(values: bytes | bytearray) -> pa.Array:
+def flags(values: UInt8) -> pa.Array:
     """A column of booleans from bytes of 0 and 1."""
     import pyarrow as pa
 
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
 
 
-def lists(values: pa.Array, offsets: array[int]) -> pa.Array:
+def lists(values: pa.Array, offsets: Int32) -> pa.Array:
     """A column of lists over a column of their items; there is one offset more than there are lists."""
     import pyarrow as pa
 
-    buffers = [None, pa.py_buffer(offsets.tobytes())]
+    buffers = [None, pa.py_buffer(offsets)]
     return pa.Array.from_buffers(pa.list_(values.type), len(offsets) - 1, buffers, children=[values])

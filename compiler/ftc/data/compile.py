@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ftc.data.example import Refusal, Rendered
-from ftc.data.ingest import SourceAccount, UnreadableSource, ingest, is_whole, read_accounts
-from ftc.data.ledger import LedgerWriter
-from ftc.data.problems import (
-    RowProblem,
-    Tally,
-    emptiness,
-    key_problems,
-    query_problem,
-    row_problems,
-)
-from ftc.data.render import Renderer
-from ftc.data.result import QueryFailure, Result, ResultRow
-from ftc.data.shards import PartWriter
-from ftc.data.shared_prompts import PromptHashes
-from ftc.data.split import row_hash, threshold
-from ftc.data.tokenise import Encoded, Encoder
+from ftc.data.ingest import UnreadableSource, ingest, is_whole, read_accounts
+from ftc.data.problems import RowProblem, query_problem
+from ftc.data.result import QueryFailure, Result
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.plan.steps import (
     DataStep,
     Ledger,
     LimitStep,
-    Part,
     QueryStep,
     RenderStep,
-    SourceRows,
     SourceStep,
     SplitStep,
     TokenizerStep,
 )
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 CODE = (
     "data",
@@ -52,13 +32,8 @@ CODE = (
     "recipe/templates.py",
 )
 STEP = "step.json"
-LEFT_OUT = "the query leaves the row out"
-AUDITED_FIRST = 3
-AUDITED_OF = 100
-"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
 
 Progress = Callable[[str, int, int | None], None]
-_Batch = list[tuple[ResultRow, Rendered | Refusal]]
 
 
 @dataclass(frozen=True)
@@ -159,15 +134,22 @@ def _whole_step(directory: Path) -> DataStep | None:
 
 
 def _compiled(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
+    from ftc.data.pipeline import Pipeline
+
     progress("reading sources", 0, None)
     sources = _sources(request, locations, cache)
+    accounts = read_accounts(sources)
     with cache.scratch() as scratch:
         directory = scratch / "data"
         directory.mkdir()
         progress("running the query", 0, None)
-        with Result(request.queries[0], sources, read_accounts(sources), scratch) as result:
-            work = _Work(request, locations, result, directory, progress)
-            step, ledger, problems = work.run(read_accounts(sources))
+        with ExitStack() as opened:
+            results = [
+                opened.enter_context(Result(query, sources, accounts, scratch / f"query-{number}"))
+                for number, query in enumerate(request.queries)
+            ]
+            pipeline = Pipeline(request, locations, results, directory, progress)
+            step, ledger, problems = pipeline.run(accounts)
         if step is None:
             return Compiled(None, None, problems, cached=False, ledger=ledger)
         (directory / STEP).write_text(step.model_dump_json(), encoding="utf-8")
@@ -202,124 +184,3 @@ def _used(request: Request) -> tuple[SourceStep, ...]:
         con.close()
     names = sql_tree.read_sources(tree, [source.name for source in request.sources]) if tree else ()
     return tuple(source for source in request.sources if source.name in names)
-
-
-class _Work:
-    """One compilation: the rows of a result on their way to shards and ledger."""
-
-    def __init__(
-        self, request: Request, locations: Locations, result: Result, directory: Path, progress: Progress
-    ) -> None:
-        self._request, self._result, self._progress = request, result, progress
-        tokenizer, render = request.tokenizer, request.render
-        self._encoder = Encoder(
-            locations.tokenizer, tokenizer, request.limits, bos=render.form in ("completion", "text")
-        )
-        self._renderer = Renderer(render, tokenizer, self._encoder.eos)
-        self._ledger = LedgerWriter(directory)
-        self._directory, self._prompts = directory, PromptHashes()
-        self._train, self._eval = PartWriter(directory, "train"), PartWriter(directory, "eval")
-        self._threshold = self._split_threshold()
-        self._seen = 0
-
-    def _split_threshold(self) -> int:
-        split = self._request.split
-        if split.rows is None:
-            return threshold(split, ())
-        rows = self._result.column_values(split.keys)
-        return threshold(split, (row_hash(split, row) for row in rows))
-
-    def run(
-        self, accounts: Sequence[SourceAccount]
-    ) -> tuple[DataStep | None, Ledger, tuple[RowProblem, ...]]:
-        """Go through all rows; the step is None where there are problems."""
-        try:
-            self._unread(accounts)
-            total = self._result.count
-            self._rows(total)
-            train, eval_ = self._train.close(), self._eval.close()
-            ledger = self._close_ledger(accounts, total, train, eval_)
-        except BaseException:
-            self._ledger.abandon()
-            raise
-        names = [account.name for account in accounts]
-        problems = self._problems(Tally(names, ledger.read, total, train.rows, eval_.rows))
-        if problems:
-            return None, ledger, problems
-        step = DataStep(
-            train=train,
-            eval=eval_ if eval_.rows else None,
-            ledger=ledger,
-            shared_prompts=self._prompts.shared(self._directory, eval_),
-            labels=self._train.labels,
-            longest_target=max(self._train.counts.longest_answer, self._eval.counts.longest_answer),
-        )
-        return step, ledger, ()
-
-    def _unread(self, accounts: Sequence[SourceAccount]) -> None:
-        for account in accounts:
-            for bad in account.bad:
-                self._ledger.add(bad.place, "invalid", bad.reason, bad.code)
-        for id_ in self._result.filtered():
-            self._ledger.add(id_, "filtered", LEFT_OUT)
-
-    def _close_ledger(
-        self, accounts: Sequence[SourceAccount], total: int, train: Part, eval_: Part
-    ) -> Ledger:
-        traced = self._result.traced
-        own = traced.rows if traced is not None else total
-        bad = sum(len(account.bad) for account in accounts if account != traced)
-        sources = tuple(SourceRows(name=account.name, rows=account.rows) for account in accounts)
-        return self._ledger.close(sources, read=own + bad, train=train.rows, eval_=eval_.rows)
-
-    def _problems(self, tally: Tally) -> tuple[RowProblem, ...]:
-        request = self._request
-        found = key_problems(request.queries[0].id_column, self._result.key_problems())
-        found += row_problems(self._ledger, request.limits, request.render)
-        return found or emptiness(tally, request.split, self._ledger)
-
-    def _rows(self, total: int) -> None:
-        """Render and encode at once: a batch is rendered while the one before it is encoded."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        before: tuple[_Batch, Future[list[Encoded | Refusal]]] | None = None
-        with ThreadPoolExecutor(1) as encoding:
-            for rows in self._result.rows():
-                batch = [(row, self._rendered(row)) for row in rows]
-                texts = [rendered for _, rendered in batch if isinstance(rendered, Rendered)]
-                ahead = encoding.submit(self._encoder.encode, texts)
-                if before is not None:
-                    self._account(before[0], before[1].result())
-                before = batch, ahead
-                self._progress("compiling rows", self._seen, total)
-            if before is not None:
-                self._account(before[0], before[1].result())
-
-    def _account(self, batch: _Batch, encoded: Sequence[Encoded | Refusal]) -> None:
-        done = iter(encoded)
-        for row, rendered in batch:
-            outcome = next(done) if isinstance(rendered, Rendered) else rendered
-            if isinstance(outcome, Refusal):
-                self._ledger.refuse(row.id, outcome)
-            else:
-                assert isinstance(rendered, Rendered)  # noqa: S101 - only a rendering is encoded
-                self._keep(row, rendered, outcome)
-
-    def _rendered(self, row: ResultRow) -> Rendered | Refusal:
-        self._seen += 1
-        rendered = self._renderer(row.values)
-        if isinstance(rendered, Rendered) and self._audited(row):
-            return self._renderer.audit(row.values, rendered) or rendered
-        return rendered
-
-    def _audited(self, row: ResultRow) -> bool:
-        chosen = int.from_bytes(sha256(row.id.encode()).digest()[:8], "big") % AUDITED_OF == 0
-        return chosen or self._seen <= AUDITED_FIRST
-
-    def _keep(self, row: ResultRow, rendered: Rendered, encoded: Encoded) -> None:
-        if encoded.truncated:
-            self._ledger.add(row.id, "truncated", f"cut to {len(encoded.ids)} tokens")
-        split = self._request.split
-        held_out = bool(self._threshold) and row_hash(split, row.values) < self._threshold
-        self._prompts.add(rendered, held_out=held_out)
-        (self._eval if held_out else self._train).add(row.id, encoded)

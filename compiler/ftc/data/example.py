@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ftc.plan.steps import Fate
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -35,6 +37,6 @@ class Rendered:
 class Refusal:
     """A row that cannot be used: the fate it takes in the ledger, the diagnostic's code, the reason."""
 
-    fate: str
+    fate: Fate
     code: str
     reason: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.data.ingest import DATABASE, SourceAccount, disk_full, is_full_disk
-from ftc.data.typed_values import Convert, converted, converter
+from ftc.data.typed_values import Shape, converted, converter, shape_of
 from ftc.facts import sql_tree
 from ftc.facts.sandbox import connect, identifier, interruptible, lock, quoted, threads_for_reading
 from ftc.facts.sql_problems import Text, error_details, place_of, plain_words
@@ -16,6 +16,7 @@ from ftc.plan.steps import QueryStep
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 BATCH = 1024
 """Rows that are in memory together."""
@@ -32,14 +33,6 @@ class QueryFailure(Exception):  # noqa: N818 - it names a finding
     def __init__(self, message: str, start: int, end: int) -> None:
         super().__init__(message)
         self.message, self.start, self.end = message, start, end
-
-
-@dataclass(frozen=True, slots=True)
-class ResultRow:
-    """A row of the result with its id."""
-
-    id: str
-    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,10 +56,11 @@ class Result:
     ) -> None:
         self.query = query
         self._traced = next((a for a in accounts if a.name == query.traced_source), None)
+        scratch.mkdir()
         self._con = connect(scratch / "ftc-result.duckdb", threads=1)
         try:
-            self._convert: dict[str, Convert | None] = {
-                column.name: converter(self._con, column) for column in query.columns
+            self.shapes: dict[str, Shape | None] = {
+                column.name: shape_of(self._con, column) for column in query.columns
             }
             self._in_order = self._run(sources / DATABASE)
         except BaseException:
@@ -174,7 +168,7 @@ class Result:
     def _lists(self, names: Sequence[str], columns: Sequence[Any]) -> list[list[Any]]:
         """Arrow columns as lists of the values that DuckDB's types mean."""
         return [
-            converted(column.to_pylist(), self._convert.get(name))
+            converted(column.to_pylist(), converter(self.shapes.get(name)))
             for name, column in zip(names, columns, strict=True)
         ]
 
@@ -190,8 +184,8 @@ class Result:
                 expected = kept + 1
         yield from (self.row_id(number) for number in range(expected, readable))
 
-    def rows(self) -> Iterator[list[ResultRow]]:
-        """The rows in their total order, some at a time: by source row where traced, else by id."""
+    def rows(self) -> Iterator[tuple[list[str], pa.RecordBatch]]:
+        """Ids and columns in total order, some rows at a time: by source row where traced, else by id."""
         key = self.query.id_column
         own = [f"r.{identifier(key)}::varchar"] if key else []
         if self._traced is not None:
@@ -202,22 +196,22 @@ class Result:
         sql = f'select {id_} as "ftc id", {CONTENT_ID if not self._traced else "null"} as "ftc md5", r.* '
         yield from self._identified(sql + f"from {RESULT} r{order}")
 
-    def _identified(self, sql: str) -> Iterator[list[ResultRow]]:
+    def _identified(self, sql: str) -> Iterator[tuple[list[str], pa.RecordBatch]]:
+        import pyarrow as pa
+
         names = [column.name for column in self.query.columns]
         before, repeated = "", 0
         for batch in self._batches(sql):
             ids = batch.column(0).to_pylist()
-            lists = self._lists(names, batch.columns[2 : 2 + len(names)])
             if self._traced is not None:
                 numbers = batch.columns[-1].to_pylist()
                 ids = [id_ or self.row_id(row) for id_, row in zip(ids, numbers, strict=True)]
-            found = []
-            for id_, *values in zip(ids, *lists, strict=True):
+            shown = []
+            for id_ in ids:
                 repeated = repeated + 1 if id_ == before else 1
                 before = id_
-                shown = f"{id_}#{repeated}" if repeated > 1 else id_
-                found.append(ResultRow(shown, dict(zip(names, values, strict=True))))
-            yield found
+                shown.append(f"{id_}#{repeated}" if repeated > 1 else id_)
+            yield shown, pa.RecordBatch.from_arrays(batch.columns[2 : 2 + len(names)], names)
 
     def _batches(self, sql: str) -> Iterator[Any]:
         import duckdb

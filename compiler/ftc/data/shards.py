@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.data.columns import flags, integers, lists, numbers, strings
-from ftc.data.tokenise import Encoded
+from ftc.data.batch import Batch
+from ftc.data.columns import flags, lists, natural_numbers, numbers, strings
+from ftc.data.ragged import offsets_of
 from ftc.plan.steps import FileDigest, Part, Shard
 
 if TYPE_CHECKING:
@@ -41,37 +41,20 @@ def shard_schema() -> pa.Schema:
     )
 
 
-@dataclass(slots=True)
-class _Buffer:
-    """Rows that wait to be written, column by column."""
+def _table(batches: Sequence[Batch]) -> pa.Table:
+    """Compiled rows as an Arrow table, each column in one piece."""
+    import numpy as np
+    import pyarrow as pa
 
-    ids: list[str] = field(default_factory=list)
-    tokens: array[int] = field(default_factory=lambda: array("i"))
-    mask: bytearray = field(default_factory=bytearray)
-    offsets: array[int] = field(default_factory=lambda: array("i", [0]))
-    prompts: list[int | None] = field(default_factory=list)
-    targets: list[str | None] = field(default_factory=list)
-
-    def add(self, id_: str, row: Encoded) -> None:
-        self.ids.append(id_)
-        self.tokens.extend(row.ids)
-        self.mask.extend(row.mask)
-        self.offsets.append(len(self.tokens))
-        self.prompts.append(row.prompt_length)
-        self.targets.append(row.target)
-
-    def table(self) -> pa.Table:
-        """The rows as an Arrow table."""
-        import pyarrow as pa
-
-        columns = [
-            strings(self.ids),
-            lists(numbers(self.tokens), self.offsets),
-            lists(flags(self.mask), self.offsets),
-            integers(self.prompts),
-            strings(self.targets),
-        ]
-        return pa.Table.from_arrays(columns, schema=shard_schema())
+    offsets = offsets_of(np.concatenate([np.diff(batch.offsets) for batch in batches])).astype(np.int32)
+    columns = [
+        strings([id_ for batch in batches for id_ in batch.ids]),
+        lists(numbers(np.concatenate([batch.tokens for batch in batches])), offsets),
+        lists(flags(np.concatenate([batch.mask for batch in batches])), offsets),
+        natural_numbers(np.concatenate([batch.prompt_lengths for batch in batches])),
+        strings([target for batch in batches for target in batch.targets]),
+    ]
+    return pa.Table.from_arrays(columns, schema=shard_schema())
 
 
 @dataclass(slots=True)
@@ -83,14 +66,15 @@ class _Counts:
     shortest: int = 0
     longest_answer: int = 0
 
-    def add(self, row: Encoded) -> None:
-        length = len(row.ids)
-        self.shortest = min(self.shortest, length) if self.rows else length
-        self.rows += 1
-        self.tokens += length
-        self.trained += row.mask.count(1)
-        self.longest = max(self.longest, length)
-        self.longest_answer = max(self.longest_answer, row.answer_length)
+    def add(self, batch: Batch) -> None:
+        lengths = batch.offsets[1:] - batch.offsets[:-1]
+        shortest = int(lengths.min())
+        self.shortest = min(self.shortest, shortest) if self.rows else shortest
+        self.rows += len(batch)
+        self.tokens += len(batch.tokens)
+        self.trained += int(batch.mask.sum())
+        self.longest = max(self.longest, int(lengths.max()))
+        self.longest_answer = max(self.longest_answer, int(batch.answer_lengths.max()))
 
 
 class _Labels:
@@ -122,28 +106,47 @@ class PartWriter:
     def __init__(self, directory: Path, name: str) -> None:
         self._directory, self._name = directory, name
         self._shards: list[Shard] = []
-        self._buffer = _Buffer()
+        self._waiting: list[Batch] = []
+        self._rows = self._tokens = 0
         self._labels = _Labels()
         self.counts = _Counts()
 
-    def add(self, id_: str, row: Encoded) -> None:
-        """Append a row."""
-        self._buffer.add(id_, row)
-        self.counts.add(row)
-        self._labels.add(row.target)
-        if len(self._buffer.ids) >= SHARD_ROWS or len(self._buffer.tokens) >= SHARD_TOKENS:
+    def add(self, batch: Batch) -> None:
+        """Append rows; a shard ends after the row that fills it."""
+        if not len(batch):
+            return
+        self.counts.add(batch)
+        for target in batch.targets:
+            self._labels.add(target)
+        while (end := self._fills(batch)) is not None:
+            first, batch = batch.split(end)
+            self._hold(first)
             self._flush()
+        self._hold(batch)
+
+    def _hold(self, batch: Batch) -> None:
+        if len(batch):
+            self._waiting.append(batch)
+            self._rows += len(batch)
+            self._tokens += len(batch.tokens)
+
+    def _fills(self, batch: Batch) -> int | None:
+        """How many of the rows fill the shard, or None where all of them leave room."""
+        by_rows = max(SHARD_ROWS - self._rows, 1)
+        by_tokens = int(batch.offsets.searchsorted(SHARD_TOKENS - self._tokens))
+        end = min(by_rows, by_tokens)
+        return end if end <= len(batch) else None
 
     def _flush(self) -> None:
         import pyarrow.parquet as pq
 
         path = self._directory / f"{self._name}-{len(self._shards):05d}.parquet"
-        pq.write_table(self._buffer.table(), path, row_group_size=GROUP_ROWS, **OPTIONS)
+        pq.write_table(_table(self._waiting), path, row_group_size=GROUP_ROWS, **OPTIONS)
         with path.open("rb") as file:
             sha256 = file_digest(file, "sha256").hexdigest()
         digest = FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
-        self._shards.append(Shard(file=digest, rows=len(self._buffer.ids)))
-        self._buffer = _Buffer()
+        self._shards.append(Shard(file=digest, rows=self._rows))
+        self._waiting, self._rows, self._tokens = [], 0, 0
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -152,7 +155,7 @@ class PartWriter:
 
     def close(self) -> Part:
         """Write what is left; the part as the plan has it."""
-        if self._buffer.ids:
+        if self._rows:
             self._flush()
         return Part(
             shards=tuple(self._shards),

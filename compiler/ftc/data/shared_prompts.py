@@ -6,6 +6,7 @@ from array import array
 from hashlib import blake2b
 from pathlib import Path
 
+from ftc.data.batch import EVAL, TRAIN, Batch
 from ftc.data.example import Rendered
 from ftc.data.shards import read_rows
 from ftc.plan.steps import Part, SharedPrompts
@@ -25,9 +26,10 @@ class PromptHashes:
     def __init__(self) -> None:
         self._train, self._eval = array("Q"), array("Q")
 
-    def add(self, rendered: Rendered, *, held_out: bool) -> None:
-        """Count a row that is kept."""
-        (self._eval if held_out else self._train).append(prompt_hash(rendered))
+    def add(self, batch: Batch) -> None:
+        """Count rows that are kept."""
+        for kept, side in ((self._train, TRAIN), (self._eval, EVAL)):
+            kept.frombytes(batch.prompts[batch.sides == side].tobytes())
 
     def shared(self, directory: Path, held_out: Part) -> SharedPrompts:
         """The held-out rows whose prompt a training row has too."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.facts.json_types import LISTS, DuckDBType
 from ftc.plan.steps import ColumnType
@@ -18,12 +19,38 @@ CONVERSATION = ("messages", "tools")
 """Columns in whose objects a null means that the key is not there: a STRUCT has every key."""
 
 
-def converter(con: DuckDBPyConnection, column: ColumnType) -> Convert | None:
-    """How a column's values are put right; None where they are right."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a column's values has to be put right, without DuckDB: another process may do it.
+
+    `children` are the parts of an object by name, or the one part of a list or map, with the name "".
+    """
+
+    kind: Literal["json", "object", "map", "list"]
+    children: tuple[tuple[str, Shape], ...] = ()
+    padded: bool = False
+
+
+def shape_of(con: DuckDBPyConnection, column: ColumnType) -> Shape | None:
+    """What has to be put right in a column's values; None where they are right."""
     padded = column.name in CONVERSATION and "STRUCT(" in column.type
     if not padded and "JSON" not in column.type:
         return None
-    return _converter(con.sqltype(column.type), padded=padded)
+    return _shape(con.sqltype(column.type), padded=padded)
+
+
+def _shape(type_: DuckDBType, *, padded: bool) -> Shape | None:
+    if str(type_) == "JSON":
+        return Shape("json")
+    if type_.id not in LISTS | {"struct", "map"}:
+        return None
+    found = ((name, _shape(child, padded=padded)) for name, child in type_.children if name != "size")
+    children = tuple((name, shape) for name, shape in found if shape is not None)
+    if type_.id == "struct":
+        return Shape("object", children, padded) if padded or children else None
+    wanted = "value" if type_.id == "map" else "child"
+    inner = tuple(("", shape) for name, shape in children if name == wanted)
+    return Shape("map" if type_.id == "map" else "list", inner) if inner else None
 
 
 def converted(values: list[Any], convert: Convert | None) -> list[Any]:
@@ -31,22 +58,22 @@ def converted(values: list[Any], convert: Convert | None) -> list[Any]:
     return values if convert is None else [None if value is None else convert(value) for value in values]
 
 
-def _converter(type_: DuckDBType, *, padded: bool) -> Convert | None:
-    if str(type_) == "JSON":
-        return json.loads
-    if type_.id not in LISTS | {"struct", "map"}:
+def converter(shape: Shape | None) -> Convert | None:
+    """How values of a shape are put right; None where they are right."""
+    if shape is None:
         return None
-    children = {name: _converter(child, padded=padded) for name, child in type_.children if name != "size"}
-    if type_.id == "struct":
-        return _of_struct(children, padded=padded) if padded or any(children.values()) else None
-    if type_.id == "map":
-        value = children["value"]
-        return value and (lambda pairs: [(key, v if v is None else value(v)) for key, v in pairs])
-    child = children["child"]
-    return child and (lambda items: converted(items, child))
+    if shape.kind == "json":
+        return json.loads
+    children = {name: converter(child) for name, child in shape.children}
+    if shape.kind == "object":
+        return _of_object(children, padded=shape.padded)
+    inner = children[""]
+    if shape.kind == "map":
+        return lambda pairs: [(key, converted([value], inner)[0]) for key, value in pairs]
+    return lambda items: converted(items, inner)
 
 
-def _of_struct(children: dict[str, Convert | None], *, padded: bool) -> Convert:
+def _of_object(children: dict[str, Convert | None], *, padded: bool) -> Convert:
     def convert(value: dict[str, Any]) -> dict[str, Any]:
         kept = {key: item for key, item in value.items() if item is not None or not padded}
         for key, put_right in children.items():

@@ -1,0 +1,120 @@
+"""The work on each row: render and mask, tokenise, limit. A batch of rows becomes a batch of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
+from ftc.data.encoders import Tokenizers
+from ftc.data.example import Refusal, Rendered
+from ftc.data.limit import Limited, limited
+from ftc.data.render import Renderer
+from ftc.data.shared_prompts import prompt_hash
+from ftc.data.split import row_hash
+from ftc.data.tokenise import Encoder
+from ftc.data.typed_values import Shape, converted, converter
+from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep
+
+AUDITED_FIRST = 3
+AUDITED_OF = 100
+"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """Everything the work on a row needs; it can be handed to another process.
+
+    `shapes` say what has to be put right in the values of each column.
+    """
+
+    tokenizer_file: Path
+    tokenizer: TokenizerStep
+    render: RenderStep
+    limits: LimitStep
+    split: SplitStep
+    threshold: int
+    shapes: Mapping[str, Shape | None]
+
+
+class RowCompiler:
+    """Compiles batches of rows; what becomes of a row depends on that row alone."""
+
+    def __init__(self, spec: RowSpec) -> None:
+        reference = Tokenizers(spec.tokenizer_file)
+        eos = reference.text(spec.tokenizer.eos_id)
+        self._spec = spec
+        self._renderer = Renderer(spec.render, spec.tokenizer, eos)
+        plain = spec.render.form in ("completion", "text")
+        self._encoder = Encoder(reference, spec.tokenizer.bos_id if plain else None)
+        self._convert = {name: converter(shape) for name, shape in spec.shapes.items()}
+
+    def __call__(self, rows: Rows) -> Batch:
+        """The rows of a batch that can be used, compiled, and an account of the others."""
+        values = self._values(rows)
+        made = [self._rendered(rows, row, value) for row, value in enumerate(values)]
+        numbers = [row for row, one in enumerate(made) if isinstance(one, Rendered)]
+        rendered = [one for one in made if isinstance(one, Rendered)]
+        left = limited(self._encoder.encode(rendered), self._spec.limits)
+        refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
+        refusals |= {numbers[row]: refusal for row, refusal in left.refusals.items()}
+        cut = {numbers[row] for row in left.cut}
+        kept = [numbers[row] for row in left.rows.tolist()]
+        texts = [rendered[row] for row in left.rows.tolist()]
+        sides = rows.sides if not self._spec.threshold else self._sides(values)
+        return Batch(
+            ids=[rows.ids[row] for row in kept],
+            tokens=left.tokens.tokens,
+            mask=left.tokens.mask,
+            offsets=left.tokens.offsets,
+            prompt_lengths=left.tokens.prompts,
+            answer_lengths=left.answers.astype(np.int32),
+            targets=_targets(texts, left),
+            prompts=np.array([prompt_hash(text) for text in texts], dtype=np.uint64),
+            sides=sides[kept],
+            copies=rows.copies[kept],
+            account=self._account(rows.ids, refusals, cut),
+        )
+
+    def _values(self, rows: Rows) -> list[dict[str, Any]]:
+        names = rows.columns.schema.names
+        columns = [
+            converted(column.to_pylist(), self._convert.get(name))
+            for name, column in zip(names, rows.columns.columns, strict=True)
+        ]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _sides(self, values: Sequence[Mapping[str, Any]]) -> Any:
+        split, threshold = self._spec.split, self._spec.threshold
+        return np.array(
+            [EVAL if row_hash(split, row) < threshold else TRAIN for row in values], dtype=np.uint8
+        )
+
+    def _rendered(self, rows: Rows, row: int, values: Mapping[str, Any]) -> Rendered | Refusal:
+        rendered = self._renderer(values)
+        if isinstance(rendered, Rendered) and (rows.number + row < AUDITED_FIRST or _chosen(rows.ids[row])):
+            return self._renderer.audit(values, rendered) or rendered
+        return rendered
+
+    def _account(self, ids: Sequence[str], refusals: Mapping[int, Refusal], cut: set[int]) -> list[Account]:
+        most = self._spec.limits.max_length
+        found = [(row, Account(ids[row], "truncated", f"cut to {most} tokens")) for row in cut]
+        found += [
+            (row, Account(ids[row], refusal.fate, refusal.reason, refusal.code))
+            for row, refusal in refusals.items()
+        ]
+        return [account for _, account in sorted(found)]
+
+
+def _chosen(id_: str) -> bool:
+    return int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % AUDITED_OF == 0
+
+
+def _targets(rendered: Sequence[Rendered], left: Limited) -> list[str | None]:
+    lengths = left.tokens.prompts.tolist()
+    return [text.target if length >= 0 else None for text, length in zip(rendered, lengths, strict=True)]
