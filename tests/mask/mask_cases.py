@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ftc.data.chat import Chat
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
+from ftc.data.example import Refusal, Rendered
+from ftc.data.mask import Policy, audit_conversation, mask_conversation
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 
@@ -184,6 +187,25 @@ def shipped_templates() -> dict[str, str]:
     assert spec.origin is not None
     folder = Path(spec.origin).parent / "chat_templates"
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jinja"))}
+
+
+def mask_of(
+    template: ChatTemplate,
+    messages: list[dict[str, Any]],
+    *,
+    tools: Any = None,
+    silent: Any = (),
+    **policy: Any,
+) -> Rendered | Refusal:
+    """The masked conversation, by a policy given as keywords."""
+    return mask_conversation(template, Chat(messages, tools, frozenset(silent)), Policy(**policy))
+
+
+def audit_of(
+    template: ChatTemplate, messages: list[dict[str, Any]], rendered: Rendered, *, tools: Any = None
+) -> Refusal | None:
+    """What transformers has to say against a rendering."""
+    return audit_conversation(template, Chat(messages, tools), rendered)
 
 
 def in_parts(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

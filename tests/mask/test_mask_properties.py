@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, LLAMA3_LIKE, SPECIAL
+from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, LLAMA3_LIKE, SPECIAL, audit_of, mask_of
 
 from ftc.data.chat_template import ChatTemplate, hugging_face_text
 from ftc.data.example import Piece, Refusal, Rendered
-from ftc.data.mask import audit_conversation, mask_conversation
 
 CHATML = ChatTemplate(CHATML_WITH_DEFAULT_SYSTEM, special_tokens=SPECIAL)
 LLAMA3 = ChatTemplate(LLAMA3_LIKE, special_tokens=SPECIAL)
@@ -88,9 +87,7 @@ Pieces = Callable[[list[dict[str, str]]], list[tuple[str, bool]]]
 def test_every_assistant_turn_is_trained_and_nothing_else(
     template: ChatTemplate, pieces: Pieces, stop: str, conversation: list[dict[str, str]]
 ) -> None:
-    masked = mask_conversation(
-        template, conversation, train_on="assistant", stop_tokens=("<unused>", stop, "</s>")
-    )
+    masked = mask_of(template, conversation, train_on="assistant", stop_tokens=("<unused>", stop, "</s>"))
     answers = [message for message in conversation if message["role"] == "assistant"]
     if not answers:
         assert isinstance(masked, Refusal)
@@ -99,7 +96,7 @@ def test_every_assistant_turn_is_trained_and_nothing_else(
     assert isinstance(masked, Rendered), masked
     assert list(masked.pieces) == merged(pieces(conversation))
     assert masked.text == template.render(conversation)
-    assert audit_conversation(template, conversation, masked) is None
+    assert audit_of(template, conversation, masked) is None
     last = max(i for i, message in enumerate(conversation) if message["role"] == "assistant")
     assert masked.prompt == template.render(conversation[:last], generation_prompt=True)
     assert f"{masked.target}{stop}" == [text for text, trained in pieces(conversation) if trained][-1]
@@ -112,7 +109,7 @@ def test_the_last_assistant_turn_alone(
     template: ChatTemplate, pieces: Pieces, stop: str, conversation: list[dict[str, str]]
 ) -> None:
     conversation = [*conversation, {"role": "assistant", "content": "the end"}]
-    masked = mask_conversation(template, conversation, train_on="last_assistant", stop_tokens=(stop,))
+    masked = mask_of(template, conversation, train_on="last_assistant", stop_tokens=(stop,))
     assert isinstance(masked, Rendered), masked
     assert [piece.text for piece in masked.pieces if piece.trained] == ["the end" + stop]
     assert masked.text == "".join(text for text, _ in pieces(conversation))
@@ -125,7 +122,7 @@ def test_the_last_assistant_turn_alone(
 def test_all_trains_every_character(
     template: ChatTemplate, pieces: Pieces, stop: str, conversation: list[dict[str, str]]
 ) -> None:
-    masked = mask_conversation(template, conversation, train_on="all", stop_tokens=(stop,))
+    masked = mask_of(template, conversation, train_on="all", stop_tokens=(stop,))
     assert isinstance(masked, Rendered), masked
     assert masked.pieces == (Piece("".join(text for text, _ in pieces(conversation)), trained=True),)
 

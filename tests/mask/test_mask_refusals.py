@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, SPECIAL, TOOLS, assistant, call, user
+from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, SPECIAL, TOOLS, assistant, audit_of, call, mask_of, user
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem, hugging_face_text
 from ftc.data.example import Refusal, Rendered
-from ftc.data.mask import audit_conversation, mask_conversation
 from ftc.data.trace_limits import Limits
 
 TALK = [user("Question?"), assistant("Answer."), user("More?"), assistant("Again.")]
@@ -23,20 +22,16 @@ def loop(body: str, over: str = "messages") -> str:
 
 def refusal(source: str, messages: list[dict[str, Any]] = TALK, **options: Any) -> Refusal:
     template = ChatTemplate(source, special_tokens=SPECIAL)
-    result = mask_conversation(
-        template, messages, train_on="assistant", **({"stop_tokens": ("<end>",)} | options)
-    )
+    result = mask_of(template, messages, train_on="assistant", **({"stop_tokens": ("<end>",)} | options))
     assert isinstance(result, Refusal), result
     return result
 
 
 def proved(source: str, messages: list[dict[str, Any]] = TALK, **options: Any) -> Rendered:
     template = ChatTemplate(source, special_tokens=SPECIAL)
-    result = mask_conversation(
-        template, messages, train_on="assistant", **({"stop_tokens": ("<end>",)} | options)
-    )
+    result = mask_of(template, messages, train_on="assistant", **({"stop_tokens": ("<end>",)} | options))
     assert isinstance(result, Rendered), result
-    assert audit_conversation(template, messages, result) is None
+    assert audit_of(template, messages, result) is None
     return result
 
 
@@ -210,9 +205,9 @@ def test_a_template_that_refuses_a_row_says_so() -> None:
 
 def test_the_audit_tells_another_text() -> None:
     template = ChatTemplate(CHATML_WITH_DEFAULT_SYSTEM, special_tokens=SPECIAL)
-    rendered = mask_conversation(template, TALK, train_on="assistant", stop_tokens=("<|im_end|>",))
+    rendered = mask_of(template, TALK, train_on="assistant", stop_tokens=("<|im_end|>",))
     assert isinstance(rendered, Rendered)
-    found = audit_conversation(template, [user("Other?"), *TALK[1:]], rendered)
+    found = audit_of(template, [user("Other?"), *TALK[1:]], rendered)
     assert found is not None
     assert "transformers renders other text" in found.reason
 

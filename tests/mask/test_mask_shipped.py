@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from mask_cases import CASES, SPECIAL
+from mask_cases import CASES, SPECIAL, audit_of, mask_of
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.data.example import Rendered
-from ftc.data.mask import audit_conversation, mask_conversation
 
 FOLDER = Path(__file__).parents[2] / "templates"
 ORDINARY = [case for case in CASES if case.tools is None]
@@ -23,9 +22,9 @@ def test_a_shipped_template_is_proved(path: Path) -> None:
     assert stop is not None
     template = ChatTemplate(source, special_tokens=SPECIAL)
     for case in ORDINARY:
-        masked = mask_conversation(template, case.messages, train_on="assistant", stop_tokens=(stop[1],))
+        masked = mask_of(template, case.messages, train_on="assistant", stop_tokens=(stop[1],))
         assert isinstance(masked, Rendered), (case.name, masked)
-        assert audit_conversation(template, case.messages, masked) is None
+        assert audit_of(template, case.messages, masked) is None
         answers = [m["content"] + stop[1] for m in case.messages if m["role"] == "assistant"]
         assert [piece.text for piece in masked.pieces if piece.trained] == answers, case.name
 

@@ -13,11 +13,10 @@ from functools import cache, partial
 from typing import Literal
 
 import pytest
-from mask_cases import CASES, SPECIAL, Case, renderable, shaped, shipped_templates, stops
+from mask_cases import CASES, SPECIAL, Case, audit_of, mask_of, renderable, shaped, shipped_templates, stops
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem, Trace, hugging_face_text
 from ftc.data.example import Refusal, Rendered
-from ftc.data.mask import audit_conversation, mask_conversation
 from ftc.data.provenance import FIRST_SOURCE
 
 SOURCES = shipped_templates()
@@ -37,7 +36,7 @@ def mask(name: str, case: Case, history: Literal["refuse", "keep"]) -> Rendered 
     messages = renderable(name, template(name), case)
     if messages is None:
         return None
-    return mask_conversation(
+    return mask_of(
         template(name),
         messages,
         tools=case.tools,
@@ -148,7 +147,7 @@ def test_what_is_masked_is_only_assistant_text(name: str, history: Literal["refu
             continue
         messages = renderable(name, made, case)
         assert messages is not None
-        assert audit_conversation(made, messages, rendered, tools=case.tools) is None
+        assert audit_of(made, messages, rendered, tools=case.tools) is None
         trained = spoken(made.trace(made.prepared(messages), case.tools), trained_spans(rendered))
         assert all(messages[message]["role"] == "assistant" for message, _, _ in trained)
 

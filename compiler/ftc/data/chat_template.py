@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,8 +14,8 @@ from jinja2 import nodes
 from pydantic import JsonValue
 
 from ftc.data.provenance import FIRST_SOURCE, MARK, Run, Traced, concatenate
-from ftc.data.trace_environment import TemplateEnvironment, TracingEnvironment, generate
-from ftc.data.trace_limits import Limits
+from ftc.data.trace_environment import GenerationTag, TemplateEnvironment, TracingEnvironment, generate
+from ftc.data.trace_limits import Budget, Limits
 from ftc.data.trace_values import Message, Origin, Wrapper, plain_message, plain_value
 
 __all__ = ["ChatTemplate", "Message", "TemplateProblem", "Trace", "hugging_face_text"]
@@ -124,6 +125,23 @@ class ChatTemplate:
         tree = TemplateEnvironment(self._limits).parse(self.source)
         return any(name.name == variable for name in tree.find_all(nodes.Name))
 
+    @cached_property
+    def has_generation(self) -> bool:
+        """Whether the template says by `{% generation %}` blocks what the model writes."""
+        tree = TemplateEnvironment(self._limits).parse(self.source)
+        return any(
+            node.identifier == GenerationTag.identifier for node in tree.find_all(nodes.ExtensionAttribute)
+        )
+
+    def varied(self, variables: Mapping[str, Any]) -> ChatTemplate:
+        """The same template with further variables, which win over those it has."""
+        if not variables:
+            return self
+        _ = self._tracing  # compiled once, for both
+        other = copy(self)
+        other.variables = {**self.variables, **variables}
+        return other
+
     def prepared(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages as the template gets them; raises TemplateProblem for what JSON cannot hold."""
         plain = []
@@ -161,12 +179,29 @@ class ChatTemplate:
         generation_prompt: bool,
     ) -> str:
         """`render` for messages that went through `prepared`; a part of them may be rendered."""
+        return self._rendered(messages, tools, Budget(self._limits), generation_prompt)
+
+    def _rendered(self, messages: Any, tools: Any, budget: Budget, generation_prompt: bool) -> str:
         given = self._given(plain_value(tools), generation_prompt)
         given["messages"] = messages
         try:
-            return "".join(generate(self._plain, given, self._limits))
+            return "".join(generate(self._plain, given, self._limits, budget))
         except _FAILURES as error:
             raise _problem(error) from error
+
+    def generated(
+        self, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] | None
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The rendering of prepared messages, and where its `{% generation %}` blocks stand in it.
+
+        Raises TemplateProblem where a block is not written out in its place, as in a macro.
+        """
+        budget = Budget(self._limits)
+        text = self._rendered(messages, tools, budget, generation_prompt=False)
+        for start, body in budget.blocks:
+            if text[start : start + len(body)] != body:
+                raise TemplateProblem("a generation block stands where its place cannot be told (a macro)")
+        return text, [(start, start + len(body)) for start, body in budget.blocks]
 
     def trace(self, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] | None) -> Trace:
         """The rendering of prepared messages with every character's origin."""
@@ -202,18 +237,32 @@ def hugging_face_text(
 
     Nulls are dropped first, as `apply_chat_template` does. Raises TemplateProblem where it fails.
     """
+    given = {**special_tokens, **variables, "add_generation_prompt": generation_prompt}
+    return _judged(source, messages, tools, given)[0]
+
+
+def hugging_face_blocks(
+    template: ChatTemplate, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
+) -> tuple[str, list[tuple[int, int]]]:
+    """Text and generation blocks of a conversation by transformers' own account, the judge of `generated`."""
+    given = {**template.special_tokens, **template.variables, "return_assistant_tokens_mask": True}
+    return _judged(template.source, messages, tools, given)
+
+
+def _judged(
+    source: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, given: dict[str, Any]
+) -> tuple[str, list[tuple[int, int]]]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
+    render: Any = render_jinja_template
     chat = [{key: value for key, value in message.items() if value is not None} for message in messages]
-    variables_given: dict[str, Any] = {**special_tokens, **variables}
     try:
-        rendered = render_jinja_template(
+        texts, blocks = render(
             conversations=[chat],
             tools=list(tools) if tools is not None else None,
             chat_template=source,
-            add_generation_prompt=generation_prompt,
-            **variables_given,
+            **given,
         )
     except _FAILURES as error:
         raise _problem(error) from error
-    return str(rendered[0][0])
+    return str(texts[0]), [(start, end) for start, end in blocks[0]] if blocks else []

@@ -1,26 +1,54 @@
-"""Loss masks from unmodified chat templates: which characters of a conversation carry loss."""
+"""Loss masks from unmodified chat templates: which characters of a conversation carry loss.
+
+`mask_proof` proves where turns are; what of them is trained is decided here and nowhere else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
+from ftc.data.chat import Chat
 from ftc.data.chat_template import ChatTemplate, Message, TemplateProblem, hugging_face_text
 from ftc.data.example import Piece, Refusal, Rendered
 from ftc.data.mask_content import Unproved, excerpt
+from ftc.data.mask_parts import Span, merged, without
 from ftc.data.mask_proof import Conversation, Turn
 
 TrainOn = Literal["assistant", "last_assistant", "all"]
 History = Literal["refuse", "exclude", "keep"]
+Part = Literal["reasoning", "tool_calls"]
 
 
-def _invalid(problem: TemplateProblem) -> Refusal:
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What of a conversation carries loss.
+
+    `stop_tokens` are the texts that may end a turn; with none given, a turn ends where the template ends
+    the message. `history` says what becomes of a turn in history form: its row is refused, it carries no
+    loss, or it is trained as it stands. The parts of a turn which are `masked` carry no loss.
+    """
+
+    train_on: TrainOn = "assistant"
+    stop_tokens: tuple[str, ...] = ()
+    history: History = "refuse"
+    masked: frozenset[Part] = frozenset()
+
+
+SILENCED = "every assistant message has the weight 0"
+
+
+def template_refusal(problem: TemplateProblem) -> Refusal:
+    """The refusal of a row on which the chat template fails."""
     return Refusal(fate="invalid", code="FTC304", reason=f"the chat template fails: {problem.message}")
 
 
-def _assistants(conversation: Conversation, train_on: TrainOn) -> list[int]:
-    found = [i for i, message in enumerate(conversation.messages) if message.get("role") == "assistant"]
-    return found if train_on == "assistant" else found[-1:]
+def answers_of(messages: Sequence[Message], train_on: TrainOn) -> list[int]:
+    """The places of the assistant's messages that `train_on` asks for."""
+    found = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
+    return found[-1:] if train_on == "last_assistant" else found
 
 
 def _turn(conversation: Conversation, message: int, history: History) -> Turn | None:
@@ -32,14 +60,27 @@ def _turn(conversation: Conversation, message: int, history: History) -> Turn | 
     return conversation.prove_history(message) if history == "keep" else None
 
 
-def _pieces(text: str, turns: Sequence[Turn]) -> tuple[Piece, ...]:
+def _parts(turn: Turn, masked: Collection[Part]) -> list[Span]:
+    reasoning = turn.reasoning if "reasoning" in masked else ()
+    return [*reasoning, *(turn.tool_calls if "tool_calls" in masked else ())]
+
+
+def _trained(turns: Sequence[Turn], masked: Collection[Part]) -> tuple[Span, ...]:
+    for one, other in pairwise(turns):
+        if other.start < one.end:
+            raise Unproved(f"the turn of message {other.message} overlaps the turn before it")
+    return tuple(
+        span for turn in turns for span in without([(turn.start, turn.end)], merged(_parts(turn, masked)))
+    )
+
+
+def pieces_of(text: str, trained: Sequence[Span]) -> tuple[Piece, ...]:
+    """A text cut into pieces, trained or not; the trained stretches stand in order, without overlaps."""
     pieces, at = [], 0
-    for turn in turns:
-        if turn.start < at:
-            raise Unproved(f"the turn of message {turn.message} overlaps the turn before it")
-        pieces.append(Piece(text[at : turn.start], trained=False))
-        pieces.append(Piece(text[turn.start : turn.end], trained=True))
-        at = turn.end
+    for start, end in trained:
+        pieces.append(Piece(text[at:start], trained=False))
+        pieces.append(Piece(text[start:end], trained=True))
+        at = end
     pieces.append(Piece(text[at:], trained=False))
     return tuple(piece for piece in pieces if piece.text)
 
@@ -50,76 +91,91 @@ def _rendered(text: str, pieces: tuple[Piece, ...], last: Turn | None) -> Render
     return Rendered(pieces, prompt=text[: last.start], target=text[last.start : last.stop])
 
 
-def _whole(
-    template: ChatTemplate, prepared: list[dict[str, Any]], tools: Any, stop_tokens: Sequence[str]
-) -> Rendered:
-    """Every character trained; the last answer is told apart where it can be proved, for evaluation."""
-    text = template.render_prepared(prepared, tools, generation_prompt=False)
-    pieces = (Piece(text, trained=True),) if text else ()
+def proved_last(conversation: Conversation) -> Turn | None:
+    """The last answer, told apart for evaluation; None where it cannot be proved."""
+    answers = answers_of(conversation.messages, "last_assistant")
     try:
-        conversation = Conversation(template, prepared, tools, stop_tokens)
-        answers = _assistants(conversation, "last_assistant")
-        return _rendered(text, pieces, conversation.prove(answers[0]) if answers else None)
+        return conversation.prove(answers[0]) if answers else None
     except Unproved:
-        return Rendered(pieces)
+        return None
 
 
-def _masked(conversation: Conversation, train_on: TrainOn, history: History) -> Rendered | Refusal:
-    answers = _assistants(conversation, train_on)
+def _place(conversation: Conversation, message: int) -> Turn:
+    """Where a turn stands, in whatever form."""
+    try:
+        return conversation.prove(message)
+    except Unproved as unproved:
+        if not unproved.history:
+            raise
+    return conversation.prove_history(message)
+
+
+def _whole(template: ChatTemplate, chat: Chat, policy: Policy) -> Rendered | Refusal:
+    """Every character trained, except messages of weight 0 and parts that are masked, which are proved."""
+    prepared = template.prepared(chat.messages)
+    answers = answers_of(prepared, "all")
+    others = [place for place in sorted(chat.silent) if place not in answers]
+    if others:
+        role = prepared[others[0]].get("role")
+        reason = f"message {others[0] + 1} ({role}) has the weight 0, which only answers can have here"
+        return Refusal("invalid", "FTC604", reason)
+    text = template.render_prepared(prepared, chat.tools, generation_prompt=False)
+    try:
+        conversation = Conversation(template, prepared, chat.tools, policy.stop_tokens)
+    except Unproved:
+        if chat.silent or policy.masked:
+            raise
+        return Rendered(pieces_of(text, [(0, len(text))]))
+    wanted = [message for message in answers if policy.masked or message in chat.silent]
+    turns = [_place(conversation, message) for message in wanted]
+    holes = [(turn.start, turn.end) for turn in turns if turn.message in chat.silent]
+    holes += [part for turn in turns for part in _parts(turn, policy.masked)]
+    pieces = pieces_of(text, without([(0, len(text))], merged(holes)))
+    return _rendered(text, pieces, proved_last(conversation))
+
+
+def _masked(conversation: Conversation, silent: Collection[int], policy: Policy) -> Rendered | Refusal:
+    answers = answers_of(conversation.messages, policy.train_on)
     if not answers:
         return Refusal("untrained", "FTC606", "the conversation has no assistant message to train on")
-    turns = [turn for message in answers if (turn := _turn(conversation, message, history))]
+    spoken = [message for message in answers if message not in silent]
+    if not spoken:
+        return Refusal("untrained", "FTC606", SILENCED)
+    turns = [turn for message in spoken if (turn := _turn(conversation, message, policy.history))]
     if not turns:
         return Refusal(
             "untrained", "FTC606", "every assistant message is in history form, and those are excluded"
         )
-    return _rendered(conversation.text, _pieces(conversation.text, turns), turns[-1])
+    trained = _trained(turns, policy.masked)
+    return _rendered(conversation.text, pieces_of(conversation.text, trained), turns[-1])
 
 
-def mask_conversation(
-    template: ChatTemplate,
-    messages: Sequence[Message],
-    *,
-    tools: Sequence[dict[str, Any]] | None = None,
-    train_on: TrainOn,
-    stop_tokens: Sequence[str],
-    history: History = "refuse",
-) -> Rendered | Refusal:
-    """A conversation as text in pieces, trained or not, each proved (`mask_proof` says how); or a refusal.
-
-    `stop_tokens` are the texts that may end a turn; with none given, a turn ends where the template
-    ends the message. `history` says what becomes of a turn in history form: its row is refused, it
-    carries no loss, or it is trained as it stands.
-    """
+def mask_conversation(template: ChatTemplate, chat: Chat, policy: Policy) -> Rendered | Refusal:
+    """A conversation as text in pieces, trained or not, each proved (`mask_proof` says how); or a refusal."""
     try:
-        prepared = template.prepared(messages)
-        if train_on == "all":
-            return _whole(template, prepared, tools, stop_tokens)
-        return _masked(Conversation(template, prepared, tools, stop_tokens), train_on, history)
+        if policy.train_on == "all":
+            return _whole(template, chat, policy)
+        prepared = template.prepared(chat.messages)
+        conversation = Conversation(template, prepared, chat.tools, policy.stop_tokens)
+        return _masked(conversation, chat.silent, policy)
     except TemplateProblem as problem:
-        return _invalid(problem)
+        return template_refusal(problem)
     except Unproved as unproved:
         return unproved.refusal
 
 
-def audit_conversation(
-    template: ChatTemplate,
-    messages: Sequence[Message],
-    rendered: Rendered,
-    *,
-    tools: Sequence[dict[str, Any]] | None = None,
-) -> Refusal | None:
+def audit_conversation(template: ChatTemplate, chat: Chat, rendered: Rendered) -> Refusal | None:
     """Compare a rendering with transformers' own; None where they agree byte for byte."""
     try:
         judge = hugging_face_text(
             template.source,
-            messages,
+            chat.messages,
             special_tokens=template.special_tokens,
             variables=template.variables,
-            tools=tools,
+            tools=chat.tools,
         )
     except TemplateProblem as problem:
-        return _invalid(problem)
+        return template_refusal(problem)
     if judge == rendered.text:
         return None
     place = next((i for i, (a, b) in enumerate(zip(judge, rendered.text, strict=False)) if a != b), 0)

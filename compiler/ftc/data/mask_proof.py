@@ -108,6 +108,11 @@ class Conversation:
             _close(found, opened, len(self.text))
         return found
 
+    def message_at(self, place: int) -> int | None:
+        """The message that a place belongs to: the one whose stretch it is in, or the last one before it."""
+        stretches = [(start, message) for message, all_ in self._stretches.items() for start, _ in all_]
+        return max(((start, message) for start, message in stretches if start <= place), default=(0, None))[1]
+
     def _runs(self, start: int, end: int) -> Iterator[tuple[int, Run]]:
         first = max(0, bisect_left(self._placed, start, key=lambda placed: placed[0]) - 1)
         for at, run in self._placed[first:]:

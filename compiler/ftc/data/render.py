@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from ftc.data.chat import (
+    VARIABLES,
+    Chat,
+    Message,
+    Refused,
+    invalid,
+    valid_messages,
+    valid_tools,
+    valid_variables,
+    weighed,
+)
 from ftc.data.example import Piece, Refusal, Rendered
 from ftc.plan.steps import RenderStep, TokenizerStep
 from ftc.recipe.templates import jinja_environment
@@ -15,11 +25,12 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from ftc.data.chat_template import ChatTemplate
+    from ftc.data.mask import Part, Policy
 
 Row = Mapping[str, Any]
-Message = dict[str, Any]
+SPEAKERS = ("system", "user", "prompt", "assistant", "completion")
+"""Fields that are messages, in the order of the conversation."""
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
 MASKS: dict[str, Literal["assistant", "last_assistant", "all"]] = {
     "assistant": "assistant",
     "last_assistant": "last_assistant",
@@ -57,18 +68,8 @@ def _clock(date: str | None) -> dict[str, Any]:
     return {"strftime_now": datetime.fromisoformat(date).strftime}
 
 
-class _Refused(Exception):  # noqa: N818 - carries a refusal out of the rendering of one row
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
-
-
 class _NullPrintedError(ValueError):
     pass
-
-
-def _invalid(reason: str, code: str = "FTC604") -> _Refused:
-    return _Refused(Refusal("invalid", code, reason))
 
 
 def _not_null(value: Any) -> Any:
@@ -99,11 +100,25 @@ class Renderer:
         """The chat template, at the step's date if it has one."""
         return self._chat_template(_clock(self.step.date))
 
+    @cached_property
+    def policy(self) -> Policy:
+        """What of a chat carries loss."""
+        from ftc.data.mask import Policy
+
+        step = self.step
+        parts: dict[Part, str] = {"reasoning": step.reasoning, "tool_calls": step.tool_calls}
+        return Policy(
+            train_on=MASKS[step.train_on],
+            stop_tokens=step.stop_tokens,
+            history=HISTORY[step.history],
+            masked=frozenset(part for part, loss in parts.items() if loss == "mask"),
+        )
+
     def _chat_template(self, clock: Mapping[str, Any]) -> ChatTemplate:
         from ftc.data.chat_template import ChatTemplate
 
         return ChatTemplate(
-            self.step.chat_template or "",
+            self.step.training_template or self.step.chat_template or "",
             special_tokens=self._tokenizer.special_tokens,
             variables={**self.step.variables, **clock},
         )
@@ -112,7 +127,7 @@ class Renderer:
         """The row as text, or why it cannot be used."""
         try:
             made = self._form(row)
-        except _Refused as refused:
+        except Refused as refused:
             made = refused.refusal
         return made if _is_unicode(made) else Refusal("invalid", "FTC604", HALF_A_CHARACTER)
 
@@ -120,19 +135,26 @@ class Renderer:
         """Compare a chat's text with transformers' own rendering; None where they agree."""
         if self.step.form != "chat":
             return None
-        from ftc.data.mask import audit_conversation
-
-        messages, tools = self.messages(row), self._tools(row)
+        chat = self.chat(row)
         if self.step.date is None:
-            return audit_conversation(self.template, messages, rendered, tools=tools)
-        today = self._chat_template({})
+            return self._compared(self.template.varied(chat.variables), chat, rendered)
+        today = self._chat_template({}).varied(chat.variables)
 
         def compare() -> Refusal | None:
             """Transformers cannot be given a date, so both sides print the present one."""
-            text = today.render(messages, tools=tools)
-            return audit_conversation(today, messages, Rendered((Piece(text, False),)), tools=tools)
+            text = today.render(chat.messages, tools=chat.tools)
+            return self._compared(today, chat, Rendered((Piece(text, False),)))
 
         return compare() and compare()  # the day may have changed between the two renderings
+
+    def _compared(self, template: ChatTemplate, chat: Chat, rendered: Rendered) -> Refusal | None:
+        from ftc.data.mask import audit_conversation
+        from ftc.data.mask_generation import audit_generation
+
+        found = audit_conversation(template, chat, rendered)
+        if found is not None or self.step.convention == "inference" or self.step.train_on == "all":
+            return found
+        return audit_generation(template, chat)
 
     def _field(self, name: str, source: str | None) -> Callable[[Row], Any]:
         if source is None:
@@ -145,26 +167,26 @@ class Renderer:
     def _string(self, name: str, row: Row) -> str:
         value = self._fields[name](row)
         if value is None:
-            raise _invalid(f"`{name}` is null")
+            raise invalid(f"`{name}` is null")
         return value if isinstance(value, str) else str(value)
 
-    def messages(self, row: Row) -> list[Message]:
-        """The conversation of a chat row; raises nothing for a row that has been rendered."""
-        if "messages" in self._fields:
-            system = [self._turn("system", row)] if "system" in self._fields else []
-            return system + valid_messages(self._fields["messages"](row))
-        return [self._turn(name, row) for name in ("system", "user", "prompt") if name in self._fields] + [
-            self._turn(name, row) for name in ("assistant", "completion") if name in self._fields
-        ]
+    def chat(self, row: Row) -> Chat:
+        """The conversation of a chat row; raises `Refused`."""
+        messages, silent = weighed(self._messages(row))
+        tools = valid_tools(self._fields["tools"](row)) if "tools" in self._fields else None
+        own = valid_variables(self._fields[VARIABLES](row)) if VARIABLES in self._fields else {}
+        return Chat(messages, tools, silent, own)
 
-    def _tools(self, row: Row) -> list[dict[str, Any]] | None:
-        if "tools" not in self._fields:
-            return None
-        value = self._fields["tools"](row)
-        tools = _parsed(value) if isinstance(value, str) else value
-        if tools is not None and not (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)):
-            raise _invalid("`tools` is not a list of tool descriptions")
-        return tools or None
+    def _messages(self, row: Row) -> list[Message]:
+        if "messages" not in self._fields:
+            names = [name for name in SPEAKERS if name in self._fields]
+            return [self._turn(name, row) for name in names]
+        messages = valid_messages(self._fields["messages"](row))
+        if "system" not in self._fields:
+            return messages
+        if messages[0]["role"] == "system":
+            raise invalid("it has a system message, and `render.system` adds another")
+        return [self._turn("system", row), *messages]
 
     def _turn(self, name: str, row: Row) -> Message:
         role = {"prompt": "user", "completion": "assistant"}.get(name, name)
@@ -172,15 +194,13 @@ class Renderer:
 
     def _chat(self, row: Row) -> Rendered | Refusal:
         from ftc.data.mask import mask_conversation
+        from ftc.data.mask_generation import mask_generation
 
-        return mask_conversation(
-            self.template,
-            self.messages(row),
-            tools=self._tools(row),
-            train_on=MASKS[self.step.train_on],
-            stop_tokens=self.step.stop_tokens,
-            history=HISTORY[self.step.history],
-        )
+        chat = self.chat(row)
+        template = self.template.varied(chat.variables)
+        if self.step.convention == "trl" and self.step.train_on != "all":
+            return mask_generation(template, chat, self.policy)
+        return mask_conversation(template, chat, self.policy)
 
     def _completion(self, row: Row) -> Rendered:
         prompt, completion = self._string("prompt", row), self._string("completion", row)
@@ -204,39 +224,6 @@ def _filled(name: str, template: Template, row: Row) -> str:
     try:
         return template.render(row)
     except _NullPrintedError as error:
-        raise _invalid(f"the template of `{name}` fails: {error}", "FTC604") from error
+        raise invalid(f"the template of `{name}` fails: {error}", "FTC604") from error
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _invalid(f"the template of `{name}` fails: {error}", "FTC304") from error
-
-
-def valid_messages(value: Any) -> list[Message]:
-    """A conversation as messages with role and content; raises a refusal, which `Renderer` returns."""
-    if isinstance(value, str):
-        value = _parsed(value)
-    if value is None:
-        raise _invalid("`messages` is null")
-    if not isinstance(value, Sequence) or not value:
-        raise _invalid("`messages` is empty" if value in ([], "", {}) else "`messages` is not a list")
-    return [_valid_message(number, message) for number, message in enumerate(value, 1)]
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise _invalid(f"`messages` is not JSON: {error}") from error
-
-
-def _valid_message(number: int, message: Any) -> Message:
-    if not isinstance(message, Mapping):
-        raise _invalid(f"message {number} is not an object with role and content")
-    given = {str(key): value for key, value in message.items() if value is not None}
-    role, content = given.get("role"), given.get("content")
-    if role not in ROLES:
-        shown = "no role" if role is None else f"the unknown role `{role}`"
-        raise _invalid(f"message {number} has {shown} (known: {', '.join(ROLES)})")
-    if content is None and not given.get("tool_calls"):
-        raise _invalid(f"message {number} ({role}) has no content")
-    if content is not None and not isinstance(content, (str, list)):
-        raise _invalid(f"message {number} ({role}) has content that is not text")
-    return {"role": role, "content": content or "", **given}
+        raise invalid(f"the template of `{name}` fails: {error}", "FTC304") from error

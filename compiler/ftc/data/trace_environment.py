@@ -46,7 +46,7 @@ _Node = TypeVar("_Node", bound=nodes.Node)
 
 
 class GenerationTag(Extension):
-    """The tag `{% generation %}` of transformers: its body is written as it stands."""
+    """The tag `{% generation %}` of transformers: its body is written as it stands, its place is noted."""
 
     tags = {"generation"}  # noqa: RUF012  jinja2 declares it so
 
@@ -56,8 +56,11 @@ class GenerationTag(Extension):
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
 
-    def _body(self, caller: Callable[[], str]) -> str:
-        return caller()
+    @jinja2.pass_context
+    def _body(self, context: Context, caller: Callable[[], str]) -> str:
+        body = caller()
+        context.parent[BUDGET].generated(body)
+        return body
 
 
 class TemplateDict:
@@ -301,9 +304,11 @@ class TracingEnvironment(TemplateEnvironment):
         return tree
 
 
-def generate(template: jinja2.Template, variables: Mapping[str, Any], limits: Limits) -> Iterator[str]:
-    """The chunks a template gives out, until it is done or reaches a limit."""
-    budget = Budget(limits)
+def generate(
+    template: jinja2.Template, variables: Mapping[str, Any], limits: Limits, budget: Budget | None = None
+) -> Iterator[str]:
+    """The chunks a template gives out, until it is done or reaches a limit; `budget` keeps the account."""
+    budget = budget or Budget(limits)
     for chunk in template.generate(dict(variables, **{BUDGET: budget})):
         budget.give(len(chunk))
         yield chunk

@@ -31,15 +31,20 @@ class Limits:
 
 
 class Budget:
-    """What one rendering has left of its limits."""
+    """What one rendering has left of its limits, and where its generation blocks stand.
 
-    __slots__ = ("_deadline", "_given", "_limits", "_turns")
+    A block's place is what the template has written before it, as transformers counts; `blocks` are
+    (start, text).
+    """
+
+    __slots__ = ("_deadline", "_given", "_limits", "_turns", "blocks")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._deadline = time.monotonic() + limits.seconds
         self._turns = 0
         self._given = 0
+        self.blocks: list[tuple[int, str]] = []
 
     def turn(self) -> None:
         """Count one turn of a loop or one call of a macro."""
@@ -56,6 +61,10 @@ class Budget:
         self._given += characters
         if self._given > self._limits.characters:
             raise TemplateLimit(f"the template writes more than {self._limits.characters:,} characters")
+
+    def generated(self, text: str) -> None:
+        """Note a generation block which is about to be written."""
+        self.blocks.append((self._given, text))
 
 
 def check_size(size: int, limits: Limits) -> None:

@@ -113,12 +113,18 @@ class RenderStep(Frozen):
     source that makes it of the row's columns, or to None where the column of that name is taken as it is.
     `stop_tokens` are the tokens that may end a turn of the chat template; the proof decides which does.
     `history` says what becomes of a turn that inference would render otherwise, `date` (year-month-day) is
-    the day a chat template sees that prints one.
+    the day a chat template sees that prints one. Under the convention `trl` the loss follows the
+    generation blocks of `training_template`, which writes the rows' text; None stands for
+    `chat_template` itself. `reasoning` and `tool_calls` say whether those parts of a turn carry loss.
     """
 
     form: Literal["chat", "completion", "text"]
     fields: dict[str, str | None]
     chat_template: str | None
+    training_template: str | None = None
+    convention: Literal["inference", "trl"] = "inference"
+    reasoning: Literal["train", "mask"] = "train"
+    tool_calls: Literal["train", "mask"] = "train"
     variables: dict[str, JsonValue]
     date: str | None = None
     stop_tokens: tuple[str, ...] = ()
