@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ftc.facts.locks import take
 
 
 class BusyError(Exception):
@@ -17,26 +18,19 @@ class BusyError(Exception):
         self.pid = pid
 
 
-def _same_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _acquire(path: Path) -> int:
     """An open, locked descriptor of the file that is at `path` now."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = os.read(descriptor, 32).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise BusyError(pid or "unknown") from error
-        if _same_file(descriptor, path):
-            return descriptor
-        os.close(descriptor)
+    try:
+        return take(path)
+    except BlockingIOError as error:
+        raise BusyError(_holder(path)) from error
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip() or "unknown"
+    except OSError:
+        return "unknown"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,8 +16,6 @@ from ftc.facts.locate_model import Located
 from ftc.facts.machine import package_versions
 from ftc.facts.model import ModelFacts, local_weights, read_model, weights_finding
 from ftc.recipe.load import Origins
-
-DIGESTS = "digests.json"
 
 
 def model_facts(located: Located, origins: Origins, cache: Cache) -> ModelFacts | Finding:
@@ -64,28 +61,17 @@ def convert_gguf(
     versions = package_versions()
     inputs = {"gguf": file_digest(path, path.name, cache).sha256, "packages": versions}
     key = cache_key("gguf", inputs, {"what": what}, code=code_digest("runtime/convert_gguf.py"))
-    found = cache.entry("gguf", key)
-    if found is not None and _undamaged(found, cache):
-        return found
-    cache.drop("gguf", key)
-    try:
-        with cache.store("gguf", key) as directory:
-            command = [sys.executable, "-m", "ftc.runtime.convert_gguf", str(path), str(directory), what]
-            subprocess.run(command, capture_output=True, text=True, check=True)
-            files = [file_digest(path, path.name, cache) for path in sorted(directory.iterdir())]
-            (directory / DIGESTS).write_text(json.dumps({f.name: f.sha256 for f in files}), encoding="utf-8")
-    except subprocess.CalledProcessError as error:
-        return _unreadable(path, str(error.stderr), origins)
-    return convert_gguf(path, what, cache, origins)
-
-
-def _undamaged(directory: Path, cache: Cache) -> bool:
-    """Whether a conversion's files are those that were written; a big file is hashed once and remembered."""
-    try:
-        digests = json.loads((directory / DIGESTS).read_text(encoding="utf-8"))
-        return all(file_digest(directory / name, name, cache).sha256 == sha for name, sha in digests.items())
-    except (OSError, ValueError):
-        return False
+    with cache.alone("gguf", key):
+        found = cache.entry("gguf", key, deep=True)
+        if found is not None:
+            return found
+        try:
+            with cache.store("gguf", key) as directory:
+                command = [sys.executable, "-m", "ftc.runtime.convert_gguf", str(path), str(directory), what]
+                subprocess.run(command, capture_output=True, text=True, check=True)
+        except subprocess.CalledProcessError as error:
+            return _unreadable(path, str(error.stderr), origins)
+        return cache.place("gguf", key)
 
 
 def _unreadable(path: Path, output: str, origins: Origins) -> Finding:
