@@ -204,9 +204,12 @@ class Renderer:
 
     def _completion(self, row: Row) -> Rendered:
         prompt, completion = self._string("prompt", row), self._string("completion", row)
+        answer: tuple[Piece, ...] = (Piece(completion, trained=True),)
+        if self.step.reasoning == "mask":
+            answer = _without_reasoning(completion)
         pieces = (
             Piece(prompt, trained=self.step.train_on == "all"),
-            Piece(completion, trained=True),
+            *answer,
             Piece(self._eos, trained=True),
         )
         return Rendered(tuple(piece for piece in pieces if piece.text), prompt=prompt, target=completion)
@@ -216,6 +219,13 @@ class Renderer:
         if not text:
             return Refusal("untrained", "FTC606", "the text is empty")
         return Rendered((Piece(text, trained=True), Piece(self._eos, trained=True)))
+
+
+def _without_reasoning(text: str) -> tuple[Piece, ...]:
+    from ftc.data.mask import pieces_of
+    from ftc.data.mask_parts import reasoning, without
+
+    return pieces_of(text, without([(0, len(text))], reasoning(text, 0, len(text), ())))
 
 
 def _filled(name: str, template: Template, row: Row) -> str:

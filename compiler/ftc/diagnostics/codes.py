@@ -41,6 +41,7 @@ CODES: dict[str, str] = {
     "FTC308": "A trained turn is not what inference would produce.",
     "FTC309": "A template is the same for every row.",
     "FTC310": "The chat template leaves out a column.",
+    "FTC311": "The installed TRL has no training template for the chat template.",
     "FTC401": "The base model cannot be found.",
     "FTC402": "The model directory has no tokenizer.",
     "FTC403": "The model's configuration cannot be read.",
@@ -70,5 +71,7 @@ CODES: dict[str, str] = {
     "FTC707": "Another build of the same plan is running.",
     "FTC708": "The cache cannot be used.",
     "FTC709": "A finished run was changed since it was built.",
+    "FTC718": "A process that compiles rows was ended.",
+    "FTC719": "`FTC_JOBS` is not a number of processes.",
     "FTC901": "ftc itself failed.",
 }

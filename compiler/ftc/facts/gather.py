@@ -13,6 +13,7 @@ from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.stated_template import stated_template
+from ftc.facts.training_template import TrainingTemplate, training_template
 from ftc.plan.steps import ColumnType
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
@@ -35,7 +36,10 @@ class Glance:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the world says, at the time of planning; `chat_template` is the recipe's, or the model's own."""
+    """What the world says, at the time of planning; `chat_template` is the recipe's, or the model's own.
+
+    `training_template` is the one which the installed TRL would train that chat template with.
+    """
 
     sources: tuple[ResolvedSource, ...]
     queries: tuple[Described, ...]
@@ -44,6 +48,7 @@ class Facts:
     device: str
     device_reason: str
     packages: dict[str, str]
+    training_template: TrainingTemplate | None = None
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:
@@ -91,12 +96,14 @@ def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
     if isinstance(model, Finding):
         return model
     device, reason = detect_device()
+    template = seen.chat_template or model.tokenizer.chat_template
     return Facts(
         sources=seen.sources,
         queries=seen.queries,
         model=model,
-        chat_template=seen.chat_template or model.tokenizer.chat_template,
+        chat_template=template,
         device=device,
         device_reason=reason,
         packages=package_versions(),
+        training_template=training_template(template),
     )

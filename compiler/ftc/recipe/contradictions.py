@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ftc.diagnostics import Finding, Span
-from ftc.recipe import source_names
+from ftc.recipe import loss_rules, source_names
 from ftc.recipe.layers import Key, Origins, Values
 from ftc.recipe.model import Render
 from ftc.recipe.settings import Settings
@@ -291,6 +291,8 @@ RULES: tuple[Rule, ...] = (
     chat_of_messages,
     chat_settings_without_chat,
     train_on_of_form,
+    loss_rules.trl_marks_turns,
+    loss_rules.turns_without_chat,
     objective_of_form,
     query_and_mix,
     sources_without_query,

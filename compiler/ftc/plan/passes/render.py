@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ftc.data.chat import VARIABLES
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.diagnostics import Finding, Severity
 from ftc.facts.columns import offered_columns
@@ -17,6 +18,8 @@ TrainOn = Literal["assistant", "last_assistant", "completion", "all"]
 SOME_DAY = "2024-07-26"
 """The day that Llama 3.1's own template falls back to."""
 CHAT_FIELDS = ("system", "user", "assistant")
+BESIDE = ("tools", VARIABLES)
+"""Columns which a conversation takes along where the query returns them."""
 ALLOWED: dict[Form, tuple[TrainOn, ...]] = {
     "chat": ("assistant", "last_assistant", "completion", "all"),
     "completion": ("completion", "assistant", "last_assistant", "all"),
@@ -49,7 +52,7 @@ def _form(shape: Shape, context: Context) -> tuple[Form, tuple[Choice, ...]]:
     return "chat", (choice("render.chat", True, reason),)
 
 
-def _fields(shape: Shape, context: Context) -> dict[str, str | None]:
+def _fields(shape: Shape, form: Form, context: Context) -> dict[str, str | None]:
     render = context.recipe.render
     if shape.chat and render.user is None and render.assistant is None:
         names: tuple[str, ...] = ("messages",)
@@ -60,10 +63,9 @@ def _fields(shape: Shape, context: Context) -> dict[str, str | None]:
     fields = {name: getattr(render, name, None) for name in names}
     if render.system is not None:
         fields["system"] = render.system
-    optional = ("system",)
-    if names == ("messages",) and any(column.name == "tools" for column in context.facts.columns):
-        fields["tools"] = None
-    return {name: source for name, source in fields.items() if source is not None or name not in optional}
+    there = {column.name for column in context.facts.columns}
+    fields |= {name: None for name in BESIDE if form == "chat" and name in there}
+    return {name: source for name, source in fields.items() if source is not None or name != "system"}
 
 
 def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]] | Finding:
@@ -115,9 +117,49 @@ def _date(template: str | None, context: Context) -> tuple[str | None, tuple[Cho
     return SOME_DAY, (choice("render.date", SOME_DAY, reason),)
 
 
+def _convention(template: str | None, context: Context) -> tuple[str | None, tuple[Choice, ...]] | Finding:
+    """The training template whose blocks mark the loss; None under ftc's own convention."""
+    if context.recipe.render.convention == "inference" or template is None:
+        return None, ()
+    twin = context.facts.training_template
+    if twin is not None:
+        reason = (
+            "TRL trains this model's template by it, so the rows' text is its own and may differ from the"
+            " chat template's; the saved tokenizer keeps the chat template"
+        )
+        return twin.source, (choice("render.training_template", f"trl: {twin.name}", reason),)
+    if ChatTemplate(template, special_tokens={}).has_generation:
+        reason = "TRL has no training template for it, and its own generation blocks mark the loss"
+        return None, (choice("render.training_template", "the chat template", reason),)
+    return Finding(
+        "FTC311",
+        "the installed TRL has no training template for this chat template, which marks no loss itself",
+        context.origins.value("render", "convention"),
+        help=('write convention = "inference": it needs no marks, and proves each row\'s loss',),
+    )
+
+
+def _unfit(form: Form, context: Context) -> tuple[Finding, ...]:
+    """Settings about the turns of a conversation, where rows are plain text."""
+    render = context.recipe.render
+    stated = {"convention": render.convention == "trl", "tool_calls": render.tool_calls == "mask"}
+    stated["reasoning"] = render.reasoning == "mask" and form == "text"
+    return tuple(
+        Finding(
+            "FTC107",
+            f"`render.{key}` does not apply to rows of plain text",
+            context.origins.value("render", key),
+            help=("remove the line",),
+        )
+        for key, wrong in stated.items()
+        if wrong and form != "chat"
+    )
+
+
 def _without_effect(step: RenderStep, context: Context) -> tuple[Finding, ...]:
     """A warning where the rows have tools and the chat template does not print them."""
-    if "tools" not in step.fields or ChatTemplate(step.chat_template or "", special_tokens={}).uses("tools"):
+    source = step.training_template or step.chat_template or ""
+    if "tools" not in step.fields or ChatTemplate(source, special_tokens={}).uses("tools"):
         return ()
     warning = Finding(
         "FTC310",
@@ -154,24 +196,28 @@ def run(plan: Plan, context: Context) -> Outcome:
     template = context.facts.chat_template if form == "chat" else None
     if form == "chat" and template is None:
         return Outcome(plan, (_no_template(shape, context),))
-    trained = _train_on(form, context)
-    if isinstance(trained, Finding):
-        return Outcome(plan, (trained,))
-    train_on, train_choices = trained
-    dated = _date(template, context)
-    if isinstance(dated, Finding):
-        return Outcome(plan, (dated,))
-    date, date_choices = dated
+    trained, dated = _train_on(form, context), _date(template, context)
+    unfit = (*(found for found in (trained, dated) if isinstance(found, Finding)), *_unfit(form, context))
+    if unfit or isinstance(trained, Finding) or isinstance(dated, Finding):
+        return Outcome(plan, unfit)
+    marked = _convention(template, context)
+    if isinstance(marked, Finding):
+        return Outcome(plan, (marked,))
+    render = context.recipe.render
     step = RenderStep(
         form=form,
-        fields=_fields(shape, context),
+        fields=_fields(shape, form, context),
         chat_template=template,
-        variables=context.recipe.render.variables,
-        date=date,
-        history=context.recipe.render.history,
+        training_template=marked[0],
+        convention=render.convention,
+        reasoning=render.reasoning,
+        tool_calls=render.tool_calls,
+        variables=render.variables,
+        date=dated[0],
+        history=render.history,
         stop_tokens=context.facts.model.tokenizer.stop_tokens if form == "chat" else (),
-        train_on=train_on,
-        unproved=context.recipe.render.unproved,
+        train_on=trained[0],
+        unproved=render.unproved,
     )
-    plan = filled(plan, form_choices + train_choices + date_choices, render=step)
+    plan = filled(plan, form_choices + trained[1] + dated[1] + marked[1], render=step)
     return Outcome(plan, _without_effect(step, context) + _endless(step, context))
