@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pickle import PickleBuffer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +58,45 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process the columns go as Arrow's own bytes."""
+        wire = _wire(self.columns)
+        return _received, (self.ids, PickleBuffer(wire), self.number, self.sides, self.copies)
+
+    def pieces(self, most: int) -> Iterator[Rows]:
+        """The rows in batches of at most so many bytes, or of one row."""
+        if self.columns.nbytes <= most or len(self) == 1:
+            yield self
+            return
+        half = len(self) // 2
+        for start, end in ((0, half), (half, len(self))):
+            yield from self._slice(start, end).pieces(most)
+
+    def _slice(self, start: int, end: int) -> Rows:
+        return Rows(
+            ids=self.ids[start:end],
+            columns=self.columns.slice(start, end - start),
+            number=self.number + start,
+            sides=self.sides[start:end],
+            copies=self.copies[start:end],
+        )
+
+
+def _wire(columns: pa.RecordBatch) -> pa.Buffer:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as stream:
+        stream.write_batch(columns)
+    return sink.getvalue()
+
+
+def _received(ids: list[str], wire: Any, number: int, sides: UInt8, copies: Int32) -> Rows:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(wire)) as stream:
+        return Rows(ids, stream.read_next_batch(), number, sides, copies)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -63,7 +104,7 @@ class Batch:
 
     Row i has the tokens and loss mask (0 or 1) `offsets[i]:offsets[i + 1]`. `prompt_lengths` counts the
     tokens inference is given (NO_PROMPT: there is no answer) and `answer_lengths` the trained tokens after
-    them; `prompts` are hashes of what inference is given.
+    them; `prompts` are hashes of what inference is given. `read` is how many rows the batch was made of.
     """
 
     ids: list[str]
@@ -77,6 +118,7 @@ class Batch:
     sides: UInt8
     copies: Int32
     account: list[Account]
+    read: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from ftc.data.row_work import RowCompiler, RowSpec
 from ftc.data.shards import PartWriter
 from ftc.data.shared_prompts import PromptHashes
 from ftc.data.split import row_hash, threshold
+from ftc.data.workers import Workers, job_count
 from ftc.plan.steps import DataStep, Ledger, SourceRows
 
 if TYPE_CHECKING:
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
     from ftc.data.result import Result
 
 LEFT_OUT = "the query leaves the row out"
+
+MOST_BYTES = 4 << 20
+"""Of a batch that is compiled at once: a thousand rows may be long documents."""
+
+INLINE_BYTES = 4 << 20
+"""So much text is compiled here in the time that other processes need to start."""
 
 
 class Pipeline:
@@ -51,6 +60,7 @@ class Pipeline:
             self._unread(accounts)
             self._rows()
             train, eval_ = (part.close() for part in self._parts.values())
+            self._parts[TRAIN].sizes.write(self._directory)
             ledger = self._close_ledger(accounts, train.rows, eval_.rows)
         except BaseException:
             self._ledger.abandon()
@@ -96,12 +106,22 @@ class Pipeline:
         return found or emptiness(tally, request.split, self._ledger)
 
     def _rows(self) -> None:
-        """Compile the rows a batch at a time."""
-        compiler, done = RowCompiler(self._spec()), 0
-        for rows in self._selected():
-            self._add(compiler(rows))
-            done += len(rows)
-            self._progress("compiling rows", done, self._total)
+        done = 0
+        with closing(self._compiled()) as batches:
+            for batch in batches:
+                self._add(batch)
+                done += batch.read
+                self._progress("compiling rows", done, self._total)
+
+    def _compiled(self) -> Generator[Batch]:
+        """The rows compiled, in order: here where they are few, by several processes otherwise."""
+        rows = (piece for rows in self._selected() for piece in rows.pieces(MOST_BYTES))
+        jobs, (few, whole) = job_count(), _first(rows, INLINE_BYTES)
+        if whole or jobs == 1:
+            yield from map(RowCompiler(self._spec()), chain(few, rows))
+            return
+        with Workers(self._spec(), jobs, self._directory.parent) as workers:
+            yield from workers.map(chain(few, rows))
 
     def _selected(self) -> Iterator[Rows]:
         """The rows that are to be compiled, in order: query after query."""
@@ -137,3 +157,14 @@ class Pipeline:
         self._prompts.add(batch)
         for side, part in self._parts.items():
             part.add(batch.side(side))
+
+
+def _first(rows: Iterator[Rows], most: int) -> tuple[list[Rows], bool]:
+    """Batches until they have more than so many bytes, and whether those are all."""
+    found, size = [], 0
+    for piece in rows:
+        found.append(piece)
+        size += piece.columns.nbytes
+        if size > most:
+            return found, False
+    return found, True

@@ -79,6 +79,7 @@ class RowCompiler:
             sides=sides[kept],
             copies=rows.copies[kept],
             account=self._account(rows.ids, refusals, cut),
+            read=len(rows),
         )
 
     def _values(self, rows: Rows) -> list[dict[str, Any]]:

@@ -1,0 +1,29 @@
+"""A worker process: reads what to do and then batches of rows, answers each with the compiled batch.
+
+It ends when its input ends, so none outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from ftc.data import messages
+from ftc.data.row_work import RowCompiler
+
+
+def main() -> None:
+    """Serve until the input ends; Ctrl-C is left to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not mix with answers
+    with suppress(EOFError, BrokenPipeError):
+        compiler = RowCompiler(messages.read(sys.stdin.buffer))
+        while True:
+            messages.write(answers, compiler(messages.read(sys.stdin.buffer)))
+
+
+if __name__ == "__main__":
+    main()
