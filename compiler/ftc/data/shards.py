@@ -9,9 +9,12 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ftc.data.batch import Batch
 from ftc.data.columns import flags, lists, natural_numbers, numbers, strings
 from ftc.data.ragged import offsets_of
+from ftc.data.sizes import Sizes
 from ftc.plan.steps import FileDigest, Part, Shard
 
 if TYPE_CHECKING:
@@ -43,7 +46,6 @@ def shard_schema() -> pa.Schema:
 
 def _table(batches: Sequence[Batch]) -> pa.Table:
     """Compiled rows as an Arrow table, each column in one piece."""
-    import numpy as np
     import pyarrow as pa
 
     offsets = offsets_of(np.concatenate([np.diff(batch.offsets) for batch in batches])).astype(np.int32)
@@ -108,6 +110,7 @@ class PartWriter:
         self._shards: list[Shard] = []
         self._waiting: list[Batch] = []
         self._rows = self._tokens = 0
+        self._sizes: list[Sizes] = []
         self._labels = _Labels()
         self.counts = _Counts()
 
@@ -116,6 +119,7 @@ class PartWriter:
         if not len(batch):
             return
         self.counts.add(batch)
+        self._sizes.append(Sizes(np.diff(batch.offsets).astype(np.int32), batch.copies))
         for target in batch.targets:
             self._labels.add(target)
         while (end := self._fills(batch)) is not None:
@@ -153,6 +157,11 @@ class PartWriter:
         """The closed set of answers, if there is one."""
         return self._labels.closed
 
+    @property
+    def sizes(self) -> Sizes:
+        """Of each row, in order, how long it is and how often one pass uses it."""
+        return Sizes.joined(self._sizes)
+
     def close(self) -> Part:
         """Write what is left; the part as the plan has it."""
         if self._rows:
@@ -164,6 +173,7 @@ class PartWriter:
             trained_tokens=self.counts.trained,
             longest=self.counts.longest,
             shortest=self.counts.shortest,
+            repeats=self.sizes.repeats,
         )
 
 

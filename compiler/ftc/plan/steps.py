@@ -161,7 +161,10 @@ class Shard(Frozen):
 
 
 class Part(Frozen):
-    """The compiled rows of one side of the split, with counts in tokens."""
+    """The compiled rows of one side of the split, with counts in tokens.
+
+    `repeats` counts the times beyond the first that one pass over the part uses its rows.
+    """
 
     shards: tuple[Shard, ...]
     rows: int
@@ -169,6 +172,7 @@ class Part(Frozen):
     trained_tokens: int
     longest: int
     shortest: int
+    repeats: int = 0
 
 
 Fate = Literal[
@@ -249,6 +253,33 @@ class SharedPrompts(Frozen):
     first_ids: tuple[str, ...]
 
 
+class PackingStep(Frozen):
+    """Whether training sequences hold several rows, each of which sees itself alone."""
+
+    packed: bool
+
+
+class Sequences(Frozen):
+    """What one pass trains on where that is not simply the training rows, one by one.
+
+    The file has a list of row numbers (from 0, in the order of the shards) for each sequence. `rows` counts
+    rows as often as they are used, `tokens` theirs, `longest` those of the longest sequence. `capacity` is
+    the most tokens of a sequence; None where each holds one row and some rows are repeated.
+    """
+
+    file: FileDigest
+    count: int
+    rows: int
+    tokens: int
+    longest: int
+    capacity: int | None
+
+    @property
+    def utilisation(self) -> float:
+        """Part of the sequences' room that is filled; 1 where they hold one row each."""
+        return self.tokens / (self.count * self.capacity) if self.capacity else 1.0
+
+
 class DataStep(Frozen):
     """The compiled data: both parts, the ledger, and the labels of a closed answer set.
 
@@ -262,6 +293,7 @@ class DataStep(Frozen):
     shared_prompts: SharedPrompts
     labels: tuple[str, ...] | None
     longest_target: int
+    sequences: Sequences | None = None
 
 
 class TuneStep(Frozen):
@@ -313,6 +345,7 @@ class Plan(Frozen):
     render: RenderStep | None = None
     limits: LimitStep | None = None
     split: SplitStep | None = None
+    packing: PackingStep | None = None
     data: DataStep | None = None
     tune: TuneStep | None = None
     train: TrainStep | None = None
