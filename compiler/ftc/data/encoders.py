@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,3 +45,37 @@ class Tokenizers:
             lengths.append(len(ids))
         flat = np.frombuffer(tokens, dtype=np.int32) if tokens else np.zeros(0, dtype=np.int32)
         return flat, offsets_of(np.array(lengths, dtype=np.int64))
+
+    def encodings(self, texts: Sequence[str]) -> list[Any]:
+        """The encodings of texts, with the place of each token in its text (white space included)."""
+        return list(self._placing.encode_batch(texts, add_special_tokens=False))
+
+    @cached_property
+    def _placing(self) -> Any:
+        from tokenizers import Tokenizer, processors
+
+        placing = Tokenizer.from_str(self._tokenizer.to_str())
+        placing.post_processor = processors.Sequence([])  # it may take white space off the places
+        return placing
+
+    @cached_property
+    def begins_texts(self) -> bool:
+        """Whether it puts something before each text, as Llama 2's does, so that a text cannot be cut."""
+        line, word, both = (encoding.ids for encoding in self.encodings(["\n", "x", "\nx"]))
+        return bool(line + word != both)
+
+    @cached_property
+    def splits_first(self) -> bool:
+        """Whether it splits texts by a pattern of characters before anything else, as byte-level ones do."""
+        found = json.dumps(json.loads(self._tokenizer.to_str()).get("pre_tokenizer"))
+        return '"ByteLevel"' in found and ('"Regex"' in found or '"use_regex": true' in found)
+
+    @cached_property
+    def safe_added(self) -> tuple[str, ...]:
+        """Texts of added tokens which are taken out of any text first, whatever stands beside them."""
+        tokens = self._tokenizer.get_added_tokens_decoder().values()
+        return tuple(
+            token.content
+            for token in tokens
+            if not (token.lstrip or token.rstrip or token.single_word or token.normalized)
+        )

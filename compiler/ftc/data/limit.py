@@ -12,6 +12,12 @@ from ftc.data.ragged import gather, offsets_of, running
 from ftc.data.tokenise import Tokens
 from ftc.plan.steps import LimitStep
 
+UNLIKE = Refusal(
+    "unproved",
+    "FTC312",
+    "inference would encode its prompt to other tokens: an answer's first characters join the text before it",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Limited:
@@ -33,7 +39,7 @@ def limited(rows: Tokens, limits: LimitStep) -> Limited:
     most, lengths = limits.max_length, np.diff(rows.offsets)
     trained = running(rows.mask)
     begins, ends = rows.offsets[:-1], rows.offsets[1:]
-    refusals: dict[int, Refusal] = {}
+    refusals = dict.fromkeys(rows.unlike, UNLIKE)
     for row in np.flatnonzero(trained[ends] == trained[begins]).tolist():
         refusals[row] = Refusal("untrained", "FTC606", "no token of the row carries loss")
     cut = {row: int(lengths[row]) for row in np.flatnonzero(lengths > most).tolist() if row not in refusals}

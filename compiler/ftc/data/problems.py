@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftc.data.ledger import Examples, LedgerWriter
-from ftc.data.result import KeyProblems, QueryFailure
+from ftc.data.result import KeyProblems
+from ftc.data.run_query import QueryFailure
+from ftc.facts.bounds import GIGABYTES, SECONDS
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep
 
 Key = tuple[str, ...]
@@ -73,6 +75,16 @@ KINDS: dict[str, _Kind] = {
             'or unproved = "drop" to leave such rows out and count them',
         ),
     ),
+    "FTC312": _Kind(
+        lambda n, _: _rows(
+            n, "has a prompt that inference encodes otherwise", "have prompts that inference encodes otherwise"
+        ),
+        ("render", "unproved"),
+        (
+            'trim the answers, or write train_on = "last_assistant" in [render]',
+            'or unproved = "drop" to leave such rows out and count them',
+        ),
+    ),
     "FTC603": _Kind(
         lambda n, limits: _rows(
             n, f"is longer than {limits.max_length} tokens", f"are longer than {limits.max_length} tokens"
@@ -101,7 +113,7 @@ def row_problems(ledger: LedgerWriter, limits: LimitStep, render: RenderStep) ->
     if limits.invalid == "error":
         codes += ["FTC210", "FTC211", "FTC304", "FTC604", "FTC606"]
     if render.unproved == "error":
-        codes += ["FTC305", "FTC308"]
+        codes += ["FTC305", "FTC308", "FTC312"]
     if limits.too_long == "error":
         codes += ["FTC603"]
     found = [(code, ledger.examples(code)) for code in codes]
@@ -151,12 +163,26 @@ def key_problems(column: str | None, found: KeyProblems | None) -> tuple[RowProb
     return tuple(problems)
 
 
+ENDLESS = (
+    "join on a condition, and give WITH RECURSIVE an end",
+    f"if it is right, allow it more: set {SECONDS} or {GIGABYTES} in the environment",
+)
+
+
 def query_problem(failure: QueryFailure) -> RowProblem:
-    """A query that fails on some row."""
+    """A query that fails on some row, or that was stopped at a limit."""
+    if failure.endless:
+        return RowProblem(
+            code="FTC219",
+            message=f"the query was stopped: {failure.message}",
+            at=failure.key,
+            inside=(failure.start, failure.end),
+            help=ENDLESS,
+        )
     return RowProblem(
         code="FTC213",
         message=f"the query fails while it runs: {failure.message}",
-        at=("data", "query"),
+        at=failure.key,
         inside=(failure.start, failure.end),
         help=("try_cast gives a null where a value does not convert",) if "onver" in failure.message else (),
     )
@@ -210,5 +236,28 @@ def _nothing_held_out(tally: Tally, split: SplitStep) -> RowProblem:
         help=(
             "hold out a number of rows instead, such as eval = 1",
             "or remove the line to hold out nothing",
+        ),
+    )
+
+
+def jobs_problem(stated: str) -> RowProblem:
+    """`FTC_JOBS` that is not a number of processes."""
+    return RowProblem(
+        code="FTC719",
+        message=f"FTC_JOBS is not a number of processes: `{stated}`",
+        at=(),
+        help=("set it to 1 or more, or unset it: then there is one process for each core",),
+    )
+
+
+def killed_problem(name: str) -> RowProblem:
+    """A worker process that was ended from outside."""
+    return RowProblem(
+        code="FTC718",
+        message=f"a process that compiles rows was ended by {name}",
+        at=(),
+        help=(
+            "run the same command again",
+            "if memory ran out, use fewer processes: FTC_JOBS=1",
         ),
     )

@@ -13,11 +13,13 @@ import numpy as np
 from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
 from ftc.data.encoders import Tokenizers
 from ftc.data.example import Refusal, Rendered
+from ftc.data.joints import Joints
 from ftc.data.limit import Limited, limited
 from ftc.data.render import Renderer
 from ftc.data.shared_prompts import prompt_hash
 from ftc.data.split import row_hash
 from ftc.data.tokenise import Encoder
+from ftc.data.tokenise_whole import WholeEncoder
 from ftc.data.typed_values import Shape, converted, converter
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep
 
@@ -50,17 +52,18 @@ class RowCompiler:
         eos = reference.text(spec.tokenizer.eos_id)
         self._spec = spec
         self._renderer = Renderer(spec.render, spec.tokenizer, eos)
-        plain = spec.render.form in ("completion", "text")
-        self._encoder = Encoder(reference, spec.tokenizer.bos_id if plain else None)
+        self._encoder = _encoder(spec, reference)
         self._convert = {name: converter(shape) for name, shape in spec.shapes.items()}
 
     def __call__(self, rows: Rows) -> Batch:
         """The rows of a batch that can be used, compiled, and an account of the others."""
         values = self._values(rows)
-        made = [self._rendered(rows, row, value) for row, value in enumerate(values)]
+        audited = [rows.number + row < AUDITED_FIRST or _chosen(id_) for row, id_ in enumerate(rows.ids)]
+        made = [self._rendered(value, audit) for value, audit in zip(values, audited, strict=True)]
         numbers = [row for row, one in enumerate(made) if isinstance(one, Rendered)]
         rendered = [one for one in made if isinstance(one, Rendered)]
-        left = limited(self._encoder.encode(rendered), self._spec.limits)
+        whole = [number for number, row in enumerate(numbers) if audited[row]]
+        left = limited(self._encoder.encode(rendered, whole), self._spec.limits)
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
         refusals |= {numbers[row]: refusal for row, refusal in left.refusals.items()}
         cut = {numbers[row] for row in left.cut}
@@ -96,9 +99,9 @@ class RowCompiler:
             [EVAL if row_hash(split, row) < threshold else TRAIN for row in values], dtype=np.uint8
         )
 
-    def _rendered(self, rows: Rows, row: int, values: Mapping[str, Any]) -> Rendered | Refusal:
+    def _rendered(self, values: Mapping[str, Any], audit: bool) -> Rendered | Refusal:
         rendered = self._renderer(values)
-        if isinstance(rendered, Rendered) and (rows.number + row < AUDITED_FIRST or _chosen(rows.ids[row])):
+        if isinstance(rendered, Rendered) and audit:
             return self._renderer.audit(values, rendered) or rendered
         return rendered
 
@@ -110,6 +113,16 @@ class RowCompiler:
             for row, refusal in refusals.items()
         ]
         return [account for _, account in sorted(found)]
+
+
+def _encoder(spec: RowSpec, reference: Tokenizers) -> Encoder | WholeEncoder:
+    """In pieces, as inference makes them; in one where the convention or the tokenizer asks for it."""
+    bos = spec.tokenizer.bos_id if spec.render.form in ("completion", "text") else None
+    if spec.render.convention == "trl":
+        return WholeEncoder(reference, bos, strict=False)
+    if reference.begins_texts:
+        return WholeEncoder(reference, bos, strict=True)
+    return Encoder(reference, bos, Joints(reference, reference.safe_added, local=reference.splits_first))
 
 
 def _chosen(id_: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from ftc.data.batch import NO_PROMPT, Int32, Int64, UInt8
 from ftc.data.encoders import Backend
 from ftc.data.example import Rendered
+from ftc.data.joints import Joints
 from ftc.data.ragged import gather, offsets_of, running
 
 
@@ -18,13 +19,14 @@ class Tokens:
     """Rows as tokens, flat, with a byte of 0 or 1 for each: does it carry loss.
 
     `prompts` counts the tokens inference is given, NO_PROMPT where there is no answer or the prompt is
-    not how the text begins.
+    not how the text begins. `unlike` are rows whose prompt is not encoded as inference would.
     """
 
     tokens: Int32
     mask: UInt8
     offsets: Int64
     prompts: Int32
+    unlike: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -64,14 +66,21 @@ def _append(found: list[Cut], cut: Cut) -> None:
 
 
 class Encoder:
-    """A back end with the plan's policy: `bos`, if there is one, begins every row and carries no loss."""
+    """A back end with the plan's policy: `bos`, if there is one, begins every row and carries no loss.
 
-    def __init__(self, backend: Backend, bos: int | None) -> None:
+    `joints` tells the rows whose prompt does not come out as inference would encode it.
+    """
+
+    def __init__(self, backend: Backend, bos: int | None, joints: Joints) -> None:
         self._backend = backend
         self._bos = bos
+        self._joints = joints
 
-    def encode(self, rows: Sequence[Rendered]) -> Tokens:
-        """The rows as tokens, in order; each distinct piece of them is encoded once."""
+    def encode(self, rows: Sequence[Rendered], whole: Sequence[int] = ()) -> Tokens:
+        """The rows as tokens, in order; each distinct piece of them is encoded once.
+
+        The prompts of the rows `whole` are compared in full with what they are encoded to in one.
+        """
         ends = [boundary(rendered) for rendered in rows]
         cut_rows = [cuts(rendered, end) for rendered, end in zip(rows, ends, strict=True)]
         flat = [cut for row in cut_rows for cut in row]
@@ -88,15 +97,19 @@ class Encoder:
             mask=mask,
             offsets=offsets_of(lengths)[bounds],
             prompts=np.diff(running(in_prompt)[bounds]).astype(np.int32),
+            unlike=tuple(self._joints.unlike(cut_rows, whole)),
         )
         found.prompts[np.array(ends, dtype=np.int64) < 0] = NO_PROMPT
-        return found if self._bos is None else self._begun(found, self._bos)
+        return found if self._bos is None else begun(found, self._bos)
 
-    def _begun(self, rows: Tokens, bos: int) -> Tokens:
-        begins = rows.offsets[:-1]
-        return Tokens(
-            tokens=np.insert(rows.tokens, begins, bos),
-            mask=np.insert(rows.mask, begins, 0),
-            offsets=rows.offsets + np.arange(len(rows.offsets)),
-            prompts=np.where(rows.prompts == NO_PROMPT, NO_PROMPT, rows.prompts + 1).astype(np.int32),
-        )
+
+def begun(rows: Tokens, bos: int) -> Tokens:
+    """The rows with a token before each, which carries no loss."""
+    begins = rows.offsets[:-1]
+    return Tokens(
+        tokens=np.insert(rows.tokens, begins, bos),
+        mask=np.insert(rows.mask, begins, 0),
+        offsets=rows.offsets + np.arange(len(rows.offsets)),
+        prompts=np.where(rows.prompts == NO_PROMPT, NO_PROMPT, rows.prompts + 1).astype(np.int32),
+        unlike=rows.unlike,
+    )
