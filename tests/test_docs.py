@@ -19,8 +19,7 @@ MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 def test_the_commands_of_the_readme_are_those_there_are() -> None:
     rows = re.findall(r"^\| `ftc (\w+)", README, re.MULTILINE)
-    assert len(rows) == 7
-    assert set(rows) == set(COMMANDS)
+    assert sorted(rows) == sorted(COMMANDS)
 
 
 def test_the_recipes_of_the_readme_are_recipes(tmp_path: Path) -> None:

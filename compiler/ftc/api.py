@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ftc.diagnostics import Finding, has_errors, sort_findings
+from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
 from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.trl_fields import check_trl_options
@@ -115,6 +115,24 @@ def _cache_finding(problem: CacheProblem) -> Finding:
     return Finding(problem.code, problem.message, help=(problem.help,))
 
 
+def _cache(recipe: Path) -> Cache:
+    """The cache, which notes what uses it."""
+    return Cache(user=str(recipe.absolute()))
+
+
+def _damaged(cache: Cache) -> tuple[Finding, ...]:
+    """What was found damaged in the cache, and is made again."""
+    return tuple(
+        Finding(
+            "FTC710",
+            f"an entry of the cache was damaged, and is made again: {one.reason}",
+            place=str(cache.place(one.kind, one.key)),
+            severity=Severity.WARNING,
+        )
+        for one in cache.damaged
+    )
+
+
 def _check(path: Path, overrides: Sequence[str], cache: Cache) -> _Checked:
     loaded = load_recipe(path, overrides)
     if loaded.partial is None:
@@ -131,8 +149,10 @@ def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noq
 
     `set` holds overrides such as `train.epochs=1`.
     """
-    checked = _check(Path(recipe), set, Cache())
-    return CheckResult(Path(recipe), checked.findings, checked.loaded.recipe)
+    path = Path(recipe)
+    with _cache(path) as cache:
+        checked = _check(path, set, cache)
+    return CheckResult(path, checked.findings, checked.loaded.recipe)
 
 
 def _plan(
@@ -203,7 +223,10 @@ def plan(
     `after` stops behind the pass of that name (`ftc.plan.pipeline.NAMES`). Where findings have errors, the
     plan is the part that was made before them.
     """
-    return _plan(Path(recipe), set, after, Cache(), progress).result
+    path = Path(recipe)
+    with _cache(path) as cache:
+        result = _plan(path, set, after, cache, progress).result
+        return replace(result, findings=sort_findings((*result.findings, *_damaged(cache))))
 
 
 def examples(
@@ -216,31 +239,38 @@ def examples(
     progress: Progress | None = None,
 ) -> ExamplesResult:
     """The first compiled rows of one side, or the rows with certain ids from either."""
+    path = Path(recipe)
+    with _cache(path) as cache:
+        made = _plan(path, set, "data", cache, progress)
+        result = made.result
+        if result.plan is None or result.plan.data is None or result.data is None or made.facts is None:
+            return ExamplesResult(path, result.findings, ())
+        if not _is_whole(cache, result.data):
+            made = _plan(path, set, "data", cache, progress)
+        found = _shown(made, rows, part, ids)
+        return replace(found, findings=sort_findings((*found.findings, *_damaged(cache))))
+
+
+def _is_whole(cache: Cache, data: Path) -> bool:
+    """Whether compiled rows have every byte that was written; if not, they are removed where that can be."""
+    try:
+        return cache.entry("data", data.name, deep=True) is not None
+    except CacheProblem:
+        return False
+
+
+def _shown(made: _Planned, rows: int, part: Part, ids: Sequence[str]) -> ExamplesResult:
     from ftc.data.shown import shown_rows
 
-    cache = Cache()
-    made = _plan(Path(recipe), set, "data", cache, progress)
     result = made.result
-    if result.plan is None or result.plan.data is None or result.data is None or made.facts is None:
+    assert made.facts is not None  # noqa: S101 - `examples` has looked
+    if result.plan is None or result.plan.data is None or result.data is None:
         return ExamplesResult(result.path, result.findings, ())
     tokenizer = made.facts.model.tokenizer.file
-    try:
-        found = shown_rows(result.plan.data, result.data, tokenizer, rows=rows, part=part, ids=ids)
-        shown = tuple(ShownExample(*row) for row in found)
-    except (OSError, ValueError) as error:
-        cache.drop("data", result.data.name)
-        return ExamplesResult(result.path, (*result.findings, _damaged(cache, error)), ())
+    found = shown_rows(result.plan.data, result.data, tokenizer, rows=rows, part=part, ids=ids)
+    shown = tuple(ShownExample(*row) for row in found)
     missing = [id_ for id_ in ids if id_ not in {example.id for example in shown}]
     return ExamplesResult(result.path, (*result.findings, *_not_there(missing, result.data)), shown)
-
-
-def _damaged(cache: Cache, error: Exception) -> Finding:
-    return Finding(
-        "FTC708",
-        f"the compiled rows in the cache are damaged: {error}",
-        place=str(cache.root),
-        help=("run the same command again: they were removed, and are compiled anew",),
-    )
 
 
 def _not_there(ids: Iterable[str], data: Path) -> Iterable[Finding]:
@@ -268,9 +298,24 @@ def build(
 
     Runs are kept under `runs`, by default beside the recipe. A stopped build goes on where it was.
     """
-    cache = Cache()
     path = Path(recipe)
-    made = _plan(path, set, None, cache, progress)
+    with _cache(path) as cache:
+        result = _build(path, set, runs, cache, progress, on_event)
+        if cache.damaged and any(finding.code == "FTC706" for finding in result.findings):
+            result = _build(path, set, runs, cache, progress, on_event)
+        return replace(result, findings=sort_findings((*result.findings, *_damaged(cache))))
+
+
+def _build(
+    path: Path,
+    overrides: Sequence[str],
+    runs: Path | None,
+    cache: Cache,
+    progress: Progress | None,
+    on_event: Callable[[Event], None] | None,
+) -> BuildResult:
+    """Plan and build once; where the runtime refuses compiled rows that are damaged, they are removed."""
+    made = _plan(path, overrides, None, cache, progress)
     result = made.result
     if not result.ok or made.facts is None or result.plan is None or result.data is None:
         return BuildResult(path, result.findings, result.plan, result.digest, "invalid", None, None)
@@ -279,7 +324,7 @@ def build(
         findings = (*result.findings, done)
         return BuildResult(path, findings, result.plan, result.digest, "failed", None, None)
     if any(finding.code == "FTC706" for finding in done.findings):
-        cache.drop("data", result.data.name)
+        _is_whole(cache, result.data)
     status: Status = "built" if done.status == "done" else done.status
     findings = (*result.findings, *done.findings)
     return BuildResult(path, findings, result.plan, result.digest, status, done.run, done.evaluation or None)

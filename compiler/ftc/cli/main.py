@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "plan": "ftc.cli.plan",
     "show": "ftc.cli.show",
     "build": "ftc.cli.build",
+    "cache": "ftc.cli.cache",
     "explain": "ftc.cli.explain",
     "schema": "ftc.cli.schema",
 }
