@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.data.ingest import UnreadableSource, ingest, is_whole, read_accounts
-from ftc.data.problems import RowProblem, query_problem
-from ftc.data.result import QueryFailure, Result
+from ftc.data.ingest import UnreadableSource, ingest, read_accounts
+from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem
+from ftc.data.result import Result
+from ftc.data.run_query import QueryFailure
+from ftc.data.workers import BadJobs, WorkerKilled
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.plan.steps import (
     DataStep,
@@ -24,6 +26,7 @@ from ftc.plan.steps import (
 
 CODE = (
     "data",
+    "facts/bounds.py",
     "facts/json_types.py",
     "facts/readers.py",
     "facts/sandbox.py",
@@ -87,13 +90,17 @@ def compile_data(
     request: Request, locations: Locations, *, cache: Cache, progress: Progress | None = None
 ) -> Compiled:
     """The compiled rows of a request, from the cache where they are; mistakes come back as problems."""
-    key = request_key(request)
+    key, said = request_key(request), progress or _silent
     try:
-        return _stored(cache, key) or _compiled(request, locations, cache, key, progress or _silent)
+        return _stored(cache, key) or _made(request, locations, cache, key, said)
     except CacheProblem as problem:
         return _failed(RowProblem(problem.code, problem.message, (), help=(problem.help,)))
     except QueryFailure as failure:
         return _failed(query_problem(failure))
+    except BadJobs as stated:
+        return _failed(jobs_problem(str(stated)))
+    except WorkerKilled as killed:
+        return _failed(killed_problem(str(killed)))
     except UnreadableSource as failure:
         message = f"the source `{failure.source}` cannot be read: {failure.reason}"
         return _failed(RowProblem("FTC210", message, ("data", "sources", failure.source)))
@@ -108,29 +115,19 @@ def _failed(*problems: RowProblem) -> Compiled:
 
 
 def _stored(cache: Cache, key: str) -> Compiled | None:
-    """The result of an earlier run; one whose files are not all there is removed."""
+    """The result of an earlier run. The bytes of the shards are checked by the runtime, against the plan."""
     directory = cache.entry("data", key)
     if directory is None:
         return None
-    step = _whole_step(directory)
-    if step is None:
-        cache.drop("data", key)
-        return None
+    step = DataStep.model_validate_json((directory / STEP).read_bytes())
     return Compiled(step, directory, (), cached=True, ledger=step.ledger)
 
 
-def _whole_step(directory: Path) -> DataStep | None:
-    try:
-        step = DataStep.model_validate_json((directory / STEP).read_bytes())
-    except (OSError, ValueError):
-        return None
-    parts = [part for part in (step.train, step.eval) if part is not None]
-    files = [shard.file for part in parts for shard in part.shards]
-    whole = all(
-        (directory / file.name).is_file() and (directory / file.name).stat().st_size == file.bytes
-        for file in files
-    )
-    return step if whole else None
+def _made(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
+    """Compile, or take what another process compiles at this moment."""
+    waiting = "waiting for another process that compiles the same rows"
+    with cache.alone("data", key, lambda: progress(waiting, 0, None)):
+        return _stored(cache, key) or _compiled(request, locations, cache, key, progress)
 
 
 def _compiled(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
@@ -161,16 +158,15 @@ def _sources(request: Request, locations: Locations, cache: Cache) -> Path:
     used = _used(request)
     inputs = {"sources": [source.model_dump(mode="json", exclude={"location"}) for source in used]}
     key = cache_key("sources", inputs, {}, code=code_digest(*CODE))
-    found = cache.entry("sources", key)
-    if found is not None and is_whole(found):
-        return found
-    if found is not None:
-        cache.drop("sources", key)
-    with cache.scratch() as scratch:
-        directory = scratch / "sources"
-        directory.mkdir()
-        ingest(used, locations.sources, directory)
-        return cache.adopt("sources", key, directory)
+    with cache.alone("sources", key):
+        found = cache.entry("sources", key, deep=True)
+        if found is not None:
+            return found
+        with cache.scratch() as scratch:
+            directory = scratch / "sources"
+            directory.mkdir()
+            ingest(used, locations.sources, directory)
+            return cache.adopt("sources", key, directory)
 
 
 def _used(request: Request) -> tuple[SourceStep, ...]:
