@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -50,7 +51,8 @@ def test_version(ftc) -> None:
         ("my.toml", "`my.toml` is not a command; did you mean `ftc build my.toml`?"),
         (
             "xyzzy",
-            "there is no command `xyzzy`; the commands are init, check, plan, show, build, cache, explain, schema",
+            "there is no command `xyzzy`; the commands are init, check, plan, show, build, cache, explain, "
+            "schema",
         ),
     ],
 )
@@ -76,6 +78,26 @@ def test_no_recipe_is_a_usage_error_unless_one_lies_here(ftc) -> None:
 
 def test_quiet_and_verbose_contradict_each_other(ftc) -> None:
     assert ftc("explain", "-q", "-v").code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        (("check", "--jsn", "--json"), "check"),
+        (("check", "--json"), "check"),
+        (("chek", "--json", "x.toml"), ""),
+        (("plan", "--json", "x.toml", "--after", "nothing"), "plan"),
+        (("show", "--json", "--rows", "0"), "show"),
+        (("cache", "gc", "--json", "--older", "x"), "cache"),
+    ],
+)
+def test_a_wrong_command_line_is_a_json_document_too(ftc, typed: tuple[str, ...], command: str) -> None:
+    ran = ftc(*typed)
+    assert ran.code == 2
+    document = json.loads(ran.out)
+    assert (document["ok"], document["results"], document["command"]) == (False, [], command)
+    assert document["error"].splitlines()[0].rstrip(".") in ran.err
+    assert list(document) == ["ftc", "command", "ok", "results", "error"]
 
 
 @pytest.fixture
@@ -126,6 +148,15 @@ def test_a_failure_whose_file_cannot_be_written_says_how_to_see_more(
         "error[FTC901]: ftc itself failed: ValueError: x\n"
         "  help: run it again with FTC_TRACEBACK=1 to see where\n"
     )
+
+
+def test_a_failure_is_a_json_document_too(ftc, breaking, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    breaking(RuntimeError("the moon is full"))
+    document = json.loads(ftc("check", "--", "--json").out)
+    assert (document["ok"], document["error"]) == (False, "ftc itself failed: RuntimeError: the moon is full")
+    breaking(KeyboardInterrupt())
+    assert json.loads(ftc("check", "--", "--json").out)["error"] == "stopped"
 
 
 def test_ctrl_c_ends_with_130_and_one_line(ftc, breaking) -> None:

@@ -37,15 +37,19 @@ def _save(text: str) -> Path | None:
     return Path(name)
 
 
+def message(error: BaseException) -> str:
+    """A failure of ftc in a line."""
+    what = str(error).strip().partition("\n")[0]
+    return f"ftc itself failed: {type(error).__name__}{': ' if what else ''}{what}"
+
+
 def report(error: BaseException, terminal: Terminal, arguments: Sequence[str]) -> None:
     """Say that ftc failed and where the traceback is; it is the program's fault, not the recipe's."""
     details = _details(error, arguments)
     if os.environ.get(SHOW):
         terminal.err(details)
     saved = _save(details)
-    what = str(error).strip().partition("\n")[0]
-    label = terminal.style("error[FTC901]", "error", err=True)
-    lines = [f"{label}: ftc itself failed: {type(error).__name__}{': ' if what else ''}{what}"]
+    lines = [f"{terminal.style('error[FTC901]', 'error', err=True)}: {message(error)}"]
     if saved is None:
         lines.append(f"  help: run it again with {SHOW}=1 to see where")
     else:

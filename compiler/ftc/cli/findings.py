@@ -53,11 +53,11 @@ def result_json(path: Path, findings: Sequence[Finding], more: Mapping[str, Any]
     return {"recipe": str(path), "ok": not has_errors(findings), "findings": listed, **more}
 
 
-def document(command: str, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The one shape of every `--json`: what ran, whether all is well, and a list of results."""
-    return {
-        "ftc": __version__,
-        "command": command,
-        "ok": all(result["ok"] for result in results),
-        "results": list(results),
-    }
+def document(command: str, results: Sequence[Mapping[str, Any]], *, error: str = "") -> dict[str, Any]:
+    """The one shape of every `--json`: what ran, whether all is well, and a list of results.
+
+    `error` says what kept the command from having results: a wrong command line, or ftc itself.
+    """
+    ok = not error and all(result["ok"] for result in results)
+    shape = {"ftc": __version__, "command": command, "ok": ok, "results": list(results)}
+    return {**shape, "error": error} if error else shape

@@ -95,22 +95,34 @@ def _usage(error: click.ClickException) -> int:
     return status.USAGE
 
 
+def _answer(arguments: Sequence[str], message: str) -> None:
+    """Print the document that --json promises where no command came so far."""
+    if "--json" in arguments:
+        from ftc.cli.findings import document
+
+        command = arguments[0] if arguments[0] in COMMANDS else ""
+        Terminal.open().document(document(command, (), error=message))
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; an unforeseen failure is reported, not raised."""
     try:
         code = ftc.main(list(arguments), prog_name="ftc", standalone_mode=False)
         flush()
     except click.ClickException as error:
+        _answer(arguments, error.format_message())
         return _usage(error)
     except (click.Abort, KeyboardInterrupt):
+        _answer(arguments, "stopped")
         Terminal.open().err("Stopped.")
         return status.STOPPED
     except Closed:
         abandon()
         return status.CLOSED
     except Exception as error:  # noqa: BLE001 - the outermost frame
-        from ftc.cli.crash import report
+        from ftc.cli.crash import message, report
 
+        _answer(arguments, message(error))
         report(error, Terminal.open(), arguments)
         return status.FAILED
     return code if isinstance(code, int) else status.FINE
