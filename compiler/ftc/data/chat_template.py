@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2 import nodes
@@ -18,12 +18,15 @@ from ftc.data.trace_environment import GenerationTag, TemplateEnvironment, Traci
 from ftc.data.trace_limits import Budget, Limits
 from ftc.data.trace_values import Message, Origin, Wrapper, plain_message, plain_value
 
+if TYPE_CHECKING:
+    from ftc.data.specialise.specialiser import Specialiser
+
 __all__ = ["ChatTemplate", "Message", "TemplateProblem", "Trace", "hugging_face_text"]
 
 _NAME = "<chat template>"
 
 # What a template can make Python raise: its own errors, and those of operators and methods on its values.
-_FAILURES = (
+FAILURES = (
     jinja2.TemplateError,
     ArithmeticError,
     AttributeError,
@@ -81,12 +84,13 @@ def _problem(error: Exception) -> TemplateProblem:
     )
 
 
-def _compiled(environment: TemplateEnvironment, source: str) -> jinja2.Template:
+def compiled(environment: TemplateEnvironment, source: str) -> jinja2.Template:
+    """A template ready to run; raises TemplateProblem where the source is not valid Jinja."""
     try:
         tree = environment.instrumented(environment.parse(source, _NAME, _NAME))
         code = environment.compile(tree, _NAME, _NAME)
         return jinja2.Template.from_code(environment, code, environment.make_globals(None))
-    except _FAILURES as error:
+    except FAILURES as error:
         raise _problem(error) from error
 
 
@@ -108,12 +112,21 @@ class ChatTemplate:
         self.source = source
         self.special_tokens = dict(special_tokens)
         self.variables: dict[str, Any] = dict(variables or {})
-        self._limits = limits or Limits()
-        self._plain = _compiled(TemplateEnvironment(self._limits), source)
+        self.own: Mapping[str, Any] = {}
+        """Variables of one row, which `varied` has added."""
+        self.limits = limits or Limits()
+        self._plain = compiled(TemplateEnvironment(self.limits), source)
 
     @cached_property
     def _tracing(self) -> jinja2.Template:
-        return _compiled(TracingEnvironment(self._limits), self.source)
+        return compiled(TracingEnvironment(self.limits), self.source)
+
+    @cached_property
+    def specialiser(self) -> Specialiser:
+        """What proves conversations from recordings of the template."""
+        from ftc.data.specialise.specialiser import Specialiser
+
+        return Specialiser(self)
 
     @cached_property
     def uses_clock(self) -> bool:
@@ -122,13 +135,13 @@ class ChatTemplate:
 
     def uses(self, variable: str) -> bool:
         """Whether the template names a variable."""
-        tree = TemplateEnvironment(self._limits).parse(self.source)
+        tree = TemplateEnvironment(self.limits).parse(self.source)
         return any(name.name == variable for name in tree.find_all(nodes.Name))
 
     @cached_property
     def has_generation(self) -> bool:
         """Whether the template says by `{% generation %}` blocks what the model writes."""
-        tree = TemplateEnvironment(self._limits).parse(self.source)
+        tree = TemplateEnvironment(self.limits).parse(self.source)
         return any(
             node.identifier == GenerationTag.identifier for node in tree.find_all(nodes.ExtensionAttribute)
         )
@@ -137,8 +150,9 @@ class ChatTemplate:
         """The same template with further variables, which win over those it has."""
         if not variables:
             return self
-        _ = self._tracing  # compiled once, for both
+        _ = self._tracing, self.specialiser  # made once, for both
         other = copy(self)
+        other.own = {**self.own, **variables}
         other.variables = {**self.variables, **variables}
         return other
 
@@ -179,14 +193,14 @@ class ChatTemplate:
         generation_prompt: bool,
     ) -> str:
         """`render` for messages that went through `prepared`; a part of them may be rendered."""
-        return self._rendered(messages, tools, Budget(self._limits), generation_prompt)
+        return self._rendered(messages, tools, Budget(self.limits), generation_prompt)
 
     def _rendered(self, messages: Any, tools: Any, budget: Budget, generation_prompt: bool) -> str:
         given = self._given(plain_value(tools), generation_prompt)
         given["messages"] = messages
         try:
-            return "".join(generate(self._plain, given, self._limits, budget))
-        except _FAILURES as error:
+            return "".join(generate(self._plain, given, self.limits, budget))
+        except FAILURES as error:
             raise _problem(error) from error
 
     def generated(
@@ -196,22 +210,26 @@ class ChatTemplate:
 
         Raises TemplateProblem where a block is not written out in its place, as in a macro.
         """
-        budget = Budget(self._limits)
+        budget = Budget(self.limits)
         text = self._rendered(messages, tools, budget, generation_prompt=False)
         for start, body in budget.blocks:
             if text[start : start + len(body)] != body:
                 raise TemplateProblem("a generation block stands where its place cannot be told (a macro)")
         return text, [(start, start + len(body)) for start, body in budget.blocks]
 
+    def traced_variables(self, *, generation_prompt: bool) -> dict[str, Any]:
+        """What a template is given besides messages and tools, as text that the template says itself."""
+        return {key: _literal(value) for key, value in self._given(None, generation_prompt).items()}
+
     def trace(self, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]] | None) -> Trace:
         """The rendering of prepared messages with every character's origin."""
         wrapper = Wrapper()
-        given = {key: _literal(value) for key, value in self._given(None, generation_prompt=False).items()}
+        given = self.traced_variables(generation_prompt=False)
         given["messages"] = wrapper.messages(messages)
         given["tools"] = wrapper.wrap(plain_value(tools), None)
         try:
-            text = concatenate(generate(self._tracing, given, self._limits))
-        except _FAILURES as error:
+            text = concatenate(generate(self._tracing, given, self.limits))
+        except FAILURES as error:
             raise _problem(error) from error
         return Trace(str.__str__(text), text.runs, tuple(wrapper.origins))
 
@@ -263,6 +281,6 @@ def _judged(
             chat_template=source,
             **given,
         )
-    except _FAILURES as error:
+    except FAILURES as error:
         raise _problem(error) from error
     return str(texts[0]), [(start, end) for start, end in blocks[0]] if blocks else []

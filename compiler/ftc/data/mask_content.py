@@ -60,7 +60,7 @@ def must_stand_once(origin: Origin | None) -> bool:
     return said or origin.field == REASONING_FIELDS[0]
 
 
-def _is_call(origin: Origin) -> bool:
+def is_call(origin: Origin) -> bool:
     """Whether a string is the name of a called tool, or of its arguments."""
     path = origin.path[2:]
     if origin.field != "tool_calls" or not path:
@@ -71,7 +71,7 @@ def _is_call(origin: Origin) -> bool:
 def _lost(origin: Origin, stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The stretches of a string which the turn must have, and has not."""
     text = origin.text
-    if _is_call(origin):
+    if is_call(origin):
         return _missing(text, sorted(stretches), repeats=True)
     if not must_stand_once(origin):
         return []
@@ -85,7 +85,7 @@ def check_origin(origin: Origin, stretches: list[tuple[int, int]]) -> None:
     """Raise Unproved where the turn lacks part of a string of its message that it must have."""
     lost = _lost(origin, stretches)
     if lost:
-        what = "a tool call" if _is_call(origin) else "part"
+        what = "a tool call" if is_call(origin) else "part"
         raise Unproved(
             f"the template leaves out {what} of message {origin.message}: {excerpt(origin.text, lost[0][0])}"
         )

@@ -114,3 +114,11 @@ def tool_calls(stop: int, stretches: Sequence[Stretch]) -> tuple[Span, ...]:
         elif said == 0:
             said = stretch.start
     return merged([*found, *([(said, stop)] if opened else [])])
+
+
+def parts_of(
+    text: str, start: int, stop: int, stretches: Sequence[Stretch]
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """The reasoning and the tool calls of a turn."""
+    thought = reasoning(text, start, stop, stretches)
+    return thought, without(tool_calls(stop, stretches), thought)

@@ -29,7 +29,7 @@ from typing import Any
 
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.data.mask_content import Unproved, check_origin, excerpt, must_stand_once
-from ftc.data.mask_parts import Kind, Span, Stretch, reasoning, tool_calls, without
+from ftc.data.mask_parts import Kind, Span, Stretch, parts_of
 from ftc.data.provenance import FIRST_SOURCE, LITERAL, LOST, Run
 from ftc.data.trace_values import REASONING_FIELDS, Origin, read_mark
 
@@ -124,7 +124,8 @@ class Conversation:
     def _origin(self, run: Run) -> Origin | None:
         return self._trace.origin(run[1])
 
-    def _stretch(self, message: int) -> tuple[int, int]:
+    def stretch(self, message: int) -> tuple[int, int]:
+        """The one stretch of the text that the template writes for a message; raises Unproved."""
         stretches = self._stretches.get(message, [])
         if len(stretches) == 1:
             return stretches[0]
@@ -136,7 +137,7 @@ class Conversation:
             )
         raise Unproved(f"the template writes nothing for message {message}")
 
-    def _last_own(self, message: int, start: int, stretch_end: int) -> int:
+    def last_own(self, message: int, start: int, stretch_end: int) -> int:
         """The end of the last character that the message adds to its stretch, from `start` on.
 
         A tool's name which stands there again, in the tool's answer, adds nothing.
@@ -156,7 +157,7 @@ class Conversation:
                 raise Unproved(f"the template repeats text of message {message}: {excerpt(self.text, at)}")
         return last
 
-    def _foreign_from(self, at: int, message: int) -> int:
+    def foreign_from(self, at: int, message: int) -> int:
         """The first character at or after `at` that is neither the template's nor the message's."""
         for place, run in self._runs(at, len(self.text)):
             origin = self._origin(run)
@@ -170,7 +171,7 @@ class Conversation:
         if not self._stop_tokens:
             end = max(own_end, stretch_end)
             return end, end
-        limit = self._foreign_from(own_end, message)
+        limit = self.foreign_from(own_end, message)
         found = [
             (at, -len(token))
             for token in self._stop_tokens
@@ -186,7 +187,7 @@ class Conversation:
         return at, at - length
 
     def _check_foreign(self, message: int, start: int, end: int) -> None:
-        place = self._foreign_from(start, message)
+        place = self.foreign_from(start, message)
         if place >= end:
             return
         run = next(run for _, run in self._runs(place, place + 1))
@@ -252,17 +253,15 @@ class Conversation:
                 history=True,
             )
 
-    def _bounds(self, message: int, start: int, stretch: tuple[int, int]) -> Turn:
-        own_end = self._last_own(message, start, stretch[1])
+    def bounds(self, message: int, start: int, stretch: tuple[int, int]) -> Turn:
+        """The turn which starts at a place, by conditions 4 to 6; raises Unproved."""
+        own_end = self.last_own(message, start, stretch[1])
         stop, end = self._stop(message, own_end, stretch[1])
         self._check_foreign(message, start, end)
         self._check_complete(message, start, end)
-        stretches = self._parts(start, stop)
-        thought = reasoning(self.text, start, stop, stretches)
-        called = without(tool_calls(stop, stretches), thought)
-        return Turn(message, start, stop, end, thought, called)
+        return Turn(message, start, stop, end, *parts_of(self.text, start, stop, self.parts(start, stop)))
 
-    def _parts(self, start: int, stop: int) -> list[Stretch]:
+    def parts(self, start: int, stop: int) -> list[Stretch]:
         """What each stretch of a proved turn is: all of it is the template's or the message's."""
         return [
             Stretch(max(at, start), min(at + run[0], stop), _kind(self._origin(run)))
@@ -271,10 +270,10 @@ class Conversation:
 
     def prove(self, message: int) -> Turn:
         """The turn of an assistant message; raises Unproved with the condition that does not hold."""
-        stretch = self._stretch(message)
+        stretch = self.stretch(message)
         prompt = self.prompt(message)
         self._check_prompt(message, prompt)
-        turn = self._bounds(message, len(prompt), stretch)
+        turn = self.bounds(message, len(prompt), stretch)
         self._check_last_form(message, turn.end)
         return turn
 
@@ -283,13 +282,17 @@ class Conversation:
 
         It starts where the template's own text stops agreeing with the generation prompt.
         """
-        stretch = self._stretch(message)
-        own = [at for at, run in self._runs(*stretch) if self._speaks(run, message)]
-        limit = min([stretch[1], *own])
+        stretch = self.stretch(message)
+        limit = self.first_own(message, stretch)
         stops = [at for token in self._stop_tokens if (at := self.text.find(token, stretch[0], limit)) >= 0]
-        return self._bounds(
+        return self.bounds(
             message, self._start_in_history(message, stretch[0], min([limit, *stops])), stretch
         )
+
+    def first_own(self, message: int, stretch: tuple[int, int]) -> int:
+        """Where what the message says begins in its stretch; the end of the stretch where it says nothing."""
+        own = [at for at, run in self._runs(*stretch) if self._speaks(run, message)]
+        return min([stretch[1], *own])
 
     def _start_in_history(self, message: int, stretch_start: int, limit: int) -> int:
         try:

@@ -233,7 +233,7 @@ class TracedFloat(float):
 
 def lose(value: Any) -> Any:
     """The value as it comes out of an operation that is not understood."""
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return value if isinstance(value, Traced) else Traced(value)
     if type(value) is int:
         return TracedInt(value)

@@ -38,7 +38,7 @@ from ftc.data.trace_values import MessageDict, mark
 
 # Names with a blank cannot be written in a template, so none can reach or replace these.
 BUDGET = "ftc budget"
-_TURN, _CONCAT, _MARK = "ftc turn", "ftc concat", "ftc mark"
+TURN, CONCAT, MARK_FILTER = "ftc turn", "ftc concat", "ftc mark"
 _COUNTS = frozenset({"length", "count", "wordcount"})
 
 
@@ -145,8 +145,8 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.filters["tojson"] = _tojson
         for name, function in self.filters.items():
             self.filters[name] = _guarded(function, limits)
-        self.filters[_TURN] = _count_turn
-        self.filters[_CONCAT] = self._concat
+        self.filters[TURN] = _count_turn
+        self.filters[CONCAT] = self._concat
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
         self.globals["dict"] = TemplateDict()
@@ -187,7 +187,7 @@ def _filtered(name: str, value: nodes.Expr, args: list[nodes.Expr], line: int) -
 class _Counting(NodeTransformer):
     def _count(self, node: Any) -> Any:
         self.generic_visit(node)
-        turn = _placed(nodes.ExprStmt(_filtered(_TURN, nodes.Const(0), [], node.lineno)), node.lineno)
+        turn = _placed(nodes.ExprStmt(_filtered(TURN, nodes.Const(0), [], node.lineno)), node.lineno)
         node.body.insert(0, turn)
         return node
 
@@ -195,7 +195,7 @@ class _Counting(NodeTransformer):
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802  the visitor's naming
         self.generic_visit(node)
-        return _filtered(_CONCAT, _placed(nodes.List(node.nodes), node.lineno), [], node.lineno)
+        return _filtered(CONCAT, _placed(nodes.List(node.nodes), node.lineno), [], node.lineno)
 
 
 class _Marking(_Counting):
@@ -231,7 +231,7 @@ class _Marking(_Counting):
 
 
 def _mark_output(item: nodes.Expr, loop: int, line: int) -> nodes.Output:
-    call = _filtered(_MARK, _placed(item, line), [_placed(nodes.Const(loop), line)], line)
+    call = _filtered(MARK_FILTER, _placed(item, line), [_placed(nodes.Const(loop), line)], line)
     return _placed(nodes.Output([call]), line)
 
 
@@ -244,7 +244,8 @@ def _mark(_context: Context, item: Any, loop: int) -> Traced:
     return Traced("", ())
 
 
-def _finalize(value: Any) -> str:
+def finalize(value: Any) -> str:
+    """What is written of a value: its text, with the origin of its characters."""
     text = str(value)
     if isinstance(text, Traced):
         return text
@@ -264,7 +265,7 @@ def _losing(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def _traced_join(value: Iterable[Any], d: str = "", attribute: Any = None) -> Traced:
     if attribute is not None:
         return Traced(str(d).join(str(item[attribute]) for item in value))
-    return join(d if isinstance(d, Traced) else Traced.literal(d), (_finalize(item) for item in value))
+    return join(d if isinstance(d, Traced) else Traced.literal(d), (finalize(item) for item in value))
 
 
 def _same(value: Any) -> Any:
@@ -277,18 +278,18 @@ class TracingEnvironment(TemplateEnvironment):
     concat = staticmethod(concatenate)
 
     def __init__(self, limits: Limits) -> None:
-        super().__init__(limits, finalize=_finalize)
+        super().__init__(limits, finalize=finalize)
         self.literals: list[Traced] = []
         for name, function in self.filters.items():
             self.filters[name] = _losing(name, function)
         understood = {"tojson": traced_json, "join": _traced_join, "safe": _same, "string": _same}
         self.filters.update(understood)
-        self.filters[_TURN] = _count_turn
-        self.filters[_CONCAT] = self._concat
-        self.filters[_MARK] = _mark
+        self.filters[TURN] = _count_turn
+        self.filters[CONCAT] = self._concat
+        self.filters[MARK_FILTER] = _mark
 
     def _concat(self, parts: Iterable[Any]) -> str:
-        texts = [_finalize(part) for part in parts]
+        texts = [finalize(part) for part in parts]
         check_size(sum(map(len, texts)), self.limits)
         return join("", texts)
 

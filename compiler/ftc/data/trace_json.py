@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,34 @@ class Layout:
     item: str
     key: str
     sort_keys: bool
+    string: Callable[[Any, bool], Any]
 
     def line(self, level: int) -> str:
         """What starts a line at a depth; empty where everything is on one line."""
         return "" if self.indent is None else "\n" + self.indent * level
 
 
-def _layout(ensure_ascii: bool, indent: Any, separators: Any, sort_keys: bool) -> Layout:
+def traced_string(value: str, ensure_ascii: bool) -> Traced:
+    """A string in JSON, with its quotes."""
+    encoded = json.dumps(value, ensure_ascii=ensure_ascii)
+    if not isinstance(value, Traced):
+        return Traced(encoded)
+    plain = len(encoded) == len(value) + 2
+    runs = value.runs if plain else tuple(_escape_runs(value, ensure_ascii))
+    return Traced(encoded, ((1, LITERAL, 0), *runs, (1, LITERAL, 0)))
+
+
+def layout_of(
+    ensure_ascii: bool,
+    indent: Any,
+    separators: Any,
+    sort_keys: bool,
+    string: Callable[[Any, bool], Any] = traced_string,
+) -> Layout:
+    """The layout that arguments of `json.dumps` ask for; `string` encodes a string."""
     step = " " * indent if isinstance(indent, int) else indent
     item, key = separators or ((", ", ": ") if indent is None else (",", ": "))
-    return Layout(bool(ensure_ascii), step, item, key, bool(sort_keys))
+    return Layout(bool(ensure_ascii), step, item, key, bool(sort_keys), string)
 
 
 def _escape_runs(text: Traced, ensure_ascii: bool) -> Iterator[Run]:
@@ -40,18 +58,9 @@ def _escape_runs(text: Traced, ensure_ascii: bool) -> Iterator[Run]:
             yield (escaped - 1, source, CONTINUED if source != LITERAL else 0)
 
 
-def _string(value: str, ensure_ascii: bool) -> Traced:
-    encoded = json.dumps(value, ensure_ascii=ensure_ascii)
-    if not isinstance(value, Traced):
-        return Traced(encoded)
-    plain = len(encoded) == len(value) + 2
-    runs = value.runs if plain else tuple(_escape_runs(value, ensure_ascii))
-    return Traced(encoded, ((1, LITERAL, 0), *runs, (1, LITERAL, 0)))
-
-
-def _key(key: Any, layout: Layout) -> str:
+def _key(key: Any, layout: Layout) -> Any:
     if isinstance(key, str):
-        return _string(key, layout.ensure_ascii)
+        return layout.string(key, layout.ensure_ascii)
     return Traced(f'"{json.dumps(key)}"')
 
 
@@ -73,7 +82,7 @@ def _pair(key: Any, value: Any, layout: Layout, level: int) -> Iterator[str]:
 
 def _encode(value: Any, layout: Layout, level: int) -> Iterator[str]:
     if isinstance(value, str):
-        yield _string(value, layout.ensure_ascii)
+        yield layout.string(value, layout.ensure_ascii)
     elif isinstance(value, Mapping):
         pairs = sorted(value.items()) if layout.sort_keys else value.items()
         yield from _block("{}", (_pair(k, v, layout, level + 1) for k, v in pairs), layout, level)
@@ -83,6 +92,11 @@ def _encode(value: Any, layout: Layout, level: int) -> Iterator[str]:
         yield str(value)
     else:
         yield json.dumps(value)
+
+
+def encoded(value: Any, layout: Layout) -> Iterator[Any]:
+    """A value in JSON, in chunks."""
+    return _encode(value, layout, 0)
 
 
 def traced_json(
@@ -96,6 +110,6 @@ def traced_json(
     expected = json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
-    chunks = _encode(value, _layout(ensure_ascii, indent, separators, sort_keys), 0)
+    chunks = encoded(value, layout_of(ensure_ascii, indent, separators, sort_keys))
     traced = concatenate(str(chunk) if isinstance(chunk, Traced) else str.__str__(chunk) for chunk in chunks)
     return traced if str.__eq__(traced, expected) else Traced(expected)

@@ -1,0 +1,273 @@
+"""A row of a known shape: its rendering and the proof of its turns, filled in from recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ftc.data.chat_template import Trace
+from ftc.data.example import Refusal
+from ftc.data.mask_content import Unproved
+from ftc.data.mask_parts import Span, Stretch
+from ftc.data.mask_proof import Conversation, Turn, parts_of
+from ftc.data.provenance import FIRST_SOURCE, Traced
+from ftc.data.specialise.expression import Bound, Expression
+from ftc.data.specialise.record import Blocks, Form, Layout, Subject
+from ftc.data.specialise.recording import Answer
+from ftc.data.specialise.skeleton import Position, Skeleton, ends_of
+from ftc.data.specialise.tree import Tree
+from ftc.data.specialise.turns import Plan, Planner, PromptPlan, TurnPlan
+
+if TYPE_CHECKING:
+    from ftc.data.specialise.specialiser import Shape
+    from ftc.data.trace_values import Origin
+
+_PLAN_SETS = 64
+_ATTEMPTS = 3
+DISAGREEMENT = "the specialised proof of message {} and the full one differ, which is a mistake of ftc"
+
+
+@dataclass(slots=True)
+class Plans:
+    """The plans of turns (and of turns in history form) of rows with the same empty slots."""
+
+    turns: dict[tuple[int, bool], Plan | None] = field(default_factory=dict)
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class Recording:
+    """One rendering of a shape under certain answers; without skeleton, the template refuses it.
+
+    `forms` are recordings of other renderings of the conversation, under these answers and more.
+    """
+
+    skeleton: Skeleton | None
+    known: dict[Expression, Answer]
+    bound: Bound
+    blocks: Blocks | None
+    forms: dict[Form, Tree[Recording]] = field(default_factory=dict)
+    plans: dict[Any, Plans] = field(default_factory=dict)
+
+
+class _Undecided(Exception):  # noqa: N818  not an error
+    """No plan decides the turn of a row."""
+
+
+class _Rebuilt(Conversation):
+    """The proof of `mask_proof` over a rendering and a trace that are filled in."""
+
+    def __init__(self, replay: Replay) -> None:
+        subject = replay.subject
+        self.messages = subject.prepared
+        self.text = replay.text
+        self._template, self._tools = subject.template, subject.tools
+        self._stop_tokens = list(replay.stop_tokens)
+        self._trace = Trace(self.text, replay.skeleton.runs(replay.traced), replay.origins)
+        self._replay = replay
+
+    def render(self, count: int, *, generation_prompt: bool) -> str:
+        """The rendering of the first `count` messages."""
+        text = self._replay.form_text((count, generation_prompt))
+        return text if text is not None else super().render(count, generation_prompt=generation_prompt)
+
+
+class _HistoryForm(Unproved):
+    """A turn in history form; the full proof says why, if it is asked."""
+
+    def __init__(self, replay: Replay, message: int) -> None:
+        super().__init__(f"message {message} is in history form", history=True)
+        self._replay, self._message = replay, message
+
+    @property
+    def refusal(self) -> Refusal:
+        """The refusal of the row, as the full proof has it."""
+        try:
+            self._replay.full.prove(self._message)
+        except Unproved as unproved:
+            return unproved.refusal
+        return Refusal("unproved", "FTC305", DISAGREEMENT.format(self._message))
+
+
+class Replay:
+    """A conversation like `mask_proof.Conversation`, without a rendering or a trace of its own.
+
+    Whatever no plan decides is asked of the full proof. The parts of a turn are told only if `parts`
+    asks for them.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        recording: Recording,
+        skeleton: Skeleton,
+        subject: Subject,
+        *,
+        stop_tokens: Sequence[str],
+        parts: bool,
+    ) -> None:
+        self.shape, self.recording, self.skeleton, self.subject = shape, recording, skeleton, subject
+        self.messages, self.stop_tokens = subject.messages, tuple(stop_tokens)
+        self._texts = skeleton.parts(subject.row)
+        self.text = "".join(self._texts)
+        self._with_parts = parts
+        empty = tuple([not self._texts[number] for number, _ in skeleton.slots])
+        self._plans = _plans(recording, (empty, self.stop_tokens))
+
+    @property
+    def layout(self) -> Layout:
+        """Where the strings of the conversation are."""
+        return self.shape.layout
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Where each piece of the text begins, and where the last ends."""
+        return ends_of(self._texts)
+
+    def offset(self, position: Position) -> int:
+        """The place in the text that a position comes to."""
+        return self.ends[position.piece] + position.offset
+
+    @cached_property
+    def traced(self) -> list[Traced]:
+        """The free strings with their origins."""
+        return self.layout.traced(self.subject.row)
+
+    @cached_property
+    def origins(self) -> tuple[Origin, ...]:
+        """The origins of all strings of this row."""
+        origins = list(self.layout.origins)
+        for text, source in zip(self.subject.row, self.layout.sources, strict=True):
+            origins[source - FIRST_SOURCE] = replace(origins[source - FIRST_SOURCE], text=text)
+        return tuple(origins)
+
+    @cached_property
+    def rebuilt(self) -> Conversation:
+        """The full proof over the rendering and the trace that the recording gives."""
+        return _Rebuilt(self)
+
+    @cached_property
+    def full(self) -> Conversation:
+        """The full proof over a rendering and a trace of its own."""
+        subject = self.subject
+        return Conversation(subject.template, subject.prepared, subject.tools, self.stop_tokens)
+
+    def recorded(self, form: Form) -> Recording | None:
+        """The recording of another rendering of this row; None where there can be none."""
+        return self.shape.form(self.recording, form, self.subject)
+
+    def form_text(self, form: Form) -> str | None:
+        """Another rendering of this row; None where the template refuses it, or no recording holds."""
+        recorded = self.recorded(form)
+        return recorded.skeleton.text(self.subject.row) if recorded and recorded.skeleton else None
+
+    def message_at(self, place: int) -> int | None:
+        """The message that a place belongs to."""
+        return self.rebuilt.message_at(place)
+
+    def blocks(self) -> list[Span] | None:
+        """The places of the template's generation blocks; None where they are not known."""
+        blocks = self.recording.blocks
+        return None if blocks is None else [(self.offset(one), self.offset(two)) for one, two in blocks]
+
+    def prove(self, message: int) -> Turn:
+        """The turn of an assistant message; raises Unproved with the condition that does not hold."""
+        try:
+            return self._planned(message, history=False)
+        except _Undecided:
+            return self._asked(message, history=False)
+
+    def prove_history(self, message: int) -> Turn:
+        """The turn as it stands in the history."""
+        try:
+            return self._planned(message, history=True)
+        except _Undecided:
+            return self._asked(message, history=True)
+
+    def _asked(self, message: int, *, history: bool) -> Turn:
+        """The turn by `mask_proof`; what it refuses, it refuses on a rendering and trace of its own."""
+        try:
+            return self.rebuilt.prove_history(message) if history else self.rebuilt.prove(message)
+        except Unproved:
+            return self.full.prove_history(message) if history else self.full.prove(message)
+
+    def _planned(self, message: int, *, history: bool) -> Turn:
+        plans = self._plans.turns
+        if (message, history) not in plans:
+            self._make_plan(message, history=history)
+        plan = plans.get((message, history))
+        if plan is None:
+            raise _Undecided
+        if isinstance(plan, PromptPlan):
+            if self._begins_with(plan.prompt):
+                raise _Undecided
+            raise _HistoryForm(self, message)
+        return self._turn(plan)
+
+    def _make_plan(self, message: int, *, history: bool) -> None:
+        """Plan a turn, if this row has it, and the plan gives what the full proof does."""
+        plans = self._plans
+        try:
+            planner = Planner(self, message)
+            plan = planner.history_plan() if history else planner.plan()
+        except Unproved:
+            plans.attempts += 1
+            if plans.attempts < _ATTEMPTS:
+                return
+            plan = None
+        plans.turns[message, history] = plan if self._agrees(plan, message, history=history) else None
+
+    def _agrees(self, plan: Plan | None, message: int, *, history: bool) -> bool:
+        if not isinstance(plan, TurnPlan):
+            return True
+        try:
+            ours = self._turn(plan, parts=True)
+        except (_Undecided, Unproved):
+            ours = None
+        try:
+            return ours == (self.full.prove_history(message) if history else self.full.prove(message))
+        except Unproved:
+            return ours is None
+
+    def _turn(self, plan: TurnPlan, *, parts: bool = False) -> Turn:
+        start, stop, end = self.offset(plan.start), self.offset(plan.stop), self.offset(plan.end)
+        self._check(plan)
+        if plan.ended and not self._ends_alike(plan.ended, end):
+            raise _HistoryForm(self, plan.message)
+        if not (parts or self._with_parts):
+            return Turn(plan.message, start, stop, end)
+        stretches = [Stretch(self.offset(one), self.offset(two), kind) for one, two, kind in plan.parts]
+        return Turn(plan.message, start, stop, end, *parts_of(self.text, start, stop, stretches))
+
+    def _check(self, plan: TurnPlan) -> None:
+        try:
+            for check in plan.checks:
+                check(self)
+        except Unproved as unproved:
+            raise _Undecided from unproved
+
+    def _begins_with(self, prompt: Form) -> bool:
+        text = self._form_text(prompt)
+        return text is not None and self.text.startswith(text)
+
+    def _ends_alike(self, ended: Form, end: int) -> bool:
+        text = self._form_text(ended)
+        return text is not None and text[:end] == self.text[:end]
+
+    def _form_text(self, form: Form) -> str | None:
+        """Another rendering of this row; None where the template refuses it."""
+        recorded = self.recorded(form)
+        if recorded is None:
+            raise _Undecided
+        return recorded.skeleton.text(self.subject.row) if recorded.skeleton else None
+
+
+def _plans(recording: Recording, key: Any) -> Plans:
+    plans = recording.plans.get(key)
+    if plans is None:
+        plans = Plans()
+        if len(recording.plans) < _PLAN_SETS:
+            recording.plans[key] = plans
+    return plans

@@ -1,0 +1,252 @@
+"""Where a proved turn stands in every row of a shape, found from one row's proof.
+
+`mask_proof` proves a turn of one row. What it decides depends on the order of fixed texts and slots, on
+which slots are empty, and on little else; a plan is made only where that little is the same in every
+row with these answers and these empty slots, or can be checked for each row:
+
+1. The rendering is filled in from the recording of the template itself.
+2. The turn's stretch lies between marks, which are places of the skeleton. Whether a stretch counts (it
+   is not empty) follows from fixed texts and from which slots are empty.
+3. The prompt's skeleton is a start of the text's, piece by piece. Where it is not, each row's texts are
+   compared: a prompt that does not fit makes history form, and one that fits by chance is left to
+   `mask_proof`.
+4. The message's slots in the stretch are, in every row, one stretch of one of its strings, as it stands
+   or with JSON's escapes. A string with several slots there has the same expression in each.
+5. A string that stands in the turn whole, but for white space at its ends, is complete in every row.
+   Any other is checked for each row by `check_origin`, on what its slots come to.
+6. From the message's last character to the end of the stop token, and as far behind as a stop token
+   that begins no later could reach, there is fixed text only.
+7. The skeleton of the conversation that ends here agrees with the text's to the end of the turn, or
+   each row's texts are compared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftc.data.mask_content import check_origin, is_call, must_stand_once
+from ftc.data.mask_parts import Kind, Span
+from ftc.data.mask_proof import Turn
+from ftc.data.provenance import FIRST_SOURCE
+from ftc.data.specialise.expression import Applied, Expression, Fixed, Given, cut_of, strings_of, traced
+from ftc.data.specialise.record import Form
+from ftc.data.specialise.skeleton import Position
+
+if TYPE_CHECKING:
+    from ftc.data.specialise.replay import Replay
+
+_STRIPS = frozenset({"strip", "lstrip", "rstrip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A string of which each row's turn must have what condition 5 asks for, and the slots it is in."""
+
+    number: int
+    slots: tuple[Expression, ...]
+
+    def __call__(self, replay: Replay) -> None:
+        """Raises Unproved where the row's turn lacks part of it."""
+        source = replay.layout.sources[self.number]
+        runs = [run for slot in self.slots for run in traced(slot, replay.traced).runs]
+        found = [(offset, offset + length) for length, of, offset in runs if of == source and offset >= 0]
+        check_origin(replay.origins[source - FIRST_SOURCE], found)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """A turn of every row: its places, what to check in each row, and the form it is compared with."""
+
+    message: int
+    start: Position
+    stop: Position
+    end: Position
+    checks: tuple[Check, ...]
+    parts: tuple[tuple[Position, Position, Kind], ...]
+    ended: Form | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPlan:
+    """A turn in history form in every row, unless the row's text has the prompt by chance."""
+
+    prompt: Form
+
+
+Plan = TurnPlan | PromptPlan
+
+
+class Planner:
+    """Plans one turn from the proof of one row; a plan is None where there can be none.
+
+    Raises Unproved where that row's turn cannot be proved.
+    """
+
+    def __init__(self, replay: Replay, message: int) -> None:
+        self._replay, self._message = replay, message
+        self._proof = replay.rebuilt
+        self._pieces = replay.skeleton.pieces
+        self._ends = replay.ends
+
+    def plan(self) -> Plan | None:
+        """The plan of the turn as inference would produce it."""
+        stretch = self._proof.stretch(self._message)
+        form = (self._message, True)
+        prompt = self._replay.recorded(form)
+        if prompt is None:
+            return None
+        agreement = prompt.skeleton.agreement(self._replay.skeleton) if prompt.skeleton else None
+        if agreement is None or not agreement.whole:
+            return PromptPlan(form)
+        return self._bounded(self._replay.offset(agreement.end), stretch, compared=True)
+
+    def history_plan(self) -> TurnPlan | None:
+        """The plan of the turn as it stands in the history."""
+        stretch = self._proof.stretch(self._message)
+        turn = self._proof.prove_history(self._message)
+        if not self._fixed(stretch[0], self._proof.first_own(self._message, stretch)):
+            return None
+        if not self._steady_start(stretch[0]):
+            return None
+        return self._bounded(turn.start, stretch, compared=False)
+
+    def _steady_start(self, stretch_start: int) -> bool:
+        """Whether every row's turn in history form starts by the same rule, at the same place."""
+        prompt = self._replay.recorded((self._message, True))
+        if prompt is None:
+            return False
+        if prompt.skeleton:
+            agreement = prompt.skeleton.agreement(self._replay.skeleton)
+            if not agreement.surely:
+                return False
+            if self._replay.offset(agreement.end) >= stretch_start:
+                return True
+        asked = self._replay.recorded((self._replay.layout.count, True))
+        if asked is None or asked.skeleton is None or not self._pieces:
+            return False
+        added = asked.skeleton.pieces[len(self._pieces) - 1 :]
+        whole = self._replay.skeleton.agreement(asked.skeleton).whole
+        return whole and all(isinstance(piece, str) for piece in added[1:])
+
+    def _bounded(self, start: int, stretch: Span, *, compared: bool) -> TurnPlan | None:
+        turn = self._proof.bounds(self._message, start, stretch)
+        own_end = self._proof.last_own(self._message, start, stretch[1])
+        steady = self._steady(start, max(turn.end, stretch[1])) and self._fixed(own_end, self._searched(turn))
+        places = [self._position(at) for at in (turn.start, turn.stop, turn.end)]
+        parts = self._parts(turn)
+        if not steady or parts is None or None in places:
+            return None
+        ended = self._ended(turn.end) if compared else None
+        if ended is False:
+            return None
+        first, stop, end = (place for place in places if place is not None)
+        return TurnPlan(self._message, first, stop, end, self._checks(turn), parts, ended or None)
+
+    def _searched(self, turn: Turn) -> int:
+        """The end of what is looked at for a stop token that begins no later than the one found."""
+        tokens = self._replay.stop_tokens
+        if not tokens:
+            return turn.end
+        limit = self._proof.foreign_from(turn.stop, self._message)
+        return min(limit, turn.stop + max(map(len, tokens)))
+
+    def _ended(self, end: int) -> Form | bool | None:
+        """The form to compare each row with; None where no row can differ, False where it is not recorded."""
+        form = (self._message + 1, False)
+        if form[0] == self._replay.layout.count:
+            return None
+        ended = self._replay.recorded(form)
+        if ended is None:
+            return False
+        agreement = ended.skeleton.agreement(self._replay.skeleton) if ended.skeleton else None
+        return None if agreement and self._replay.offset(agreement.end) >= end else form
+
+    def _slots(self, start: int, end: int) -> Iterator[Expression]:
+        """The slots, not empty, between two places."""
+        for number, piece in enumerate(self._pieces):
+            at, after = self._ends[number], self._ends[number + 1]
+            if not isinstance(piece, str) and at < after and at < end and start < after:
+                yield piece
+
+    def _fixed(self, start: int, end: int) -> bool:
+        return not any(self._slots(start, end))
+
+    def _own(self, expression: Expression) -> bool:
+        return any(self._replay.layout.messages[number] == self._message for number in strings_of(expression))
+
+    def _steady(self, start: int, end: int) -> bool:
+        """Whether the message's slots between two places have, in every row, the origins they have here."""
+        seen: dict[int, Expression] = {}
+        for slot in self._slots(start, end):
+            if self._own(slot):
+                number = _stretch_of(slot)
+                if number is None or seen.setdefault(number, slot) != slot:
+                    return False
+        return True
+
+    def _checks(self, turn: Turn) -> tuple[Check, ...]:
+        layout = self._replay.layout
+        slots = list(self._slots(turn.start, turn.end))
+        checks = []
+        for number, message in enumerate(layout.messages):
+            if message != self._message:
+                continue
+            origin = layout.origins[layout.sources[number] - FIRST_SOURCE]
+            of_it = tuple(slot for slot in slots if number in strings_of(slot))
+            if is_call(origin):
+                complete = any(_whole(slot) for slot in of_it)
+            else:
+                complete = not must_stand_once(origin) or (len(of_it) == 1 and _complete(of_it[0]))
+            if not complete:
+                checks.append(Check(number, of_it))
+        return tuple(checks)
+
+    def _parts(self, turn: Turn) -> tuple[tuple[Position, Position, Kind], ...] | None:
+        if turn.start == 0:  # `mask_parts` takes 0 for no place yet
+            return None
+        found: list[tuple[int, int, Kind]] = []
+        for part in self._proof.parts(turn.start, turn.stop):
+            if found and found[-1][1:] == (part.start, part.kind):
+                found[-1] = (found[-1][0], part.end, part.kind)
+            else:
+                found.append((part.start, part.end, part.kind))
+        placed = [(self._position(start), self._position(end), kind) for start, end, kind in found]
+        kept = tuple((start, end, kind) for start, end, kind in placed if start and end)
+        return kept if len(kept) == len(found) else None
+
+    def _position(self, at: int) -> Position | None:
+        """A place of this row as a place of every row; None inside a slot."""
+        piece = bisect_right(self._ends, at) - 1
+        if piece == len(self._pieces):
+            return Position(piece, 0)
+        offset = at - self._ends[piece]
+        return Position(piece, offset) if offset == 0 or isinstance(self._pieces[piece], str) else None
+
+
+def _stretch_of(slot: Expression) -> int | None:
+    """The string of which a slot is one stretch in every row, as it stands or with JSON's escapes."""
+    escaped = isinstance(slot, Applied) and slot.operation == "json"
+    return cut_of(slot.arguments[0] if escaped else slot)  # type: ignore[union-attr]
+
+
+def _whole(slot: Expression) -> bool:
+    """Whether a slot is a whole string in every row."""
+    if isinstance(slot, Applied) and slot.operation == "json":
+        return isinstance(slot.arguments[0], Given)
+    return isinstance(slot, Given)
+
+
+def _complete(slot: Expression) -> bool:
+    """Whether a slot is a whole string in every row, but for white space at its ends."""
+    if isinstance(slot, Applied) and slot.operation in _STRIPS:
+        inner, *chars = slot.arguments
+        blank = not chars or chars[0] is None or (isinstance(chars[0], Fixed) and not chars[0].text.strip())
+        return blank and isinstance(inner, (Given, Applied)) and not _json(inner) and _complete(inner)
+    return _whole(slot)
+
+
+def _json(expression: Expression) -> bool:
+    return isinstance(expression, Applied) and expression.operation == "json"
