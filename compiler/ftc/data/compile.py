@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ftc.data.ingest import UnreadableSource, ingest, read_accounts
-from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem
+from ftc.data.ingest import Ingested, UnreadableSource, ingested
+from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem, unfit_note
 from ftc.data.result import Result
 from ftc.data.run_query import QueryFailure
+from ftc.data.selection.problem import SelectionProblem
 from ftc.data.workers import BadJobs, WorkerKilled
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.plan.steps import (
@@ -19,22 +22,27 @@ from ftc.plan.steps import (
     LimitStep,
     QueryStep,
     RenderStep,
+    SelectionStep,
     SourceStep,
     SplitStep,
     TokenizerStep,
 )
 
+if TYPE_CHECKING:
+    from ftc.data.selection.select import Selection
+
 CODE = (
     "data",
     "facts/bounds.py",
     "facts/json_types.py",
-    "facts/readers.py",
+    "facts/sources",
     "facts/sandbox.py",
     "facts/sql_tree.py",
     "plan/steps.py",
     "recipe/templates.py",
 )
 STEP = "step.json"
+EVERY_ROW = SelectionStep(sample=None, dedupe=None, seed=0)
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -50,6 +58,7 @@ class Request:
     render: RenderStep
     limits: LimitStep
     split: SplitStep
+    selection: SelectionStep = EVERY_ROW
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Compiled:
     """The compiled data and its directory, or the problems that prevented it.
 
     `ledger` is there as soon as the rows have been gone through, with problems too; `cached` says that
-    nothing was read.
+    nothing was read. `notes` say how the rows were made, where that is not as one would expect.
     """
 
     step: DataStep | None
@@ -73,17 +82,25 @@ class Compiled:
     problems: tuple[RowProblem, ...]
     cached: bool
     ledger: Ledger | None = None
+    notes: tuple[RowProblem, ...] = ()
 
 
 def request_key(request: Request) -> str:
     """The key under which the result is kept."""
-    steps = (*request.queries, request.tokenizer, request.render, request.limits, request.split)
+    steps = (*request.queries, request.tokenizer, request.render, request.limits)
+    steps = (*steps, request.selection, request.split)
     inputs = {
         "sources": [source.model_dump(mode="json", exclude={"location"}) for source in request.sources],
         "steps": [step.model_dump(mode="json") for step in steps],
         "tokenizer": request.tokenizer_sha256,
     }
-    return cache_key("data", inputs, {}, code=code_digest(*CODE))
+    return cache_key("data", inputs, _libraries(request), code=code_digest(*CODE))
+
+
+def _libraries(request: Request) -> dict[str, str]:
+    """The versions of what only some requests are compiled with."""
+    dedupe = request.selection.dedupe
+    return {"rensa": version("rensa")} if dedupe is not None and dedupe.method == "near" else {}
 
 
 def compile_data(
@@ -97,13 +114,16 @@ def compile_data(
         return _failed(RowProblem(problem.code, problem.message, (), help=(problem.help,)))
     except QueryFailure as failure:
         return _failed(query_problem(failure))
+    except SelectionProblem as unselected:
+        return _failed(unselected.problem)
     except BadJobs as stated:
         return _failed(jobs_problem(str(stated)))
     except WorkerKilled as killed:
         return _failed(killed_problem(str(killed)))
     except UnreadableSource as failure:
         message = f"the source `{failure.source}` cannot be read: {failure.reason}"
-        return _failed(RowProblem("FTC210", message, ("data", "sources", failure.source)))
+        at = ("data", "sources", failure.source)
+        return _failed(RowProblem("FTC210", message, at, help=failure.help))
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:
@@ -131,52 +151,69 @@ def _made(request: Request, locations: Locations, cache: Cache, key: str, progre
 
 
 def _compiled(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
-    from ftc.data.pipeline import Pipeline
+    from ftc.data.selection.select import select
 
     progress("reading sources", 0, None)
-    sources = _sources(request, locations, cache)
-    accounts = read_accounts(sources)
+    sources = _sources(request, locations, cache, progress)
     with cache.scratch() as scratch:
-        directory = scratch / "data"
-        directory.mkdir()
         progress("running the query", 0, None)
         with ExitStack() as opened:
             results = [
-                opened.enter_context(Result(query, sources, accounts, scratch / f"query-{number}"))
+                opened.enter_context(Result(query, sources, scratch / f"query-{number}"))
                 for number, query in enumerate(request.queries)
             ]
-            pipeline = Pipeline(request, locations, results, directory, progress)
-            step, ledger, problems = pipeline.run(accounts)
-        if step is None:
-            return Compiled(None, None, problems, cached=False, ledger=ledger)
-        (directory / STEP).write_text(step.model_dump_json(), encoding="utf-8")
-        return Compiled(step, cache.adopt("data", key, directory), (), cached=False, ledger=ledger)
+            progress("selecting rows", 0, None)
+            selection = select(request.selection, request.split, results, sources, scratch)
+            made = _by_backends(request, locations, sources, selection, scratch, progress)
+        if made.step is None or made.directory is None:
+            return made
+        (made.directory / STEP).write_text(made.step.model_dump_json(), encoding="utf-8")
+        return replace(made, directory=cache.adopt("data", key, made.directory))
 
 
-def _sources(request: Request, locations: Locations, cache: Cache) -> Path:
-    """The directory with the rows of the sources that the query reads; read once for many queries."""
-    used = _used(request)
-    inputs = {"sources": [source.model_dump(mode="json", exclude={"location"}) for source in used]}
-    key = cache_key("sources", inputs, {}, code=code_digest(*CODE))
-    with cache.alone("sources", key):
-        found = cache.entry("sources", key, deep=True)
-        if found is not None:
-            return found
-        with cache.scratch() as scratch:
-            directory = scratch / "sources"
-            directory.mkdir()
-            ingest(used, locations.sources, directory)
-            return cache.adopt("sources", key, directory)
+def _by_backends(
+    request: Request,
+    locations: Locations,
+    sources: Ingested,
+    selection: Selection,
+    scratch: Path,
+    progress: Progress,
+) -> Compiled:
+    """The rows by the first tokenizer library that serves: one that does not leaves nothing but a note."""
+    from ftc.data.encoders import REFERENCE, Unfit, installed
+    from ftc.data.pipeline import Pipeline
+
+    notes: tuple[RowProblem, ...] = ()
+    for backend in installed():
+        directory = scratch / f"data-{backend}"
+        directory.mkdir()
+        pipeline = Pipeline(request, locations, selection, directory, progress, backend)
+        try:
+            step, ledger, problems = pipeline.run(sources.accounts)
+        except Unfit as unfit:
+            notes += (unfit_note(backend, REFERENCE, str(unfit)),)
+        else:
+            return Compiled(
+                step, directory if step else None, problems, cached=False, ledger=ledger, notes=notes
+            )
+    raise AssertionError("the reference always serves")
+
+
+def _sources(request: Request, locations: Locations, cache: Cache, progress: Progress) -> Ingested:
+    """The rows of the sources that the queries read; each source is read once for many queries."""
+    return ingested(_used(request), locations.sources, cache, progress)
 
 
 def _used(request: Request) -> tuple[SourceStep, ...]:
     from ftc.facts import sql_tree
     from ftc.facts.sandbox import connect
 
+    queries = [query.sql for query in (*request.queries, request.split.query) if query is not None]
     con = connect()
     try:
-        tree = sql_tree.parse(con, request.queries[0].sql)
+        trees = [sql_tree.parse(con, sql) for sql in queries]
     finally:
         con.close()
-    names = sql_tree.read_sources(tree, [source.name for source in request.sources]) if tree else ()
+    declared = [source.name for source in request.sources]
+    names = {name for tree in trees if tree for name in sql_tree.read_sources(tree, declared)}
     return tuple(source for source in request.sources if source.name in names)

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ftc.data.batch import EVAL, TRAIN, Batch, Rows
+from ftc.data.dispatch import compiled
 from ftc.data.ingest import SourceAccount
 from ftc.data.ledger import LedgerWriter
 from ftc.data.problems import RowProblem, Tally, emptiness, key_problems, row_problems
-from ftc.data.row_work import RowCompiler, RowSpec
+from ftc.data.row_work import RowSpec
 from ftc.data.shards import PartWriter
 from ftc.data.shared_prompts import PromptHashes
-from ftc.data.split import row_hash, threshold
-from ftc.data.workers import Workers, job_count
 from ftc.plan.steps import DataStep, Ledger, SourceRows
 
 if TYPE_CHECKING:
     from ftc.data.compile import Locations, Progress, Request
-    from ftc.data.result import Result
+    from ftc.data.selection.select import Selection
 
 LEFT_OUT = "the query leaves the row out"
 
-MOST_BYTES = 4 << 20
-"""Of a batch that is compiled at once: a thousand rows may be long documents."""
-
-INLINE_BYTES = 4 << 20
-"""So much text is compiled here in the time that other processes need to start."""
-
 
 class Pipeline:
-    """One compilation: opened results, one per query, and the directory that takes their rows."""
+    """One compilation: opened results, one per query, and the directory that takes their rows.
+
+    `backend` is the tokenizer library; `run` raises Unfit where it cannot serve.
+    """
 
     def __init__(
         self,
         request: Request,
         locations: Locations,
-        results: Sequence[Result],
+        selection: Selection,
         directory: Path,
         progress: Progress,
+        backend: str,
     ) -> None:
-        self._request, self._locations, self._results = request, locations, results
+        self._backend = backend
+        self._request, self._locations, self._selection = request, locations, selection
+        results = self._results = selection.results
         self._directory, self._progress = directory, progress
         self._ledger = LedgerWriter(directory)
         self._prompts = PromptHashes()
@@ -76,6 +72,7 @@ class Pipeline:
             shared_prompts=self._prompts.shared(self._directory, eval_),
             labels=self._parts[TRAIN].labels,
             longest_target=max(part.counts.longest_answer for part in self._parts.values()),
+            mix=self._selection.mix,
         )
         return step, ledger, ()
 
@@ -90,10 +87,10 @@ class Pipeline:
     def _close_ledger(self, accounts: Sequence[SourceAccount], train: int, eval_: int) -> Ledger:
         traced = [result.traced for result in self._results]
         own = sum(
-            source.rows if source is not None else result.count
+            source.rows - len(source.bad) if source is not None else result.count
             for source, result in zip(traced, self._results, strict=True)
         )
-        bad = sum(len(account.bad) for account in accounts if account not in traced)
+        bad = sum(len(account.bad) for account in accounts)
         sources = tuple(SourceRows(name=account.name, rows=account.rows) for account in accounts)
         return self._ledger.close(sources, read=own + bad, train=train, eval_=eval_)
 
@@ -107,30 +104,26 @@ class Pipeline:
 
     def _rows(self) -> None:
         done = 0
-        with closing(self._compiled()) as batches:
+        with closing(compiled(self._spec(), self._selected(), self._directory.parent)) as batches:
             for batch in batches:
                 self._add(batch)
                 done += batch.read
                 self._progress("compiling rows", done, self._total)
 
-    def _compiled(self) -> Generator[Batch]:
-        """The rows compiled, in order: here where they are few, by several processes otherwise."""
-        rows = (piece for rows in self._selected() for piece in rows.pieces(MOST_BYTES))
-        jobs, (few, whole) = job_count(), _first(rows, INLINE_BYTES)
-        if whole or jobs == 1:
-            yield from map(RowCompiler(self._spec()), chain(few, rows))
-            return
-        with Workers(self._spec(), jobs, self._directory.parent) as workers:
-            yield from workers.map(chain(few, rows))
-
     def _selected(self) -> Iterator[Rows]:
         """The rows that are to be compiled, in order: query after query."""
         number = 0
-        for result in self._results:
+        for query, result in enumerate(self._results):
+            place = 0
             for ids, columns in result.rows():
-                sides, copies = np.zeros(len(ids), dtype=np.uint8), np.ones(len(ids), dtype=np.int32)
-                yield Rows(ids, columns, number, sides, copies)
-                number += len(ids)
+                chosen = self._selection.some(query, place, ids)
+                place += len(ids)
+                for account in chosen.account:
+                    self._ledger.add(account.id, account.fate, account.reason)
+                rows = chosen.rows(ids, columns, number)
+                if len(rows):
+                    yield rows
+                number += len(rows)
 
     def _spec(self) -> RowSpec:
         request = self._request
@@ -140,16 +133,10 @@ class Pipeline:
             render=request.render,
             limits=request.limits,
             split=request.split,
-            threshold=self._split_threshold(),
+            threshold=self._selection.threshold,
             shapes=self._results[0].shapes,
+            backend=self._backend,
         )
-
-    def _split_threshold(self) -> int:
-        split = self._request.split
-        if split.rows is None:
-            return threshold(split, ())
-        rows = (row for result in self._results for row in result.column_values(split.keys))
-        return threshold(split, (row_hash(split, row) for row in rows))
 
     def _add(self, batch: Batch) -> None:
         for account in batch.account:
@@ -157,14 +144,3 @@ class Pipeline:
         self._prompts.add(batch)
         for side, part in self._parts.items():
             part.add(batch.side(side))
-
-
-def _first(rows: Iterator[Rows], most: int) -> tuple[list[Rows], bool]:
-    """Batches until they have more than so many bytes, and whether those are all."""
-    found, size = [], 0
-    for piece in rows:
-        found.append(piece)
-        size += piece.columns.nbytes
-        if size > most:
-            return found, False
-    return found, True

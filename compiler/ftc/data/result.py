@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.data.ingest import SourceAccount, disk_full, is_full_disk
+from ftc.data.ingest import Ingested, SourceAccount
 from ftc.data.run_query import FILE, RAW, QueryFailure, query_key, run_query
 from ftc.data.typed_values import Shape, converted, converter, shape_of
 from ftc.facts import sql_tree
-from ftc.facts.sandbox import connect, identifier, interruptible, lock, threads_for_reading
+from ftc.facts.sandbox import (
+    connect,
+    disk_full,
+    identifier,
+    interruptible,
+    is_full_disk,
+    lock,
+    threads_for_reading,
+)
 from ftc.facts.sql_problems import error_details, plain_words
 from ftc.plan.steps import QueryStep
 
@@ -45,14 +53,12 @@ class Result:
     been described without problems. Raises QueryFailure and OSError when opened.
     """
 
-    def __init__(
-        self, query: QueryStep, sources: Path, accounts: Sequence[SourceAccount], scratch: Path
-    ) -> None:
+    def __init__(self, query: QueryStep, sources: Ingested, scratch: Path) -> None:
         self.query = query
         self._prefix = f"{query.name}/" if query.name else ""
-        self._traced = next((a for a in accounts if a.name == query.traced_source), None)
+        self._traced = next((a for a in sources.accounts if a.name == query.traced_source), None)
         scratch.mkdir()
-        in_order = run_query(query, sources, scratch)
+        in_order = run_query(query, sources.directories, scratch)
         self._con = connect(scratch / FILE, threads=threads_for_reading())
         try:
             lock(self._con)
@@ -159,6 +165,13 @@ class Result:
     def computed(self, expressions: Sequence[str], *, rows: int = 1 << 16) -> Iterator[pa.RecordBatch]:
         """What expressions of ftc's own make of each row `r`, in order."""
         yield from self._batches(f"select {', '.join(expressions)} from {self._table} r", rows)  # noqa: S608
+
+    def answers(self, expressions: str, rest: str) -> list[tuple[Any, ...]]:
+        """What a question of ftc's own about the rows `r` is answered; for few rows."""
+        found: list[tuple[Any, ...]] = self._con.execute(
+            f"select {expressions} from {self._table} r {rest}"  # noqa: S608
+        ).fetchall()
+        return found
 
     def filtered(self) -> Iterator[str]:
         """The ids of the traced source's rows that the query left out, in order."""

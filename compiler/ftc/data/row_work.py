@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
-from ftc.data.encoders import Tokenizers
+from ftc.data.encoders import BACKENDS, REFERENCE, Backend, Tokenizers, Traits
 from ftc.data.example import Refusal, Rendered
+from ftc.data.gate import Sampled
 from ftc.data.joints import Joints
 from ftc.data.limit import Limited, limited
 from ftc.data.render import Renderer
+from ftc.data.selection.hashes import row_hash
 from ftc.data.shared_prompts import prompt_hash
-from ftc.data.split import row_hash
 from ftc.data.tokenise import Encoder
 from ftc.data.tokenise_whole import WholeEncoder
 from ftc.data.typed_values import Shape, converted, converter
@@ -32,7 +33,8 @@ AUDITED_OF = 100
 class RowSpec:
     """Everything the work on a row needs; it can be handed to another process.
 
-    `shapes` say what has to be put right in the values of each column.
+    `shapes` say what has to be put right in the values of each column. `backend` is the tokenizer library;
+    one that is not the reference is told the tokenizer's `traits`, and its work is sampled for the gate.
     """
 
     tokenizer_file: Path
@@ -42,17 +44,19 @@ class RowSpec:
     split: SplitStep
     threshold: int
     shapes: Mapping[str, Shape | None]
+    backend: str = REFERENCE
+    traits: Traits | None = None
 
 
 class RowCompiler:
     """Compiles batches of rows; what becomes of a row depends on that row alone."""
 
     def __init__(self, spec: RowSpec) -> None:
-        reference = Tokenizers(spec.tokenizer_file)
-        eos = reference.text(spec.tokenizer.eos_id)
         self._spec = spec
-        self._renderer = Renderer(spec.render, spec.tokenizer, eos)
-        self._encoder = _encoder(spec, reference)
+        self._sampled = Sampled(BACKENDS[spec.backend](spec.tokenizer_file)) if spec.traits else None
+        backend = self._sampled or Tokenizers(spec.tokenizer_file)
+        self._renderer = Renderer(spec.render, spec.tokenizer, backend.text(spec.tokenizer.eos_id))
+        self._encoder = _encoder(spec, backend)
         self._convert = {name: converter(shape) for name, shape in spec.shapes.items()}
 
     def __call__(self, rows: Rows) -> Batch:
@@ -83,6 +87,7 @@ class RowCompiler:
             copies=rows.copies[kept],
             account=self._account(rows.ids, refusals, cut),
             read=len(rows),
+            samples=self._sampled.taken() if self._sampled else None,
         )
 
     def _values(self, rows: Rows) -> list[dict[str, Any]]:
@@ -115,14 +120,16 @@ class RowCompiler:
         return [account for _, account in sorted(found)]
 
 
-def _encoder(spec: RowSpec, reference: Tokenizers) -> Encoder | WholeEncoder:
+def _encoder(spec: RowSpec, backend: Backend) -> Encoder | WholeEncoder:
     """In pieces, as inference makes them; in one where the convention or the tokenizer asks for it."""
     bos = spec.tokenizer.bos_id if spec.render.form in ("completion", "text") else None
-    if spec.render.convention == "trl":
-        return WholeEncoder(reference, bos, strict=False)
-    if reference.begins_texts:
-        return WholeEncoder(reference, bos, strict=True)
-    return Encoder(reference, bos, Joints(reference, reference.safe_added, local=reference.splits_first))
+    traits = spec.traits
+    if isinstance(backend, Tokenizers):
+        traits = backend.traits
+        if spec.render.convention == "trl" or traits.begins_texts:
+            return WholeEncoder(backend, bos, strict=spec.render.convention != "trl")
+    assert traits is not None  # noqa: S101 - a fast back end is told them
+    return Encoder(backend, bos, Joints(backend, traits.safe_added, local=traits.splits_first))
 
 
 def _chosen(id_: str) -> bool:

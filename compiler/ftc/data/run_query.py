@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.data.ingest import DATABASE, disk_full, is_full_disk
+from ftc.data.ingest import DATABASE
 from ftc.facts import sql_tree
 from ftc.facts.bounds import Endless, bounded
-from ftc.facts.sandbox import connect, lock, quoted, threads_for_reading
+from ftc.facts.sandbox import connect, disk_full, is_full_disk, lock, quoted, threads_for_reading
 from ftc.facts.sql_problems import Text, error_details, place_of, plain_words
 from ftc.plan.steps import QueryStep
 
@@ -41,7 +42,7 @@ def query_key(query: QueryStep) -> Key:
 
 
 def run_query(
-    query: QueryStep, sources: Path, directory: Path, *, key: Key = (), threads: int | None = None
+    query: QueryStep, sources: Sequence[Path], directory: Path, *, key: Key = (), threads: int | None = None
 ) -> bool:
     """Make the table RAW of a query's rows in `directory`; returns whether it is in its final order.
 
@@ -52,7 +53,7 @@ def run_query(
     con = connect(directory / FILE, threads=1)
     try:
         run = _Run(con, query, directory, key or query_key(query))
-        return run.into_table(sources / DATABASE, threads)
+        return run.into_table(sources, threads)
     finally:
         con.close()
 
@@ -61,11 +62,10 @@ class _Run:
     def __init__(self, con: DuckDBPyConnection, query: QueryStep, directory: Path, key: Key) -> None:
         self._con, self._query, self._directory, self._key = con, query, directory, key
 
-    def into_table(self, sources: Path, threads: int | None) -> bool:
+    def into_table(self, sources: Sequence[Path], threads: int | None) -> bool:
         import duckdb
 
-        self._con.execute(f'attach {quoted(str(sources))} as "ftc-sources" (read_only)')
-        self._con.execute('use "ftc-sources"')
+        self._attach(sources)
         tree = sql_tree.parse(self._con, self._query.sql)
         sql, in_order, parallel = self._query.sql, False, False
         if self._query.traced_source is not None and tree is not None:
@@ -83,6 +83,14 @@ class _Run:
             place = 0, len(self._query.sql)
             raise QueryFailure(str(stopped), self._key, place, endless=True) from stopped
         return in_order
+
+    def _attach(self, sources: Sequence[Path]) -> None:
+        """Let the query see the tables of the sources by their names alone."""
+        names = [f'"ftc-source-{number}"' for number in range(len(sources))]
+        for name, directory in zip(names, sources, strict=True):
+            self._con.execute(f"attach {quoted(str(directory / DATABASE))} as {name} (read_only)")
+        path = ",".join(f"{name}.main" for name in names)
+        self._con.execute(f"set search_path={quoted(path)}")
 
     def _create(self, sql: str) -> None:
         self._con.execute(PREFIX + sql, self._query.parameters or None)

@@ -6,6 +6,7 @@ so the same recipe on the same inputs gives the same bytes on any machine.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -32,13 +33,27 @@ class Choice(Frozen):
 
 
 class SourceStep(Frozen):
-    """A declared source: its files in reading order and how DuckDB reads them."""
+    """A declared source: its files in reading order and how they are read.
+
+    What has no files, such as a table of a database, stands there as one, with the digest of its rows.
+    """
 
     name: str
     location: str
     format: Literal["parquet", "jsonl", "json", "csv", "text", "arrow", "sqlite", "postgres", "dataset"]
     options: dict[str, JsonValue]
     files: tuple[FileDigest, ...]
+
+    @property
+    def sha256(self) -> str:
+        """The source's digest: of one file its SHA-256, of several that of their list.
+
+        The list is what `sha256sum` prints, sorted by name: digest, two spaces, name, line break.
+        """
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        lines = (f"{file.sha256}  {file.name}\n" for file in sorted(self.files, key=lambda file: file.name))
+        return sha256("".join(lines).encode()).hexdigest()
 
 
 class ColumnType(Frozen):
@@ -141,16 +156,72 @@ class LimitStep(Frozen):
     invalid: Literal["error", "drop"]
 
 
+class SampleStep(Frozen):
+    """A part of the queries' rows: those with the smallest hashes of their ids.
+
+    Exactly one of `fraction` and `rows` is set.
+    """
+
+    fraction: float | None
+    rows: int | None
+
+
+class DedupeStep(Frozen):
+    """Rows that go because an earlier one has the same in `columns`, or nearly the same.
+
+    Near are rows whose sets of `words` words in a row have a Jaccard similarity of at least `similarity`;
+    pairs are found by MinHash (`hashes` in `bands`) and then compared exactly. All None for `exact`.
+    """
+
+    method: Literal["exact", "near"]
+    columns: tuple[str, ...]
+    similarity: float | None = None
+    words: int | None = None
+    hashes: int | None = None
+    bands: int | None = None
+
+
+class SelectionStep(Frozen):
+    """Which of the queries' rows go on: a sample of them, then without duplicates."""
+
+    sample: SampleStep | None
+    dedupe: DedupeStep | None
+    seed: int
+
+
 class SplitStep(Frozen):
     """Which rows are held out: by a hash of `keys`, so that equal keys fall on one side.
 
-    Exactly one of `fraction` and `rows` is set, or neither (nothing is held out).
+    Exactly one of `fraction`, `rows`, `column` and `query` is set, or none (nothing is held out). With
+    `stratify` each value of that column is held out in proportion. `column` says the side of each row;
+    rows of `query` are held out, known by their values of `keys`.
     """
 
     fraction: float | None
     rows: int | None
     keys: tuple[str, ...]
     seed: int
+    stratify: str | None = None
+    column: str | None = None
+    query: QueryStep | None = None
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether any rows are to be held out."""
+        return any(way is not None for way in (self.fraction, self.rows, self.column, self.query))
+
+
+class MixedRows(Frozen):
+    """What one query of a mix gives to a pass of training.
+
+    `rows` are there to be trained on, `used` of them are, and `trained` counts them as often as each is
+    trained on in one pass.
+    """
+
+    query: str
+    rows: int
+    used: int
+    trained: int
 
 
 class Shard(Frozen):
@@ -293,6 +364,7 @@ class DataStep(Frozen):
     shared_prompts: SharedPrompts
     labels: tuple[str, ...] | None
     longest_target: int
+    mix: tuple[MixedRows, ...] = ()
     sequences: Sequences | None = None
 
 

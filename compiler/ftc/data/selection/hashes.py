@@ -1,0 +1,76 @@
+"""Hashes that decide what becomes of a row: of its keys or its id and the seed, so nothing else moves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.plan.steps import SplitStep
+
+UInt64 = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
+
+SPACE = 1 << 64
+"""Hashes are whole numbers below this."""
+
+
+def key_hash(seed: int, values: Sequence[Any]) -> int:
+    """The hash of a row's key values: the first eight bytes of SHA-256 over their JSON and the seed."""
+    if all(type(value) is str for value in values):
+        text = f"[{seed}, [{', '.join(map(encode_basestring_ascii, values))}]]"
+    else:
+        text = json.dumps([seed, list(values)], ensure_ascii=True, sort_keys=True, default=str)
+    return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
+
+
+def row_hash(split: SplitStep, row: Mapping[str, Any]) -> int:
+    """The hash of a row by the split's keys; a conversation counts without its last answer."""
+    values = [_asked(row[key]) if key == "messages" else row[key] for key in split.keys]
+    return key_hash(split.seed, values)
+
+
+def _asked(messages: Any) -> Any:
+    """The messages before the last answer, so that two answers to one prompt are on the same side."""
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except ValueError:
+            return messages
+    if not isinstance(messages, Sequence):
+        return messages
+    answers = [n for n, m in enumerate(messages) if isinstance(m, Mapping) and m.get("role") == "assistant"]
+    return messages[: answers[-1]] if answers else messages
+
+
+def id_hashes(seed: int, use: str, ids: Iterable[str]) -> UInt64:
+    """The hashes of rows by their ids; another `use` of the seed gives others."""
+    start = sha256(f"{seed}\0{use}\0".encode())
+    digests = []
+    for id_ in ids:
+        digest = start.copy()
+        digest.update(id_.encode())
+        digests.append(digest.digest()[:8])
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def below(fraction: float) -> int:
+    """The hash below which a fraction of all rows lies."""
+    return round(fraction * SPACE)
+
+
+def smallest(hashes: UInt64, count: int) -> Flags:
+    """Exactly `count` of the rows, those with the smallest hashes (the first of equal ones); all if fewer."""
+    if count >= len(hashes):
+        return np.ones(len(hashes), dtype=np.bool_)
+    if count <= 0:
+        return np.zeros(len(hashes), dtype=np.bool_)
+    last = np.partition(hashes, count - 1)[count - 1]
+    chosen: Flags = hashes < last
+    chosen[np.flatnonzero(hashes == last)[: count - int(chosen.sum())]] = True
+    return chosen
