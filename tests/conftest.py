@@ -41,3 +41,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("models") / "tiny"
     write_tiny_model(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with SmolLM2's tokenizer."""
+    from real_tokenizers import smollm2
+
+    return smollm2(tmp_path_factory.mktemp("smollm2"))
