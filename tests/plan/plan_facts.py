@@ -20,6 +20,7 @@ from ftc.plan.steps import (
     Ledger,
     Part,
     Plan,
+    Sequences,
     Shard,
     SharedPrompts,
     SourceRows,
@@ -96,6 +97,20 @@ def facts(directory: Path, columns: dict[str, str]) -> Facts:
     )
 
 
+def laid_out(data: DataStep, capacity: int | None) -> Sequences:
+    """What the data compiler would say of rows that fill their sequences as far as they can."""
+    rows = data.train.rows + data.train.repeats
+    tokens = data.train.tokens // data.train.rows * rows
+    return Sequences(
+        file=FileDigest(name="sequences.parquet", bytes=10, sha256=ZERO),
+        count=rows if capacity is None else -(-tokens // capacity),
+        rows=rows,
+        tokens=tokens,
+        longest=data.train.longest if capacity is None else min(tokens, capacity),
+        capacity=capacity,
+    )
+
+
 def context_of(
     directory: Path, columns: dict[str, str], extra: str = "", data: DataStep | None = None
 ) -> Context:
@@ -117,6 +132,7 @@ def context_of(
         origins=loaded.origins,
         facts=facts(directory, columns),
         compile_data=lambda _: Compiled(held, ()),
+        lay_out=lambda capacity: laid_out(held, capacity),
     )
 
 

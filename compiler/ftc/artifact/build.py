@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ftc.artifact.files import write_text
 from ftc.artifact.lock import BusyError, exclusive
 from ftc.artifact.model_card import readme_text
-from ftc.artifact.run_directory import RunDirectory, changed_since, evaluation, finish, prepare
+from ftc.artifact.run_directory import DATA, RunDirectory, changed_since, evaluation, finish, prepare
 from ftc.diagnostics import Finding, Severity
 from ftc.launch.local import Job, Outcome, launch
 from ftc.plan.steps import Plan
@@ -23,6 +23,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 @dataclass(frozen=True)
 class Build:
     """All that a build needs: the plan with its bytes and digest, and the places it reads and fills.
+
+    `data` has the compiled rows; `sequences` which of them train together, where the plan says so.
 
     `model` gives the base model's directory, fetching or converting it where that is needed; it is
     asked only once the run is known to be unfinished.
@@ -36,6 +38,7 @@ class Build:
     runs: Path
     name: str
     digest: str
+    sequences: Path | None = None
 
     @property
     def directory(self) -> RunDirectory:
@@ -87,11 +90,13 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
         plan_bytes=build.plan_bytes,
         recipe_text=build.recipe_text,
         data=build.data,
+        sequences=build.sequences,
     )
     model = build.model()
     if isinstance(model, Finding):
         return _failed(directory, *warnings, model)
-    outcome = launch(Job(directory.partial / "plan.json", build.data, model, directory.partial), on_event)
+    job = Job(directory.partial / "plan.json", directory.partial / DATA, model, directory.partial)
+    outcome = launch(job, on_event)
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
     measured = evaluation(directory.partial)

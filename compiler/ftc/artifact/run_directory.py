@@ -15,6 +15,8 @@ from ftc.plan.steps import Part, Plan
 MANIFEST = "MANIFEST.sha256"
 UNLISTED = (MANIFEST, "timing.json", "build.log")
 """Files the manifest leaves out: itself, and those that differ from run to run."""
+DATA = "data"
+"""The directory of the rows that train, and of the account of all others."""
 UNFINISHED = ("checkpoints", "work")
 """Directories which only a run that is not whole needs; a whole one is rebuilt to the same bytes."""
 
@@ -43,8 +45,11 @@ class RunDirectory:
         return self.complete.with_name(f".{self.complete.name}.lock")
 
 
-def _copy_data(plan: Plan, data: Path, target: Path) -> None:
+def _copy_data(plan: Plan, data: Path, sequences: Path | None, target: Path) -> None:
     target.mkdir(exist_ok=True)
+    if sequences is not None and plan.data is not None and plan.data.sequences is not None:
+        name = plan.data.sequences.file.name
+        link_or_copy(sequences / name, target / name)
     parts: list[Part | None] = [plan.data.train, plan.data.eval] if plan.data else []
     shards = [shard.file.name for part in parts if part for shard in part.shards]
     for name in (*shards, "ledger.json", "dropped.parquet", "changed.parquet"):
@@ -54,13 +59,21 @@ def _copy_data(plan: Plan, data: Path, target: Path) -> None:
         write_json(target / "ledger.json", plan.data.ledger.model_dump(mode="json"))
 
 
-def prepare(directory: Path, plan: Plan, *, plan_bytes: bytes, recipe_text: str, data: Path) -> None:
+def prepare(
+    directory: Path,
+    plan: Plan,
+    *,
+    plan_bytes: bytes,
+    recipe_text: str,
+    data: Path,
+    sequences: Path | None = None,
+) -> None:
     """Put into a partial run what is known before training. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     write_bytes(directory / "plan.json", plan_bytes)
     write_text(directory / "recipe.toml", recipe_text)
     write_text(directory / "recipe.lock", lock_text(plan))
-    _copy_data(plan, data, directory / "data")
+    _copy_data(plan, data, sequences, directory / DATA)
 
 
 def listed_files(directory: Path) -> tuple[Path, ...]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftc.data.compile import Compiled as CompiledData
 from ftc.data.compile import Locations, Progress, Request, compile_data
+from ftc.data.laid_out import laid_out
 from ftc.data.problems import RowProblem
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
 from ftc.plan.context import Compiled
-from ftc.plan.steps import Plan
+from ftc.plan.steps import DataStep, Plan, Sequences
 from ftc.recipe.load import Origins
+
+if TYPE_CHECKING:
+    from ftc.data.lineage import CompiledRows
 
 
 def request_of(plan: Plan, facts: Facts) -> Request:
@@ -22,6 +27,7 @@ def request_of(plan: Plan, facts: Facts) -> Request:
     assert plan.tokenizer is not None  # noqa: S101
     assert plan.render is not None  # noqa: S101
     assert plan.limits is not None  # noqa: S101
+    assert plan.selection is not None  # noqa: S101
     assert plan.split is not None  # noqa: S101
     return Request(
         sources=plan.sources,
@@ -31,16 +37,22 @@ def request_of(plan: Plan, facts: Facts) -> Request:
         render=plan.render,
         limits=plan.limits,
         split=plan.split,
+        selection=plan.selection,
     )
 
 
 class DataCompiler:
-    """The data compiler over the files where they are on this machine; `directory` has its last result."""
+    """The data compiler over the files where they are on this machine.
+
+    `directory` has its last result, `sequences` the training sequences made of it, if any were asked for.
+    """
 
     def __init__(self, facts: Facts, origins: Origins, cache: Cache, progress: Progress | None) -> None:
         self._facts, self._origins = facts, origins
         self._cache, self._progress = cache, progress
         self.directory: Path | None = None
+        self._made_from: tuple[Request, Locations] | None = None
+        self.sequences: Path | None = None
 
     def __call__(self, plan: Plan) -> Compiled:
         """Compile the rows of a plan, or find them in the cache."""
@@ -50,12 +62,27 @@ class DataCompiler:
         )
         request = request_of(plan, self._facts)
         done = compile_data(request, locations, cache=self._cache, progress=self._progress)
-        self.directory = done.directory
+        self._made_from = request, locations
+        self.directory, self.sequences = done.directory, None
         return Compiled(done.step, _findings(done, self._origins))
+
+    def lay_out(self, capacity: int | None) -> Sequences:
+        """Training sequences of the rows compiled last, made or found in the cache; raises CacheProblem."""
+        assert self.directory is not None  # noqa: S101 - the order of the passes
+        step, self.sequences = laid_out(self.directory, capacity, self._cache)
+        return step
+
+    def rows(self, step: DataStep | None) -> CompiledRows | None:
+        """The last result with what it was compiled from; None where nothing was compiled."""
+        from ftc.data.lineage import CompiledRows
+
+        if step is None or self.directory is None or self._made_from is None:
+            return None
+        return CompiledRows(*self._made_from, step, self.directory, self.sequences)
 
 
 def _findings(done: CompiledData, origins: Origins) -> tuple[Finding, ...]:
-    return tuple(_finding(problem, origins) for problem in done.problems)
+    return tuple(_finding(problem, origins) for problem in done.problems + done.notes)
 
 
 def _finding(problem: RowProblem, origins: Origins) -> Finding:
@@ -69,4 +96,5 @@ def _finding(problem: RowProblem, origins: Origins) -> Finding:
         place=problem.place,
         help=problem.help,
         notes=problem.notes,
+        severity=problem.severity,
     )

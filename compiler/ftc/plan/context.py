@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.gather import Facts
-from ftc.plan.steps import Choice, DataStep, Plan
+from ftc.plan.steps import Choice, DataStep, Plan, Sequences
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
 
@@ -24,12 +24,17 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything a pass may read; `compile_data` runs the data compiler on the plan so far."""
+    """Everything a pass may read; `compile_data` runs the data compiler on the plan so far.
+
+    `lay_out` makes training sequences of the rows it compiled, of at most so many tokens; of one row each
+    where that is None.
+    """
 
     recipe: Recipe
     origins: Origins
     facts: Facts
     compile_data: Callable[[Plan], Compiled] = field(repr=False)
+    lay_out: Callable[[int | None], Sequences] = field(repr=False)
 
 
 @dataclass(frozen=True)

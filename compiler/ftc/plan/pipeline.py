@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from ftc.plan.context import Context, Outcome, Pass
-from ftc.plan.passes import data, evaluation, inputs, limits, objective, render, schedule, split, tune
+from ftc.plan.passes import (
+    data,
+    evaluation,
+    inputs,
+    limits,
+    objective,
+    packing,
+    render,
+    schedule,
+    selection,
+    sequences,
+    split,
+    tune,
+)
 from ftc.plan.steps import Plan
 from ftc.plan.verify import verify
 
@@ -12,10 +25,13 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("objective", objective.run),
     ("render", render.run),
     ("limits", limits.run),
+    ("selection", selection.run),
     ("split", split.run),
     ("tune", tune.run),
-    ("data", data.run),  # needs the query, the rendering, the limits and the split
-    ("schedule", schedule.run),  # counts steps from the compiled rows
+    ("packing", packing.run),  # a model that cannot is refused before the rows are compiled
+    ("data", data.run),  # needs the query, the rendering, the limits, the selection and the split
+    ("sequences", sequences.run),  # needs the compiled rows' lengths
+    ("schedule", schedule.run),  # counts steps from the compiled rows, or their sequences
     ("evaluation", evaluation.run),  # metrics follow from the compiled answers
 )
 NAMES = tuple(name for name, _ in PASSES)

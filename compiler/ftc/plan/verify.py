@@ -14,7 +14,9 @@ REQUIRED = (
     "objective",
     "render",
     "limits",
+    "selection",
     "split",
+    "packing",
     "data",
     "tune",
     "train",
@@ -67,6 +69,20 @@ def _data(plan: Plan) -> Iterator[str]:
     yield from _ledger_problems(plan.data)
 
 
+def _sequences(plan: Plan) -> Iterator[str]:
+    if plan.data is None or plan.data.sequences is None:
+        return
+    sequences, train = plan.data.sequences, plan.data.train
+    if sequences.rows != train.rows + train.repeats:
+        yield "the sequences do not hold every row as often as it is used"
+    if not sequences.count <= sequences.rows <= sequences.tokens:
+        yield "a sequence or a row is empty"
+    if sequences.capacity is not None and sequences.longest > sequences.capacity:
+        yield "a sequence is longer than the capacity"
+    if plan.packing is not None and plan.packing.packed != (sequences.capacity is not None):
+        yield "the sequences are not laid out as was decided"
+
+
 def _query(plan: Plan) -> Iterator[str]:
     if plan.queries is None:
         return
@@ -95,6 +111,10 @@ def _render(plan: Plan) -> Iterator[str]:
 def _train(plan: Plan) -> Iterator[str]:
     if plan.train is not None and plan.train.micro_batch * plan.train.accumulation != plan.train.batch:
         yield "micro-batches do not accumulate to the batch"
+    if plan.train is None or plan.data is None or plan.data.sequences is not None:
+        return
+    if plan.data.train.repeats or (plan.packing is not None and plan.packing.packed):
+        yield "packed or repeated rows are not laid out in sequences"
 
 
 def _eval(plan: Plan) -> Iterator[str]:
@@ -108,7 +128,15 @@ def _choices(plan: Plan) -> Iterator[str]:
         yield "a value was chosen twice"
 
 
-INVARIANTS: tuple[Callable[[Plan], Iterator[str]], ...] = (_query, _render, _data, _train, _eval, _choices)
+INVARIANTS: tuple[Callable[[Plan], Iterator[str]], ...] = (
+    _query,
+    _render,
+    _data,
+    _sequences,
+    _train,
+    _eval,
+    _choices,
+)
 
 
 def verify(plan: Plan, after: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
 from pydantic import JsonValue
@@ -9,32 +10,60 @@ from pydantic import JsonValue
 from ftc import objectives, tuning
 from ftc.diagnostics import Finding
 from ftc.plan.context import Context, Outcome, choice, filled
-from ftc.plan.steps import Choice, Plan, TrainStep
+from ftc.plan.steps import Choice, DataStep, Plan, TrainStep
 from ftc.recipe.model import Train
 
 TOKENS_AT_A_TIME = 16_384
 """Tokens of a micro-batch which a small model takes on ordinary hardware."""
+PACKED_AT_A_TIME = 4096
+"""Tokens of a packed micro-batch: it is one row to the model, whose mask grows with their square."""
 EPOCHS = {"sft": 3.0, "cpt": 1.0}
 CHECKPOINTS = 4
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
-def _micro_batch(train: Train, longest: int) -> tuple[int, tuple[Choice, ...]]:
+@dataclass(frozen=True)
+class _Units:
+    """What a batch counts: rows, or sequences of packed rows. `longest` is in tokens, `rows` of each."""
+
+    count: int
+    longest: int
+    rows: float
+    packed: bool
+
+    @classmethod
+    def of(cls, data: DataStep) -> _Units:
+        """One pass over the training rows."""
+        laid_out = data.sequences
+        if laid_out is None:
+            return cls(data.train.rows, data.train.longest, 1.0, False)
+        rows = laid_out.rows / laid_out.count
+        return cls(laid_out.count, laid_out.longest, rows, laid_out.capacity is not None)
+
+
+def _batch(train: Train, units: _Units) -> tuple[int, tuple[Choice, ...]]:
+    """What a step takes. Unset, packing leaves it at about as many rows as it would be without."""
+    if not units.packed or "batch" in train.model_fields_set:
+        return train.batch, ()
+    micro = train.micro_batch or 1
+    batch = max(1, round(train.batch / units.rows / micro)) * micro
+    reason = f"sequences, of about {units.rows:.3g} rows each; {train.batch} rows a step are usual"
+    return batch, (choice("train.batch", batch, reason),)
+
+
+def _micro_batch(train: Train, batch: int, units: _Units) -> tuple[int, tuple[Choice, ...]]:
     if train.micro_batch is not None:
         return train.micro_batch, ()
-    fitting = [
-        size
-        for size in range(1, train.batch + 1)
-        if train.batch % size == 0 and size * longest <= TOKENS_AT_A_TIME
-    ]
-    size = max(fitting, default=1)
-    reason = f"the longest row has {longest} tokens, and {TOKENS_AT_A_TIME} tokens at a time are moderate"
+    most = PACKED_AT_A_TIME if units.packed else TOKENS_AT_A_TIME
+    fitting = [size for size in range(1, batch + 1) if batch % size == 0 and size * units.longest <= most]
+    size, unit = max(fitting, default=1), "sequence" if units.packed else "row"
+    reason = f"the longest {unit} has {units.longest} tokens, and {most} tokens at a time are moderate"
     return size, (choice("train.micro_batch", size, reason),)
 
 
-def _steps(train: Train, rows: int, objective: str) -> tuple[int, float, tuple[Choice, ...]]:
+def _steps(train: Train, units: _Units, batch: int, objective: str) -> tuple[int, float, tuple[Choice, ...]]:
     """Optimizer steps, the epochs they amount to, and the choices made."""
-    a_pass = ceil(rows / train.batch)
+    a_pass = ceil(units.count / batch)
     if train.steps is not None:
         return train.steps, train.steps / a_pass, ()
     if train.epochs is not None:
@@ -54,21 +83,19 @@ def _learning_rate(context: Context) -> tuple[float, tuple[Choice, ...]]:
     )
 
 
-def _arguments(
-    plan: Plan, context: Context, *, steps: int, micro: int, save: int, rate: float
-) -> dict[str, JsonValue]:
+def _arguments(plan: Plan, context: Context, step: TrainStep, rate: float) -> dict[str, JsonValue]:
     """Arguments of TRL's config that say how to train; places and devices are the runtime's to add."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
     assert plan.model is not None  # noqa: S101
     assert plan.environment is not None  # noqa: S101
     train = context.recipe.train
     arguments: dict[str, JsonValue] = {
-        "max_steps": steps,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": train.batch // micro,
+        "max_steps": step.steps,
+        "per_device_train_batch_size": step.micro_batch,
+        "gradient_accumulation_steps": step.accumulation,
         "learning_rate": rate,
         "lr_scheduler_type": SCHEDULES[train.schedule],
-        "warmup_steps": ceil(train.warmup * steps),
+        "warmup_steps": ceil(train.warmup * step.steps),
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
         "gradient_checkpointing": train.gradient_checkpointing,
@@ -78,7 +105,7 @@ def _arguments(
         "logging_steps": 1,
         "logging_strategy": "steps",
         "save_strategy": "steps",
-        "save_steps": save,
+        "save_steps": step.save_every,
         "save_total_limit": 2,
         "eval_strategy": "no",
         "seed": context.recipe.seed,
@@ -111,8 +138,10 @@ def run(plan: Plan, context: Context) -> Outcome:
     assert plan.data is not None  # noqa: S101 - the order of the passes
     assert plan.objective is not None  # noqa: S101
     train = context.recipe.train
-    micro, micro_choices = _micro_batch(train, plan.data.train.longest)
-    steps, epochs, step_choices = _steps(train, plan.data.train.rows, plan.objective.name)
+    units = _Units.of(plan.data)
+    batch, batch_choices = _batch(train, units)
+    micro, micro_choices = _micro_batch(train, batch, units)
+    steps, epochs, step_choices = _steps(train, units, batch, plan.objective.name)
     rate, rate_choices = _learning_rate(context)
     save = train.save_every or ceil(steps / CHECKPOINTS)
     save_choices = (
@@ -123,13 +152,12 @@ def run(plan: Plan, context: Context) -> Outcome:
     step = TrainStep(
         steps=steps,
         epochs=epochs,
-        batch=train.batch,
+        batch=batch,
         micro_batch=micro,
-        accumulation=train.batch // micro,
+        accumulation=batch // micro,
         save_every=save,
-        arguments=_arguments(plan, context, steps=steps, micro=micro, save=save, rate=rate),
+        arguments={},
     )
-    return Outcome(
-        filled(plan, step_choices + micro_choices + rate_choices + save_choices, train=step),
-        _unfit(plan, context),
-    )
+    step = step.model_copy(update={"arguments": _arguments(plan, context, step, rate)})
+    choices = batch_choices + step_choices + micro_choices + rate_choices + save_choices
+    return Outcome(filled(plan, choices, train=step), _unfit(plan, context))
