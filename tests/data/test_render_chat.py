@@ -85,3 +85,103 @@ def test_history_is_refused_left_out_or_kept() -> None:
     assert [piece.text for piece in excluded.pieces if piece.trained] == ["yo<|end|>"]
     assert [piece.text for piece in kept.pieces if piece.trained] == ["yo<|end|>", "yo<|end|>"]
     assert excluded.text == kept.text
+
+
+WEIGHTED = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ m.weight }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def answers(*weights: Any) -> dict[str, Any]:
+    turns = [[ANSWERED[0], {**ANSWERED[1], "content": f"A{n}", "weight": w}] for n, w in enumerate(weights)]
+    return {"messages": [message for turn in turns for message in turn]}
+
+
+@pytest.mark.parametrize("zero", [0, 0.0])
+def test_a_weight_says_whether_an_answer_carries_loss_and_is_no_field_of_the_message(zero: float) -> None:
+    made = renderer(WEIGHTED)
+    rendered = made(answers(1, zero, None))
+    assert isinstance(rendered, Rendered)
+    assert [piece.text for piece in rendered.pieces if piece.trained] == ["A0<|end|>", "A2<|end|>"]
+    assert made.audit(answers(1, zero, None), rendered) is None
+
+
+@pytest.mark.parametrize("weight", [0.5, 2, -1, True, "1", [1]])
+def test_other_weights_make_the_row_invalid(weight: Any) -> None:
+    refused = renderer(WEIGHTED)(answers(1, weight))
+    assert isinstance(refused, Refusal)
+    assert (refused.fate, refused.code) == ("invalid", "FTC604")
+    assert refused.reason == f"message 4 has the weight {weight!r}; it is 0 (no loss) or 1"
+
+
+def test_only_an_answer_has_the_weight_1() -> None:
+    refused = renderer(WEIGHTED)({"messages": [{**ANSWERED[0], "weight": 1}, ANSWERED[1]]})
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "message 1 (user) has the weight 1; only answers carry loss"
+    assert isinstance(renderer(WEIGHTED)({"messages": [{**ANSWERED[0], "weight": 0}, ANSWERED[1]]}), Rendered)
+
+
+THINKING = (
+    "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' and not enable_thinking %}<no>"
+    "{% endif %}{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% if not enable_thinking %}<no>{% endif %}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("given", [{"enable_thinking": False}, '{"enable_thinking": false}'])
+def test_a_row_may_have_variables_of_its_own(given: Any) -> None:
+    made = renderer(THINKING, ("messages", "chat_template_kwargs"), variables={"enable_thinking": True})
+    for own, text in [(given, "<|assistant|><no>"), (None, "<|assistant|>"), ({}, "<|assistant|>")]:
+        row = {"messages": ANSWERED, "chat_template_kwargs": own}
+        rendered = made(row)
+        assert isinstance(rendered, Rendered)
+        assert rendered.prompt == f"<|user|>hi<|end|>{text}"
+        assert made.audit(row, rendered) is None
+        variables = {"enable_thinking": not own}
+        judge = hugging_face_text(THINKING, ANSWERED, special_tokens={}, variables=variables)
+        assert rendered.text == judge
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"messages": []}, "sets `messages`, which is not the row's to set"),
+        ('{"tools": []}', "sets `tools`"),
+        ("[1]", "is not an object"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_variables_that_are_none_make_the_row_invalid(given: Any, reason: str) -> None:
+    made = renderer(THINKING, ("messages", "chat_template_kwargs"))
+    refused = made({"messages": ANSWERED, "chat_template_kwargs": given})
+    assert isinstance(refused, Refusal)
+    assert refused.code == "FTC604"
+    assert reason in refused.reason
+
+
+def test_a_second_system_message_is_refused() -> None:
+    made = renderer(WEIGHTED, ("messages", "system"))
+    rendered = made({"messages": ANSWERED, "system": "Be brief."})
+    assert isinstance(rendered, Rendered)
+    assert rendered.text.startswith("<|system|>Be brief.")
+    refused = made({"messages": [{"role": "system", "content": "x"}, *ANSWERED], "system": "Be brief."})
+    assert isinstance(refused, Refusal)
+    assert "`render.system` adds another" in refused.reason
+
+
+def test_reasoning_in_a_plain_completion_is_left_out() -> None:
+    step = RenderStep(
+        form="completion",
+        fields=dict.fromkeys(("prompt", "completion")),
+        chat_template=None,
+        variables={},
+        reasoning="mask",
+        train_on="completion",
+        unproved="error",
+    )
+    made = Renderer(step, TOKENIZER, "<eos>")
+    rendered = made({"prompt": "2+2?", "completion": "<think>two twice</think>\nFour."})
+    assert isinstance(rendered, Rendered)
+    assert [piece.text for piece in rendered.pieces if piece.trained] == ["Four.", "<eos>"]
+    assert rendered.target == "<think>two twice</think>\nFour."
