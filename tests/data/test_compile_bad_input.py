@@ -248,7 +248,7 @@ def full(*arguments: object, **options: object) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["pyarrow.parquet.write_table", "ftc.data.compile.ingest", "ftc.facts.cache.Cache._publish"],
+    ["pyarrow.parquet.write_table", "ftc.data.ingest.ingest", "ftc.facts.cache._publish"],
 )
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     one = job(tmp_path, GOOD)
@@ -265,7 +265,7 @@ def test_a_disk_that_duckdb_finds_full(tmp_path: Path, monkeypatch: pytest.Monke
         raise duckdb.IOException('IO Error: Could not write file "x": No space left on device')
 
     one = job(tmp_path, GOOD)
-    monkeypatch.setattr("ftc.data.ingest._Reading._fill", fail)
+    monkeypatch.setattr("ftc.facts.sources.base.Reading.fill", fail)
     assert codes(one.run()) == ["FTC702"]
 
 

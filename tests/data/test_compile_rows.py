@@ -256,7 +256,7 @@ def test_a_damaged_entry_is_made_again(job: Job) -> None:
 
 def test_another_query_does_not_read_the_sources_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.run()
-    monkeypatch.setattr("ftc.data.compile.ingest", None)
+    monkeypatch.setattr("ftc.data.ingest.ingest", None)
     job.sql = "select * from t where n < 10"
     assert len(ids(job.run())) == 10
 

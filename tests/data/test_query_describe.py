@@ -17,7 +17,7 @@ TICKET = {"prompt": "é?", "completion": "b", "n": 1, "messages": [{"role": "use
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[ResolvedSource, ...]:
     directory = tmp_path_factory.mktemp("sources")
-    (directory / "c.csv").write_text("id,name,score,day\n1,x,2.5,2020-01-01\n2,y,3,2020-02-01\n")
+    (directory / "c.csv").write_text("id,name,score,day\n1,x,2.5,2020-01-01\n2,y,3.0,2020-02-01\n")
     tickets = write_jsonl(directory / "t.jsonl", [TICKET])
     return source(tickets, name="tickets"), source(directory / "c.csv", name="people")
 
@@ -136,10 +136,12 @@ def test_an_insert_hidden_in_with_is_no_select(sources: tuple[ResolvedSource, ..
     [
         ("a,b\n1,x\n,y\n", ["BIGINT", "VARCHAR"]),
         ("a,b\n007,x\n008,y\n", ["VARCHAR", "VARCHAR"]),
-        ("a,b\n1.5,true\n2,false\n", ["DOUBLE", "BOOLEAN"]),
+        ("a,b\n1.5,True\n2.0,False\n", ["DOUBLE", "BOOLEAN"]),
+        ("a,b\n1.5,true\n2,false\n", ["VARCHAR", "VARCHAR"]),
+        ("a,b\n1.50,-0\n+5,1e3\n", ["VARCHAR", "VARCHAR"]),
         ("a,b\nnan,inf\n", ["VARCHAR", "VARCHAR"]),
         ("a,b\n2020-01-01,2020-01-01 10:00:00\n", ["DATE", "TIMESTAMP"]),
-        ("a,b\n2020-13-01,12345678901234567890123\n", ["VARCHAR", "DOUBLE"]),
+        ("a,b\n2020-13-01,12345678901234567890123\n", ["VARCHAR", "VARCHAR"]),
         ("a,b\n,\n", ["VARCHAR", "VARCHAR"]),
         ("a,b\n1,x\n2\n3,y\n", ["BIGINT", "VARCHAR"]),
     ],

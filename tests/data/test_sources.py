@@ -27,7 +27,7 @@ def here(tmp_path: Path) -> Path:
     (data / "x.tsv").write_text("a\tb\n1\t2\n")
     (data / "[1].jsonl").write_text(ROW)
     (data / "empty.jsonl").write_text("")
-    (data / "notes.txt").write_text("hello")
+    (data / "notes.dat").write_text("hello")
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def query(here: Path, data: str) -> tuple[Described | None, tuple[Finding, ...]]
     loaded = load_recipe(here / "recipe.toml")
     assert loaded.recipe is not None
     described, problems = query_findings(loaded.recipe, loaded.origins, sources)
-    return described[0] if described else None, problems
+    return described.rows[0] if described.rows else None, problems
 
 
 def files(sources: tuple[ResolvedSource, ...]) -> list[str]:
@@ -114,11 +114,11 @@ def test_options_leave_nothing_to_guess(here: Path) -> None:
         ('"data/*.parquet"', "FTC201", "matches no file"),
         ('"data"', "FTC201", '"data/*.jsonl"'),
         ('"package://no_such_package_here/a.jsonl"', "FTC201", "pip install no-such-package-here"),
-        ('"data/notes.txt"', "FTC202", "format ="),
+        ('"data/notes.dat"', "FTC202", "format ="),
         ('"data/x.*"', "FTC202", "one source"),
         ('"data/[ax].*"', "FTC202", "mixes formats"),
         ('"data/empty.jsonl"', "FTC202", "is empty"),
-        ('{ path = "data/a.jsonl", delimiter = ";" }', "FTC107", "does not apply to jsonl"),
+        ('{ path = "data/a.jsonl", delimiter = ";" }', "FTC107", "does not apply to JSONL files"),
     ],
 )
 def test_what_cannot_be_read(here: Path, entry: str, code: str, words: str) -> None:
@@ -134,7 +134,7 @@ def test_what_cannot_be_read(here: Path, entry: str, code: str, words: str) -> N
 
 def test_every_source_is_looked_at(here: Path) -> None:
     _, findings = resolve(
-        here, '[data]\nquery = "from a"\nsources.a = "no.csv"\nsources.b = "data/notes.txt"\n'
+        here, '[data]\nquery = "from a"\nsources.a = "no.csv"\nsources.b = "data/notes.dat"\n'
     )
     assert [finding.code for finding in findings] == ["FTC201", "FTC202"]
 

@@ -48,7 +48,7 @@ class Wish:
 @click.command(
     "init", epilog=epilog("ftc init data/tickets.parquet", "ftc init faq.csv -o faq.toml --base ./model")
 )
-@click.argument("datafile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("datafile", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o",
     "--out",
@@ -65,8 +65,9 @@ class Wish:
 def command(terminal: Terminal, datafile: Path, *, json: bool, **options: Any) -> int:
     """Look at a data file and write a first recipe for it.
 
-    Takes Parquet, JSONL and CSV. Guesses from the columns what can be trained: conversations, prompts and
-    answers under their usual names, or plain text. The recipe passes `ftc check`; read it before you build.
+    Takes Parquet, JSONL, JSON, CSV, Arrow and SQLite files, texts, and directories of those or of a saved
+    data set. Guesses from the columns what can be trained: conversations, prompts and answers under their
+    usual names, or plain text. The recipe passes `ftc check`; read it before you build.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "data", "columns",
     "says", "note"}]}.
@@ -108,7 +109,8 @@ def _look(datafile: Path, out: Path) -> Looked | Finding:
             help=("ftc trains on columns of text (VARCHAR) or on lists of {role, content} messages",),
             notes=(f"its columns are {listed}",),
         )
-    return Looked(Origin(_relative(datafile, out), _stem(datafile), table.options), columns, found)
+    path = _relative(datafile, out) + table.inside
+    return Looked(Origin(path, _stem(datafile), table.options, table.note), columns, found)
 
 
 def _stem(datafile: Path) -> str:
@@ -157,7 +159,7 @@ def _answer_json(terminal: Terminal, looked: Looked, datafile: Path, out: Path) 
         "data": str(datafile),
         "columns": dict(looked.columns),
         "says": looked.guess.says,
-        "note": looked.guess.note or None,
+        "note": "; ".join(filter(None, (looked.origin.note, looked.guess.note))) or None,
     }
     terminal.document(document("init", [result_json(out, (), more)]))
 
@@ -166,6 +168,6 @@ def _answer(terminal: Terminal, looked: Looked, out: Path) -> None:
     terminal.out(
         f"Wrote {terminal.style(str(out), 'strong')}: {terminal.style(looked.guess.says, 'accent')}."
     )
-    if looked.guess.note:
-        terminal.out(f"{terminal.style('mind', 'warning')}: {terminal.style(looked.guess.note, 'strong')}")
+    for note in filter(None, (looked.origin.note, looked.guess.note)):
+        terminal.out(f"{terminal.style('mind', 'warning')}: {terminal.style(note, 'strong')}")
     terminal.out(f"next: ftc plan {out}")

@@ -8,9 +8,10 @@ from dataclasses import replace
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.columns import fit_findings, missing_columns
-from ftc.facts.queries import query_findings
+from ftc.facts.queries import Queries, query_findings
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource, resolve_source
+from ftc.facts.sources.place import HERE, Reach
 from ftc.recipe.language import translated
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe, Render
@@ -30,7 +31,9 @@ INNER = ("FTC204", "FTC207", "FTC215")
 Sources = tuple[tuple[ResolvedSource, ...], tuple[str, ...], tuple[Finding, ...]]
 
 
-def look_at_sources(recipe: Recipe, origins: Origins, cache: Cache, known: Known) -> Sources:
+def look_at_sources(
+    recipe: Recipe, origins: Origins, cache: Cache, known: Known, reach: Reach = HERE
+) -> Sources:
     """The sources that can be read, the names of those that cannot, and why not."""
     resolved, findings = [], []
     refused = (key[2] for key in known.gone if key[:2] == ("data", "sources") and len(key) > 2)
@@ -38,10 +41,11 @@ def look_at_sources(recipe: Recipe, origins: Origins, cache: Cache, known: Known
     for name in recipe.data.sources:
         if known.takes("data", "sources", name, "path"):
             continue
-        found = resolve_source(recipe, name, origins, cache)
+        found = resolve_source(recipe, name, origins, cache, reach)
         doubted = _doubted(recipe, name, known)
         if isinstance(found, ResolvedSource) and not doubted:
             resolved.append(found)
+            findings += found.warnings
             continue
         unread.add(name)
         wrong = found if isinstance(found, tuple) else ()
@@ -60,10 +64,10 @@ def _doubted(recipe: Recipe, name: str, known: Known) -> bool:
 
 def look_at_queries(
     recipe: Recipe, origins: Origins, cache: Cache, known: Known, sources: Sources
-) -> tuple[tuple[Described, ...], tuple[Finding, ...]]:
+) -> tuple[Queries, tuple[Finding, ...]]:
     """What each query returns, and what is wrong with it."""
     if not _queries_stand(recipe, known):
-        return (), ()
+        return Queries(), ()
     resolved, unread, _ = sources
     described, findings = query_findings(recipe, origins, resolved, cache, unread=unread)
     dropped = _following(known)
@@ -72,8 +76,8 @@ def look_at_queries(
 
 def _queries_stand(recipe: Recipe, known: Known) -> bool:
     """Whether the queries that the recipe has, or lacks, are those that are meant."""
-    for key in ("query", "mix", "parameters"):
-        if known.takes("data", key) or any(code in TYPES for code, _ in known.within("data", key)):
+    for key in (("query",), ("mix",), ("parameters",), ("split", "query")):
+        if known.takes("data", *key) or any(code in TYPES for code, _ in known.within("data", *key)):
             return False
     if recipe.data.query is not None or recipe.data.mix is not None:
         return True

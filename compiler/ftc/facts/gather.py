@@ -12,6 +12,7 @@ from ftc.facts.machine import detect_device, package_versions
 from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
+from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.stated_template import stated_template
 from ftc.facts.training_template import TrainingTemplate, training_template
 from ftc.plan.steps import ColumnType
@@ -29,6 +30,7 @@ class Glance:
 
     sources: tuple[ResolvedSource, ...]
     queries: tuple[Described, ...]
+    held_out: Described | None
     located: Located | None
     chat_template: str | None
     findings: tuple[Finding, ...]
@@ -38,7 +40,8 @@ class Glance:
 class Facts:
     """What the world says, at the time of planning; `chat_template` is the recipe's, or the model's own.
 
-    `training_template` is the one which the installed TRL would train that chat template with.
+    `training_template` is the one which the installed TRL would train that chat template with, `held_out` the
+    split's own query.
     """
 
     sources: tuple[ResolvedSource, ...]
@@ -49,6 +52,7 @@ class Facts:
     device_reason: str
     packages: dict[str, str]
     training_template: TrainingTemplate | None = None
+    held_out: Described | None = None
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:
@@ -66,20 +70,25 @@ def _model(recipe: Recipe, origins: Origins, known: Known) -> Located | Finding 
     return weights_finding(located.path, origins) or located
 
 
-def glance(recipe: Recipe, origins: Origins, cache: Cache, known: Known = NOTHING) -> Glance:
+def glance(
+    recipe: Recipe, origins: Origins, cache: Cache, known: Known = NOTHING, reach: Reach = HERE
+) -> Glance:
     """Resolve sources, ask DuckDB for the query's columns, and find the model's place.
 
     `known` are mistakes of the recipe that are said already, where it is only a part of what was written.
+    `reach` says whether sources may be fetched.
     """
-    sources = look_at_sources(recipe, origins, cache, known)
+    sources = look_at_sources(recipe, origins, cache, known, reach)
     queries, problems = look_at_queries(recipe, origins, cache, known, sources)
-    columns = look_at_columns(recipe, origins, known, queries[0]) if queries else ()
+    rows = queries.rows
+    columns = look_at_columns(recipe, origins, known, rows[0]) if rows else ()
     located = _model(recipe, origins, known)
     template = stated_template(recipe, origins)
     places = tuple(found for found in (located, template) if isinstance(found, Finding))
     return Glance(
         sources=sources[0],
-        queries=queries if all(query.columns for query in queries) else (),
+        queries=rows if all(query.columns for query in rows) else (),
+        held_out=queries.held_out,
         located=None if isinstance(located, Finding) else located,
         chat_template=None if isinstance(template, Finding) else template,
         findings=(*sources[2], *problems, *columns, *places),
@@ -106,4 +115,5 @@ def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
         device_reason=reason,
         packages=package_versions(),
         training_template=training_template(template),
+        held_out=seen.held_out,
     )

@@ -18,6 +18,9 @@ MEMORY = "600MB"
 MOST_THREADS = 4
 """More threads read faster, but each needs buffers."""
 
+TICK = 0.2
+"""Seconds between two looks at work that goes on."""
+
 
 def threads_for_reading() -> int:
     """How many threads may work where the result cannot depend on their number."""
@@ -68,14 +71,33 @@ def lock(con: DuckDBPyConnection) -> None:
     con.execute("set lock_configuration=true")
 
 
-def interruptible(con: DuckDBPyConnection, work: Callable[[], Answer]) -> Answer:
-    """Do work on a connection so that Ctrl-C stops it: DuckDB by itself would go on to the end."""
-    from concurrent.futures import ThreadPoolExecutor
+def interruptible(
+    con: DuckDBPyConnection, work: Callable[[], Answer], tick: Callable[[], None] | None = None
+) -> Answer:
+    """Do work on a connection so that Ctrl-C stops it: DuckDB by itself would go on to the end.
+
+    `tick` is called now and then meanwhile.
+    """
+    from concurrent.futures import ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(1) as worker:
         answer = worker.submit(work)
         try:
+            while tick is not None and wait([answer], TICK).not_done:
+                tick()
             return answer.result()
         except KeyboardInterrupt:
             con.interrupt()
             raise
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether DuckDB ran out of disk space."""
+    return "No space left" in str(error)
+
+
+def disk_full() -> OSError:
+    """The operating system's error behind DuckDB's message that the disk is full."""
+    import errno
+
+    return OSError(errno.ENOSPC, "No space left on device")

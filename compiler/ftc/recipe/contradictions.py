@@ -297,6 +297,8 @@ RULES: tuple[Rule, ...] = (
     query_and_mix,
     sources_without_query,
     source_names.unusable_names,
+    source_names.one_place,
+    source_names.format_of_place,
     source_names.options_of_other_formats,
     source_names.same_delimiter_and_quote,
 )

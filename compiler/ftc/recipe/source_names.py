@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ftc.diagnostics import Finding
+from ftc.recipe.model import SourceFiles
 from ftc.recipe.settings import Settings
+from ftc.recipe.source_kinds import KINDS, kind_of, takers
+from ftc.recipe.suggest import closest
 
 _WORDS = (
     "all analyse analyze and anti any array as asc asof asymmetric authorization binary both case cast "
@@ -22,6 +25,25 @@ _WORDS = (
 
 KEYWORDS = frozenset(_WORDS.split())
 """DuckDB's keywords that cannot name a table without quotes (its categories reserved and type_function)."""
+
+PLACES = ("path", "dataset", "database")
+"""The keys of a source's table of which it has one."""
+
+HUB = ("subset", "split", "revision")
+"""The options that a data set of the hub takes."""
+
+TITLES = {name: kind.title for name, kind in KINDS.items()} | {"hub": "data sets of the hub"}
+FILES = " files"
+IS = {name: name for name in KINDS} | {
+    "text": "a text",
+    "sqlite": "an SQLite database",
+    "postgres": "a table of Postgres",
+    "dataset": "a saved data set",
+    "hub": "a data set of the hub",
+}
+"""How a source of a kind is called in the middle of a sentence."""
+
+OPTIONS = tuple(dict.fromkeys([option for kind in KINDS.values() for option in kind.options] + list(HUB)))
 
 
 def unusable_names(settings: Settings) -> Iterator[Finding]:
@@ -59,24 +81,69 @@ def _usable(name: str, taken: dict[str, str]) -> str:
     return result
 
 
-_FITS = {
-    "encoding": ("csv",),
-    "delimiter": ("csv",),
-    "quote": ("csv",),
-    "header": ("csv",),
-    "columns": ("csv", "jsonl"),
-}
+def one_place(settings: Settings) -> Iterator[Finding]:
+    """A source is read from one place: a path, a data set of the hub, or a database."""
+    for name, source in _tables(settings):
+        given = [place for place in PLACES if place in source]
+        if not given and not closest_of(source, PLACES):
+            yield _placeless(settings, name)
+        for other in given[1:]:
+            message = f"`{other}` contradicts `{given[0]}`: the source `{name}` is read from one place"
+            yield settings.wrong(message, ("data", "sources", name, other), "remove one of the two")
+        if "database" in source and "table" not in source:
+            message = f"`table` is missing in `data.sources.{name}`"
+            span = settings.origins.value("data", "sources", name)
+            yield Finding("FTC106", message, span, help=('type: table = "schema.name"',))
+
+
+def _placeless(settings: Settings, name: str) -> Finding:
+    return Finding(
+        "FTC106",
+        f"`path` is missing in `data.sources.{name}`",
+        settings.origins.header("data", "sources", name),
+        help=(f'type: {name} = {{ path = "data/{name}.csv" }}',),
+        notes=("or `dataset`, for a data set of the hub, or `database`, for a table of Postgres",),
+    )
+
+
+def closest_of(source: Mapping[str, Any], wanted: Iterable[str]) -> bool:
+    """Whether an unknown key of a source's table is a slip for one that is wanted."""
+    unknown = set(source) - set(SourceFiles.model_fields)
+    return any(closest(key, SourceFiles.model_fields)[:1] in [(word,) for word in wanted] for key in unknown)
 
 
 def options_of_other_formats(settings: Settings) -> Iterator[Finding]:
     """An option about CSV says nothing about Parquet."""
     for name, source in _tables(settings):
-        format_ = _format(source)
-        for option, formats in _FITS.items():
-            if format_ and option in source and format_ not in formats:
-                article = "for CSV files" if len(formats) == 1 else "for CSV and JSONL files"
-                message = f"`{option}` is {article}, and the source `{name}` is {format_}"
+        kind = _kind(source)
+        for option in OPTIONS:
+            takes = _takers(option)
+            if kind and option in source and kind not in takes:
+                message = f"`{option}` is for {_called(takes)}, and the source `{name}` is {IS[kind]}"
                 yield settings.wrong(message, ("data", "sources", name, option), f"remove `{option}`")
+
+
+def _called(kinds: Iterable[str]) -> str:
+    """Kinds in words: `CSV and text files`."""
+    titles = [TITLES[kind] for kind in kinds]
+    if all(title.endswith(FILES) for title in titles):
+        titles = [title.removesuffix(FILES) for title in titles[:-1]] + titles[-1:]
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
+
+
+def format_of_place(settings: Settings) -> Iterator[Finding]:
+    """A database has no format, and files are no database."""
+    for name, source in _tables(settings):
+        stated, place = source.get("format"), _place(source)
+        of_database = stated == "postgres"
+        wrong = (
+            (place == "database" and not of_database)
+            or (place != "database" and of_database)
+            or (place == "dataset" and stated in ("dataset", "sqlite"))
+        )
+        if isinstance(stated, str) and stated in KINDS and place and wrong:
+            message = f'`format = "{stated}"` contradicts `{place}` in the source `{name}`'
+            yield settings.wrong(message, ("data", "sources", name, "format"), "remove `format`")
 
 
 def same_delimiter_and_quote(settings: Settings) -> Iterator[Finding]:
@@ -95,14 +162,22 @@ def _tables(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, source
 
 
-_SUFFIX = re.compile(r"\.(parquet|jsonl|ndjson|csv|tsv)(?:\.gz|\.zst)?$")
-_FORMATS = {"parquet": "parquet", "jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "tsv": "csv"}
+def _place(source: Mapping[str, Any]) -> str:
+    """Which of the places a source is read from; empty where it has none, or several."""
+    given = [place for place in PLACES if place in source]
+    return given[0] if len(given) == 1 else ""
 
 
-def _format(source: dict[str, Any]) -> str | None:
-    """The format of a source as stated, or as its files' names tell; None where neither does."""
-    stated, path = source.get("format"), source.get("path")
+def _takers(option: str) -> tuple[str, ...]:
+    """The kinds of sources that take an option, and `hub` where a data set of the hub does."""
+    return (*takers(option), *(("hub",) if option in HUB else ()))
+
+
+def _kind(source: Mapping[str, Any]) -> str | None:
+    """The kind of a source as it is stated, or as its path tells; None where neither does."""
+    place, stated, path = _place(source), source.get("format"), source.get("path")
+    if place in ("dataset", "database"):
+        return "hub" if place == "dataset" else "postgres"
     if isinstance(stated, str):
-        return stated if stated in _FORMATS.values() else None
-    match = _SUFFIX.search(path.lower()) if isinstance(path, str) else None
-    return _FORMATS[match[1]] if match else None
+        return stated if stated in KINDS else None
+    return kind_of(path) if isinstance(path, str) and place else None

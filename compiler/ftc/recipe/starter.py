@@ -234,10 +234,9 @@ def _setting(key: str, value: object) -> str:
     return to_toml({key: value}).strip("\n")
 
 
-def _comments(found: Guess, columns: Columns) -> list[str]:
+def _comments(origin: Origin, found: Guess, columns: Columns) -> list[str]:
     lines = [f"# Columns: {', '.join(f'{_printable(name)} {kind}' for name, kind in columns.items())}"]
-    if found.note:
-        lines.append(f"# Mind: {found.note}.")
+    lines += [f"# Mind: {_printable(note)}." for note in (origin.note, found.note) if note]
     return [_fold(line) for line in lines]
 
 
@@ -251,11 +250,12 @@ def _fold(comment: str, longest: int = 110) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows are: the file's path from the recipe, and options of reading it."""
+    """Where the rows are: the path from the recipe, options of reading it, a word of caution."""
 
     path: str
     stem: str
     options: Mapping[str, str | bool]
+    note: str = ""
 
 
 def _source(origin: Origin, table: str) -> str:
@@ -282,7 +282,7 @@ def starter_recipe(
         "",
         "[data]",
         _source(origin, table),
-        *_comments(found, columns),
+        *_comments(origin, found, columns),
         "# One SELECT in DuckDB's SQL: rename, filter, join; a row of its result is an example.",
         _setting("query", _query(found.select, table)),
         'split = { eval = 0.1 }  # held out and never trained on; group = "COLUMN" keeps rows together',

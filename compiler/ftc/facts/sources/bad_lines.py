@@ -1,16 +1,22 @@
-"""Find the lines of JSONL files that DuckDB cannot read; DuckDB itself is the judge."""
+"""Find the lines of JSON that DuckDB cannot read; DuckDB itself is the judge."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from ftc.facts.readers import open_bytes
+from ftc.facts.sources.base import BadRow
+from ftc.facts.sources.packed import open_bytes
+from ftc.facts.sources.sql import file_list
+from ftc.facts.sql_problems import error_details
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 CHUNK = 4096
 """Lines that are tried together before the bad ones among them are searched by halving."""
@@ -27,32 +33,48 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row of a source that cannot be read: its number (from 1) where it has one, its place, the reason."""
+class Line:
+    """A row as it stands in a file: its number among all rows (from 1), its place, its bytes on one line."""
 
-    number: int | None
-    place: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
     number: int
     place: str
     content: bytes
 
 
-def _lines(paths: Sequence[Path], names: Sequence[str]) -> Iterator[_Line]:
+@dataclass(frozen=True)
+class JsonJudge:
+    """Asks a connection; `rows_of` is the SQL that reads a file with the source's columns."""
+
+    con: DuckDBPyConnection
+    rows_of: Callable[[Path], str]
+
+    def reason(self, path: Path) -> str | None:
+        """Why the file cannot be read with the source's columns; None where it can."""
+        import duckdb
+
+        try:
+            self.con.execute(f"create or replace temp table tried as from {self.rows_of(path)}")
+        except duckdb.Error as error:
+            return duckdb_reason(str(error_details(error)["exception_message"]))
+        return None
+
+    def malformed(self, path: Path) -> Sequence[int]:
+        """The lines (from 0) that are no JSON object at all."""
+        lines = f"read_ndjson_objects({file_list([path])}, ignore_errors=true)"
+        rows = self.con.execute(f"from {lines} select json_type(json)").fetchall()
+        return [number for number, (kind,) in enumerate(rows) if kind != "OBJECT"]
+
+
+def numbered_lines(paths: Sequence[Path], names: Sequence[str]) -> Iterator[Line]:
     """The lines with something on them; numbers run on over the files."""
     numbers = count(1)
     for path, name in zip(paths, names, strict=True):
         with open_bytes(path) as file:
             filled = ((at, line) for at, line in enumerate(file, 1) if line.strip())
-            yield from (_Line(next(numbers), f"{name}:{at}", line.rstrip(b"\r\n")) for at, line in filled)
+            yield from (Line(next(numbers), f"{name}:{at}", line.rstrip(b"\r\n")) for at, line in filled)
 
 
-def _explained(line: _Line, judged: str) -> BadRow:
+def _explained(line: Line, judged: str) -> BadRow:
     try:
         value = json.loads(line.content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -77,7 +99,7 @@ def _lowered(text: str) -> str:
 
 
 class BadLines:
-    """A search through files; good lines go to `clean` on the way.
+    """A search through lines; good ones go to `clean` on the way.
 
     `tried` is a place for the lines that are being tried.
     """
@@ -85,20 +107,20 @@ class BadLines:
     def __init__(self, judge: Judge, tried: Path, clean: BinaryIO) -> None:
         self._judge, self._tried, self._clean = judge, tried, clean
 
-    def search(self, paths: Sequence[Path], names: Sequence[str]) -> Iterator[BadRow]:
+    def search(self, lines: Iterable[Line]) -> Iterator[BadRow]:
         """The bad lines in order, one chunk in memory at a time."""
-        lines = _lines(paths, names)
+        lines = iter(lines)
         while chunk := list(islice(lines, CHUNK)):
             malformed = set() if self._reason(chunk) is None else set(self._judge.malformed(self._tried))
             bad = [_explained(line, "not a JSON object") for n, line in enumerate(chunk) if n in malformed]
             bad += self._mistyped([line for n, line in enumerate(chunk) if n not in malformed])
             yield from sorted(bad, key=lambda row: row.number or 0)
 
-    def _reason(self, lines: Sequence[_Line]) -> str | None:
+    def _reason(self, lines: Sequence[Line]) -> str | None:
         self._tried.write_bytes(b"".join(line.content + b"\n" for line in lines))
         return self._judge.reason(self._tried) if lines else None
 
-    def _mistyped(self, lines: Sequence[_Line]) -> Iterator[BadRow]:
+    def _mistyped(self, lines: Sequence[Line]) -> Iterator[BadRow]:
         """The lines whose values do not fit the columns, found by halving."""
         reason = self._reason(lines)
         if reason is None:
@@ -113,5 +135,5 @@ class BadLines:
 
 def duckdb_reason(message: str) -> str:
     """DuckDB's reason for a line, without file names, line numbers and advice."""
-    text = re.sub(r"^.*?in line \d+: ", "", message.partition("\n")[0])
+    text = re.sub(r"^.*?in (?:line|record/value) \d+: ", "", message.partition("\n")[0])
     return _lowered(" ".join(text.split())).rstrip(". ")
