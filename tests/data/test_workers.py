@@ -26,7 +26,7 @@ from ftc.plan.steps import SplitStep
 @pytest.fixture(autouse=True)
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every job is large enough for several processes, in several batches."""
-    monkeypatch.setattr("ftc.data.pipeline.INLINE_BYTES", -1)
+    monkeypatch.setattr("ftc.data.dispatch.INLINE_BYTES", -1)
     monkeypatch.setattr(result, "BATCH", 16)
 
 
@@ -140,11 +140,11 @@ def test_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 PROGRAM = """
 import sys, pickle
 from pathlib import Path
-from ftc.data import pipeline, result, workers
+from ftc.data import dispatch, result, workers
 from ftc.data.compile import Locations, compile_data
 from ftc.facts.cache import Cache
 
-pipeline.INLINE_BYTES, result.BATCH = -1, 16
+dispatch.INLINE_BYTES, result.BATCH = -1, 16
 enter = workers.Workers.__enter__
 def entered(self):
     enter(self)

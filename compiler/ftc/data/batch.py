@@ -16,6 +16,8 @@ from ftc.plan.steps import Fate
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ftc.data.gate import Samples
+
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
@@ -104,7 +106,8 @@ class Batch:
 
     Row i has the tokens and loss mask (0 or 1) `offsets[i]:offsets[i + 1]`. `prompt_lengths` counts the
     tokens inference is given (NO_PROMPT: there is no answer) and `answer_lengths` the trained tokens after
-    them; `prompts` are hashes of what inference is given. `read` is how many rows the batch was made of.
+    them; `prompts` are hashes of what inference is given. `read` is how many rows the batch was made of;
+    `samples` are for the parity gate.
     """
 
     ids: list[str]
@@ -119,6 +122,7 @@ class Batch:
     copies: Int32
     account: list[Account]
     read: int = 0
+    samples: Samples | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,11 +1,17 @@
-"""Tokenizer back ends: texts to flat arrays of tokens."""
+"""Tokenizer back ends: texts to flat arrays of tokens.
+
+`tokenizers` is the reference. A faster one serves while it gives the same tokens (`gate` tells), so the
+compiled bytes do not depend on which of them there is.
+"""
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +20,27 @@ import numpy as np
 from ftc.data.batch import Int32, Int64
 from ftc.data.ragged import offsets_of
 
+REFERENCE = "tokenizers"
+
+
+class Unfit(Exception):  # noqa: N818 - it asks for another back end
+    """A back end that cannot be used for this tokenizer, or gives other tokens than the reference."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a tokenizer does with texts that are cut; the properties of `Tokenizers` say more."""
+
+    begins_texts: bool
+    splits_first: bool
+    safe_added: tuple[str, ...]
+
 
 class Backend(Protocol):
     """Encodes texts, special tokens in them included, and adds nothing."""
+
+    def text(self, token: int) -> str:
+        """The text of a token."""
 
     def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
         """The tokens of all texts, and where each begins (one offset more than there are texts)."""
@@ -58,6 +82,11 @@ class Tokenizers:
         placing.post_processor = processors.Sequence([])  # it may take white space off the places
         return placing
 
+    @property
+    def traits(self) -> Traits:
+        """What it does with texts that are cut."""
+        return Traits(self.begins_texts, self.splits_first, self.safe_added)
+
     @cached_property
     def begins_texts(self) -> bool:
         """Whether it puts something before each text, as Llama 2's does, so that a text cannot be cut."""
@@ -79,3 +108,44 @@ class Tokenizers:
             for token in tokens
             if not (token.lstrip or token.rstrip or token.single_word or token.normalized)
         )
+
+
+class Fastokens:
+    """The library `fastokens`, many times faster. Raises Unfit for a tokenizer it does not know."""
+
+    def __init__(self, file: Path) -> None:
+        from fastokens import Tokenizer
+
+        self._tokenizer: Any = _tried(lambda: Tokenizer.from_file(str(file)))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def text(self, token: int) -> str:
+        """The text of a token."""
+        return str(self._tokenizer.id_to_token(token))
+
+    def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
+        """The tokens of all texts, and where each begins; raises Unfit."""
+        tokens, offsets = _tried(lambda: self._tokenizer.encode_batch_flat(texts))
+        return np.frombuffer(tokens, dtype="<i4"), np.frombuffer(offsets, dtype="<i8")
+
+
+def _tried(work: Callable[[], Any]) -> Any:
+    """What a young library does; whatever goes wrong in it means that it cannot be used."""
+    try:
+        return work()
+    except (ValueError, RuntimeError, OverflowError, NotImplementedError) as error:
+        raise Unfit(str(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # Rust's, which is no Exception
+            raise
+        raise Unfit(str(error)) from error
+
+
+BACKENDS: dict[str, Callable[[Path], Backend]] = {"fastokens": Fastokens, REFERENCE: Tokenizers}
+"""The back ends in the order in which they are tried, by the package that each needs."""
+
+
+def installed() -> tuple[str, ...]:
+    """The back ends that there are, the reference last."""
+    return tuple(name for name in BACKENDS if find_spec(name) is not None)

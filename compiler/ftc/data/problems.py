@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ftc.data.ledger import Examples, LedgerWriter
 from ftc.data.result import KeyProblems
 from ftc.data.run_query import QueryFailure
+from ftc.diagnostics import Severity
 from ftc.facts.bounds import GIGABYTES, SECONDS
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep
 
@@ -30,6 +31,7 @@ class RowProblem:
     rows: int = 0
     help: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    severity: Severity = Severity.ERROR
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ KINDS: dict[str, _Kind] = {
     ),
     "FTC312": _Kind(
         lambda n, _: _rows(
-            n, "has a prompt that inference encodes otherwise", "have prompts that inference encodes otherwise"
+            n,
+            "has a prompt that inference encodes otherwise",
+            "have prompts that inference encodes otherwise",
         ),
         ("render", "unproved"),
         (
@@ -201,7 +205,7 @@ class Tally:
 
 def emptiness(tally: Tally, split: SplitStep, ledger: LedgerWriter) -> tuple[RowProblem, ...]:
     """Nothing to train on, or nothing to evaluate on though it was asked for; says where the rows went."""
-    asked = split.fraction is not None or split.rows is not None
+    asked = split.holds_out
     if tally.train == 0:
         return (_nothing_to_train(tally, ledger),)
     if asked and tally.eval == 0:
@@ -220,14 +224,22 @@ def _nothing_to_train(tally: Tally, ledger: LedgerWriter) -> RowProblem:
         return RowProblem(code, message, ("data", "query"), help=("loosen its conditions",))
     if tally.eval:
         message = f"there is nothing to train on: all {tally.eval:,} rows are held out"
-        return RowProblem(code, message, ("data", "split", "eval"), help=("hold out fewer rows",))
-    fates = ("invalid", "too_long", "unproved", "untrained")
+        return RowProblem(code, message, ("data", "split"), help=("hold out fewer rows",))
+    fates = ("invalid", "sampled_out", "duplicate", "unmixed", "too_long", "unproved", "untrained")
     counts = [(ledger.rows(fate), fate.replace("_", " ")) for fate in fates]  # type: ignore[arg-type]
     went = ", ".join(f"{count:,} {fate}" for count, fate in counts if count)
     return RowProblem(code, f"there is nothing to train on: every row was dropped ({went})", ("data",))
 
 
 def _nothing_held_out(tally: Tally, split: SplitStep) -> RowProblem:
+    if split.column is not None or split.query is not None:
+        key = "column" if split.column is not None else "query"
+        return RowProblem(
+            code="FTC602",
+            message=f"no row is held out, though data.split.{key} should say which",
+            at=("data", "split", key),
+            help=("hold out a part of the rows instead: eval = 0.1",),
+        )
     asked = f"{split.fraction:g} of the rows" if split.fraction is not None else f"{split.rows} rows"
     return RowProblem(
         code="FTC602",
@@ -260,4 +272,14 @@ def killed_problem(name: str) -> RowProblem:
             "run the same command again",
             "if memory ran out, use fewer processes: FTC_JOBS=1",
         ),
+    )
+
+
+def unfit_note(backend: str, reference: str, reason: str) -> RowProblem:
+    """A tokenizer library that could not serve, so that another one did."""
+    return RowProblem(
+        code="FTC622",
+        message=f"the rows were encoded by `{reference}`, because `{backend}` cannot be used: {reason}",
+        at=(),
+        severity=Severity.NOTE,
     )

@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 
 from ftc.data import messages
+from ftc.data.encoders import Unfit
 from ftc.data.row_work import RowCompiler
 
 
@@ -20,9 +21,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not mix with answers
     with suppress(EOFError, BrokenPipeError):
-        compiler = RowCompiler(messages.read(sys.stdin.buffer))
-        while True:
-            messages.write(answers, compiler(messages.read(sys.stdin.buffer)))
+        try:
+            compiler = RowCompiler(messages.read(sys.stdin.buffer))
+            while True:
+                messages.write(answers, compiler(messages.read(sys.stdin.buffer)))
+        except Unfit as unfit:
+            messages.write(answers, unfit)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from ftc.data import messages
 
 if TYPE_CHECKING:
     from ftc.data.batch import Batch, Rows
+    from ftc.data.encoders import Unfit
     from ftc.data.row_work import RowSpec
 
 JOBS = "FTC_JOBS"
@@ -89,17 +90,19 @@ class _Worker:
         return process.stdin, process.stdout
 
     def compile(self, rows: Rows) -> Batch:
-        """The compiled rows; raises WorkerKilled and WorkerError."""
+        """The compiled rows; raises WorkerKilled, WorkerError and Unfit."""
         requests, answers = self._pipes
         try:
             if not self._ready:
                 messages.write(requests, self._spec)
                 self._ready = True
             messages.write(requests, rows)
-            batch: Batch = messages.read(answers)
+            answer: Batch | Unfit = messages.read(answers)
         except (BrokenPipeError, EOFError) as error:
             raise self._end() from error
-        return batch
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def _end(self) -> Exception:
         code = self._process.wait()

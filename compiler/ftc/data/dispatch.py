@@ -1,0 +1,63 @@
+"""Who compiles the rows, and with which tokenizer library: here, or several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from ftc.data.batch import Batch, Rows
+from ftc.data.encoders import REFERENCE
+from ftc.data.gate import Gate
+from ftc.data.row_work import RowCompiler, RowSpec
+from ftc.data.workers import Workers, job_count
+
+MOST_BYTES = 4 << 20
+"""Of a batch that is compiled at once: a thousand rows may be long documents."""
+
+INLINE_BYTES = 4 << 20
+"""So much text is compiled here, by the reference, in the time that anything faster needs to start."""
+
+
+def compiled(spec: RowSpec, rows: Iterable[Rows], logs: Path) -> Generator[Batch]:
+    """The rows compiled, in order; workers write what goes wrong to `logs`.
+
+    Raises Unfit where the spec's back end cannot serve: then nothing of what came before may be used.
+    Raises BadJobs, WorkerKilled and WorkerError.
+    """
+    pieces = (piece for batch in rows for piece in batch.pieces(MOST_BYTES))
+    jobs, (few, whole) = job_count(), _first(pieces, INLINE_BYTES)
+    spec, gate = (replace(spec, backend=REFERENCE), None) if whole else _gated(spec)
+    with ExitStack() as stack:
+        batches: Iterator[Batch]
+        if whole or jobs == 1:
+            batches = map(RowCompiler(spec), chain(few, pieces))
+        else:
+            batches = stack.enter_context(Workers(spec, jobs, logs)).map(chain(few, pieces))
+        for batch in batches:
+            if gate is not None and batch.samples is not None:
+                gate.check(batch.samples)
+            yield batch
+
+
+def _gated(spec: RowSpec) -> tuple[RowSpec, Gate | None]:
+    """The spec with what a fast back end needs to be told, and the gate; only the reference tells places."""
+    if spec.backend == REFERENCE:
+        return spec, None
+    gate = Gate(spec.tokenizer_file)
+    if spec.render.convention == "trl" or gate.traits.begins_texts:
+        return replace(spec, backend=REFERENCE), None
+    return replace(spec, traits=gate.traits), gate
+
+
+def _first(rows: Iterator[Rows], most: int) -> tuple[list[Rows], bool]:
+    """Batches until they have more than so many bytes, and whether those are all."""
+    found, size = [], 0
+    for piece in rows:
+        found.append(piece)
+        size += piece.columns.nbytes
+        if size > most:
+            return found, False
+    return found, True
