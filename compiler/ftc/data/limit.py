@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftc.data.batch import NO_PROMPT, Int64
+from ftc.data.batch import NO_PROMPT, Int64, UInt8
 from ftc.data.example import Refusal
 from ftc.data.ragged import gather, offsets_of, running
 from ftc.data.tokenise import Tokens
@@ -23,7 +23,8 @@ UNLIKE = Refusal(
 class Limited:
     """What is left of rows under the limits, and what became of the others.
 
-    Row i of `tokens` comes of row `rows[i]`; `answers` counts its trained tokens after the prompt.
+    Row i of `tokens` comes of row `rows[i]`; `answers` counts its tokens from the prompt to the last one
+    that carries loss.
     `refusals` and `cut` (the tokens of a row before it was cut) are by the number of the row.
     """
 
@@ -64,14 +65,21 @@ def _too_long(length: int, limits: LimitStep, *, nothing_left: bool) -> Refusal 
     return None
 
 
+def _last_trained(mask: UInt8, ends: Int64) -> Int64:
+    """Where the last token that carries loss ends, before each of some places."""
+    places = np.flatnonzero(mask)
+    found: Int64 = places[np.searchsorted(places, ends) - 1] + 1 if len(places) else ends
+    return found
+
+
 def _kept(
     rows: Tokens, kept: Int64, lengths: Int64, refusals: dict[int, Refusal], cut: dict[int, int]
 ) -> Limited:
     begins = rows.offsets[:-1][kept]
     prompts = np.minimum(rows.prompts[kept], lengths).astype(np.int32)
-    trained = running(rows.mask)
-    answers = trained[begins + lengths] - trained[begins + np.maximum(prompts, 0)]
+    answers = _last_trained(rows.mask, begins + lengths) - begins - prompts
     answers[prompts == NO_PROMPT] = 0
+    answers = np.maximum(answers, 0)
     if refusals or cut:
         rows = Tokens(
             tokens=gather(rows.tokens, begins, lengths),
