@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ftc.data.chat import Chat
 from ftc.data.chat_template import ChatTemplate, Message, TemplateProblem, hugging_face_text
@@ -16,6 +16,11 @@ from ftc.data.example import Piece, Refusal, Rendered
 from ftc.data.mask_content import Unproved, excerpt
 from ftc.data.mask_parts import Span, merged, without
 from ftc.data.mask_proof import Conversation, Turn
+
+if TYPE_CHECKING:
+    from ftc.data.specialise.replay import Replay
+
+    Provable = Conversation | Replay
 
 TrainOn = Literal["assistant", "last_assistant", "all"]
 History = Literal["refuse", "exclude", "keep"]
@@ -51,7 +56,17 @@ def answers_of(messages: Sequence[Message], train_on: TrainOn) -> list[int]:
     return found[-1:] if train_on == "last_assistant" else found
 
 
-def _turn(conversation: Conversation, message: int, history: History) -> Turn | None:
+def conversation_of(template: ChatTemplate, chat: Chat, policy: Policy, *, full: bool = False) -> Provable:
+    """A conversation whose turns can be proved: from recordings of the template, where they serve."""
+    if not full:
+        parts = bool(policy.masked)
+        replay = template.specialiser.replay(template, chat, policy.stop_tokens, parts=parts)
+        if replay is not None:
+            return replay
+    return Conversation(template, template.prepared(chat.messages), chat.tools, policy.stop_tokens)
+
+
+def _turn(conversation: Provable, message: int, history: History) -> Turn | None:
     try:
         return conversation.prove(message)
     except Unproved as unproved:
@@ -91,7 +106,7 @@ def _rendered(text: str, pieces: tuple[Piece, ...], last: Turn | None) -> Render
     return Rendered(pieces, prompt=text[: last.start], target=text[last.start : last.stop])
 
 
-def proved_last(conversation: Conversation) -> Turn | None:
+def proved_last(conversation: Provable) -> Turn | None:
     """The last answer, told apart for evaluation; None where it cannot be proved."""
     answers = answers_of(conversation.messages, "last_assistant")
     try:
@@ -100,7 +115,7 @@ def proved_last(conversation: Conversation) -> Turn | None:
         return None
 
 
-def _place(conversation: Conversation, message: int) -> Turn:
+def _place(conversation: Provable, message: int) -> Turn:
     """Where a turn stands, in whatever form."""
     try:
         return conversation.prove(message)
@@ -110,22 +125,22 @@ def _place(conversation: Conversation, message: int) -> Turn:
     return conversation.prove_history(message)
 
 
-def _whole(template: ChatTemplate, chat: Chat, policy: Policy) -> Rendered | Refusal:
+def _whole(template: ChatTemplate, chat: Chat, policy: Policy, *, full: bool) -> Rendered | Refusal:
     """Every character trained, except messages of weight 0 and parts that are masked, which are proved."""
-    prepared = template.prepared(chat.messages)
-    answers = answers_of(prepared, "all")
+    answers = answers_of(chat.messages, "all")
     others = [place for place in sorted(chat.silent) if place not in answers]
     if others:
-        role = prepared[others[0]].get("role")
+        role = chat.messages[others[0]].get("role")
         reason = f"message {others[0] + 1} ({role}) has the weight 0, which only answers can have here"
         return Refusal("invalid", "FTC604", reason)
-    text = template.render_prepared(prepared, chat.tools, generation_prompt=False)
     try:
-        conversation = Conversation(template, prepared, chat.tools, policy.stop_tokens)
+        conversation = conversation_of(template, chat, policy, full=full)
     except Unproved:
         if chat.silent or policy.masked:
             raise
+        text = template.render(chat.messages, tools=chat.tools)
         return Rendered(pieces_of(text, [(0, len(text))]))
+    text = conversation.text
     wanted = [message for message in answers if policy.masked or message in chat.silent]
     turns = [_place(conversation, message) for message in wanted]
     holes = [(turn.start, turn.end) for turn in turns if turn.message in chat.silent]
@@ -134,7 +149,7 @@ def _whole(template: ChatTemplate, chat: Chat, policy: Policy) -> Rendered | Ref
     return _rendered(text, pieces, proved_last(conversation))
 
 
-def _masked(conversation: Conversation, silent: Collection[int], policy: Policy) -> Rendered | Refusal:
+def _masked(conversation: Provable, silent: Collection[int], policy: Policy) -> Rendered | Refusal:
     answers = answers_of(conversation.messages, policy.train_on)
     if not answers:
         return Refusal("untrained", "FTC606", "the conversation has no assistant message to train on")
@@ -150,14 +165,17 @@ def _masked(conversation: Conversation, silent: Collection[int], policy: Policy)
     return _rendered(conversation.text, pieces_of(conversation.text, trained), turns[-1])
 
 
-def mask_conversation(template: ChatTemplate, chat: Chat, policy: Policy) -> Rendered | Refusal:
-    """A conversation as text in pieces, trained or not, each proved (`mask_proof` says how); or a refusal."""
+def mask_conversation(
+    template: ChatTemplate, chat: Chat, policy: Policy, *, full: bool = False
+) -> Rendered | Refusal:
+    """A conversation as text in pieces, trained or not, each proved (`mask_proof` says how); or a refusal.
+
+    With `full`, the conversation is rendered and traced itself, and no recording of another is asked.
+    """
     try:
         if policy.train_on == "all":
-            return _whole(template, chat, policy)
-        prepared = template.prepared(chat.messages)
-        conversation = Conversation(template, prepared, chat.tools, policy.stop_tokens)
-        return _masked(conversation, chat.silent, policy)
+            return _whole(template, chat, policy, full=full)
+        return _masked(conversation_of(template, chat, policy, full=full), chat.silent, policy)
     except TemplateProblem as problem:
         return template_refusal(problem)
     except Unproved as unproved:
@@ -180,3 +198,16 @@ def audit_conversation(template: ChatTemplate, chat: Chat, rendered: Rendered) -
         return None
     place = next((i for i, (a, b) in enumerate(zip(judge, rendered.text, strict=False)) if a != b), 0)
     return Refusal("unproved", "FTC305", f"transformers renders other text near {excerpt(judge, place)}")
+
+
+def audit_recording(ours: Rendered, full: Rendered | Refusal) -> Refusal | None:
+    """Compare what recordings say of a row with what its own rendering and trace say."""
+    if ours == full:
+        return None
+    if isinstance(full, Refusal):
+        found = f"the row's own proof refuses it: {full.reason}"
+    else:
+        pairs = enumerate(zip(ours.pieces, full.pieces, strict=False), 1)
+        piece = next((number for number, (one, other) in pairs if one != other), 0)
+        found = f"the row's own proof gives other pieces, first the {piece or 'last'} of {len(full.pieces)}"
+    return Refusal("unproved", "FTC305", f"{found}; the recording of the template is wrong, a mistake of ftc")

@@ -8,45 +8,61 @@ the text of a block is what stands there, and is compared with transformers' own
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftc.data.chat import Chat
 from ftc.data.chat_template import ChatTemplate, TemplateProblem, hugging_face_blocks
 from ftc.data.example import Refusal, Rendered
-from ftc.data.mask import SILENCED, Policy, TrainOn, answers_of, pieces_of, proved_last, template_refusal
+from ftc.data.mask import (
+    SILENCED,
+    Policy,
+    TrainOn,
+    answers_of,
+    conversation_of,
+    pieces_of,
+    proved_last,
+    template_refusal,
+)
 from ftc.data.mask_content import Unproved
 from ftc.data.mask_parts import Span, merged
-from ftc.data.mask_proof import Conversation
+
+if TYPE_CHECKING:
+    from ftc.data.mask import Provable
 
 NOTHING_MARKED = "the template's generation blocks mark nothing in the conversation"
 
 
 def _spoken(
-    conversation: Conversation, blocks: Sequence[Span], train_on: TrainOn, silent: Collection[int]
+    conversation: Provable, blocks: Sequence[Span], train_on: TrainOn, silent: Collection[int]
 ) -> list[Span]:
     """The blocks of the answers that are asked for; one after the last message belongs to it."""
     wanted = {place for place in answers_of(conversation.messages, train_on) if place not in silent}
     return [block for block in blocks if conversation.message_at(block[0]) in wanted]
 
 
-def _conversation(
-    template: ChatTemplate, prepared: list[dict[str, Any]], tools: Any, stop_tokens: Sequence[str]
-) -> Conversation | None:
+def _marked(
+    template: ChatTemplate, chat: Chat, policy: Policy, *, full: bool
+) -> tuple[str, list[Span], Provable | None]:
+    """Text, generation blocks and, where it can be traced, the conversation whose turns can be proved."""
     try:
-        return Conversation(template, prepared, tools, stop_tokens)
+        conversation = conversation_of(template, chat, policy, full=full)
     except Unproved:
-        return None
+        conversation = None
+    blocks = conversation.blocks() if conversation else None
+    if conversation and blocks is not None:
+        return conversation.text, blocks, conversation
+    return *template.generated(template.prepared(chat.messages), chat.tools), conversation
 
 
-def mask_generation(template: ChatTemplate, chat: Chat, policy: Policy) -> Rendered | Refusal:
+def mask_generation(
+    template: ChatTemplate, chat: Chat, policy: Policy, *, full: bool = False
+) -> Rendered | Refusal:
     """A conversation whose trained text is what the template's generation blocks hold; or a refusal.
 
     The last answer is told apart for evaluation where it can be proved.
     """
     try:
-        prepared = template.prepared(chat.messages)
-        text, blocks = template.generated(prepared, chat.tools)
-        conversation = _conversation(template, prepared, chat.tools, policy.stop_tokens)
+        text, blocks, conversation = _marked(template, chat, policy, full=full)
     except TemplateProblem as problem:
         return template_refusal(problem)
     if policy.train_on == "last_assistant" or chat.silent:

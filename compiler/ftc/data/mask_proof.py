@@ -108,6 +108,10 @@ class Conversation:
             _close(found, opened, len(self.text))
         return found
 
+    def blocks(self) -> list[Span] | None:
+        """The places of the template's generation blocks: not known here, as the trace does not tell them."""
+        return None
+
     def message_at(self, place: int) -> int | None:
         """The message that a place belongs to: the one whose stretch it is in, or the last one before it."""
         stretches = [(start, message) for message, all_ in self._stretches.items() for start, _ in all_]

@@ -132,10 +132,19 @@ class Renderer:
         return made if _is_unicode(made) else Refusal("invalid", "FTC604", HALF_A_CHARACTER)
 
     def audit(self, row: Row, rendered: Rendered) -> Refusal | None:
-        """Compare a chat's text with transformers' own rendering; None where they agree."""
+        """Compare a chat's text with transformers' own rendering, and its pieces with the row's own proof.
+
+        None where they agree.
+        """
         if self.step.form != "chat":
             return None
+        from ftc.data.mask import audit_recording
+
         chat = self.chat(row)
+        wrong = audit_recording(rendered, self._masked(chat, full=True))
+        return wrong or self._judged(chat, rendered)
+
+    def _judged(self, chat: Chat, rendered: Rendered) -> Refusal | None:
         if self.step.date is None:
             return self._compared(self.template.varied(chat.variables), chat, rendered)
         today = self._chat_template({}).varied(chat.variables)
@@ -193,14 +202,17 @@ class Renderer:
         return {"role": role, "content": self._string(name, row)}
 
     def _chat(self, row: Row) -> Rendered | Refusal:
+        return self._masked(self.chat(row), full=False)
+
+    def _masked(self, chat: Chat, *, full: bool) -> Rendered | Refusal:
+        """The pieces of a chat; with `full`, from a rendering and a trace of its own."""
         from ftc.data.mask import mask_conversation
         from ftc.data.mask_generation import mask_generation
 
-        chat = self.chat(row)
         template = self.template.varied(chat.variables)
         if self.step.convention == "trl" and self.step.train_on != "all":
-            return mask_generation(template, chat, self.policy)
-        return mask_conversation(template, chat, self.policy)
+            return mask_generation(template, chat, self.policy, full=full)
+        return mask_conversation(template, chat, self.policy, full=full)
 
     def _completion(self, row: Row) -> Rendered:
         prompt, completion = self._string("prompt", row), self._string("completion", row)

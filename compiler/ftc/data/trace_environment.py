@@ -236,12 +236,13 @@ def _mark_output(item: nodes.Expr, loop: int, line: int) -> nodes.Output:
 
 
 @jinja2.pass_context
-def _mark(_context: Context, item: Any, loop: int) -> Traced:
-    if item is None:
-        return Traced("", ((0, MARK, mark(loop, None)),))
+def _mark(context: Context, item: Any, loop: int) -> Traced:
+    """The mark of a loop that turns to a message, or ends after it did; nothing in any other loop."""
+    marked = context.parent[BUDGET].marked
     if isinstance(item, MessageDict):
+        marked.add(loop)
         return Traced("", ((0, MARK, mark(loop, item.index)),))
-    return Traced("", ())
+    return Traced("", ((0, MARK, mark(loop, None)),)) if item is None and loop in marked else Traced("", ())
 
 
 def finalize(value: Any) -> str:

@@ -31,13 +31,13 @@ class Limits:
 
 
 class Budget:
-    """What one rendering has left of its limits, and where its generation blocks stand.
+    """What one rendering has left of its limits, where its generation blocks stand, which loops left marks.
 
     A block's place is what the template has written before it, as transformers counts; `blocks` are
     (start, text).
     """
 
-    __slots__ = ("_deadline", "_given", "_limits", "_turns", "blocks")
+    __slots__ = ("_deadline", "_given", "_limits", "_turns", "blocks", "marked")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -45,6 +45,7 @@ class Budget:
         self._turns = 0
         self._given = 0
         self.blocks: list[tuple[int, str]] = []
+        self.marked: set[int] = set()
 
     def turn(self) -> None:
         """Count one turn of a loop or one call of a macro."""

@@ -52,7 +52,19 @@ _PASSING = frozenset(
     | {"select", "reject", "selectattr", "rejectattr"}
 )
 _PASSING_TESTS = frozenset(
-    {"defined", "undefined", "none", "string", "mapping", "number", "integer", "float", "boolean"}
+    {
+        "iterable",
+        "sequence",
+        "defined",
+        "undefined",
+        "none",
+        "string",
+        "mapping",
+        "number",
+        "integer",
+        "float",
+        "boolean",
+    }
     | {"true", "false", "eq", "==", "equalto", "ne", "!=", "in", "lt", "<", "lessthan", "le", "<="}
     | {"gt", ">", "greaterthan", "ge", ">="}
 )
@@ -235,6 +247,8 @@ def _test(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         values = args[skipped:]
         if name in ("iterable", "sequence") and type(values[0]) in (RecordedText, RecordedList):
             return True
+        if isinstance(values[0], Recorded) and name in ("iterable", "sequence"):
+            raise Unspecialised(f"the test {name}")
         if name in _PASSING_TESTS or not (_holds(values) or _holds(kwargs)):
             return function(*args, **kwargs)
         raise Unspecialised(f"the test {name}")
@@ -276,8 +290,8 @@ class RecordingEnvironment(TracingEnvironment):
         self.finalize = _finalize
         for name, function in self.filters.items():
             self.filters[name] = _filter(name, function)
-        for name, test in self.tests.items():
-            self.tests[name] = _test(name, test)
+        for name, test in list(self.tests.items()):
+            self.tests[name] = _test(name, test)  # type: ignore[arg-type]
         self.filters[CONCAT] = self._concat
         self.globals["raise_exception"] = _raise
 

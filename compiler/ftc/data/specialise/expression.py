@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from ftc.data.provenance import Run, Traced, join
+from ftc.data.provenance import MARK, Run, Traced, join
 from ftc.data.trace_json import traced_string
 
 
@@ -51,7 +51,8 @@ Expression = Given | Fixed | Joined | Applied
 Row = Sequence[str]
 Evaluation = Callable[[Row], Any]
 
-CUTS = frozenset({"strip", "lstrip", "rstrip", "removeprefix", "removesuffix"})
+STRIPS = frozenset({"strip", "lstrip", "rstrip"})
+CUTS = STRIPS | {"removeprefix", "removesuffix"}
 """Methods whose result is one stretch of the text."""
 PIECES = frozenset({"split", "rsplit", "splitlines", "partition", "rpartition"})
 """Methods whose result is a list of stretches of the text."""
@@ -118,9 +119,38 @@ def joined(parts: Sequence[Expression]) -> Expression:
             last = flat[-1] if flat else None
             if isinstance(piece, Fixed) and isinstance(last, Fixed):
                 flat[-1] = Fixed(last.text + piece.text, last.runs + piece.runs)
-            elif not isinstance(piece, Fixed) or piece.runs:
+            elif not isinstance(piece, Fixed) or piece.text or any(run[1] == MARK for run in piece.runs):
                 flat.append(piece)
     return flat[0] if len(flat) == 1 else Joined(tuple(flat)) if flat else Fixed("", ())
+
+
+def stripped(expression: Expression, method: str, chars: tuple[Any, ...]) -> Expression:
+    """`strip`, `lstrip` or `rstrip` of an expression; of a chain, of its ends alone where that is sure."""
+    sides = [method] if method != "strip" else ["lstrip", "rstrip"]
+    if not all(char is None or isinstance(char, Fixed) for char in chars):
+        return Applied(method, (expression, *chars))
+    for side in sides:
+        reached = _stripped_end(expression, side, chars) if isinstance(expression, Joined) else None
+        if reached is None:
+            return Applied(method, (expression, *chars))
+        expression = reached
+    return expression
+
+
+def _stripped_end(chain: Joined, side: str, chars: tuple[Any, ...]) -> Expression | None:
+    """A chain stripped at one end; None where characters further inside might go as well."""
+    parts = list(chain.parts)
+    end, next_ = (0, 1) if side == "lstrip" else (-1, -2)
+    last, before = parts[end], parts[next_]
+    if isinstance(last, Fixed):
+        left = traced(Applied(side, (last, *chars)), ())
+        parts[end] = Fixed(str.__str__(left), left.runs)
+        return joined(parts) if left else None
+    edge = before.text[-1 if side == "rstrip" else 0 :][:1] if isinstance(before, Fixed) else ""
+    if not edge or not traced(Applied(side, (Fixed(edge, ()), *chars)), ()):
+        return None
+    parts[end] = Applied(side, (last, *chars))
+    return joined(parts)
 
 
 def plain(expression: Any) -> Evaluation:

@@ -19,18 +19,22 @@ from ftc.data.specialise.expression import (
     METHODS,
     NUMBERS,
     PIECES,
+    STRIPS,
     TEXTS,
     Applied,
     Expression,
     Fixed,
     Given,
+    Joined,
     joined,
     plain,
+    stripped,
 )
 
 Answer = bool | int
 
 _OF_STR = frozenset(dir(str))
+_WITH_CHARS = 3  # arguments, the text and one more than a strip may have
 
 
 class Unspecialised(Exception):  # noqa: N818  not an error of the program
@@ -91,13 +95,16 @@ class Recorded:
         self.expression = expression
 
     def unknown(self, *_arguments: object, **_keywords: object) -> Any:
+        """End the recording."""
         self.recorder.give_up("an operation that is not understood")
 
     def ask(self, operation: str, *arguments: Any) -> Any:
+        """The noted answer to a question about this."""
         recorder = self.recorder
         return recorder.ask(operation, self.expression, *map(recorder.argument, arguments))
 
     def derive(self, operation: str, *arguments: Any) -> Applied:
+        """The expression of an operation on this."""
         recorder = self.recorder
         return Applied(operation, (self.expression, *map(recorder.argument, arguments)))
 
@@ -107,14 +114,19 @@ class Recorded:
             self.unknown()
         raise AttributeError(name)
 
-    __str__ = __repr__ = __format__ = __hash__ = __bytes__ = unknown
-    __int__ = __float__ = __complex__ = __index__ = __round__ = __trunc__ = unknown
-    __iter__ = __len__ = __reversed__ = __contains__ = __getitem__ = __bool__ = unknown
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = unknown
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __rmod__ = unknown
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __pow__ = __rpow__ = unknown
-    __neg__ = __pos__ = __abs__ = __invert__ = unknown
-    __reduce_ex__ = __copy__ = __deepcopy__ = unknown
+
+_ENDING = (
+    *("__str__", "__repr__", "__format__", "__hash__", "__bytes__", "__bool__", "__contains__"),
+    *("__int__", "__float__", "__complex__", "__index__", "__round__", "__trunc__"),
+    *("__iter__", "__len__", "__reversed__", "__getitem__", "__reduce_ex__", "__copy__", "__deepcopy__"),
+    *("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"),
+    *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__mod__", "__rmod__"),
+    *("__truediv__", "__rtruediv__", "__floordiv__", "__rfloordiv__", "__pow__", "__rpow__"),
+    *("__and__", "__rand__", "__or__", "__ror__", "__xor__", "__rxor__", "__matmul__", "__rmatmul__"),
+    *("__neg__", "__pos__", "__abs__", "__invert__", "__fspath__", "__enter__", "__await__"),
+)
+for _name in _ENDING:
+    setattr(Recorded, _name, Recorded.unknown)
 
 
 class RecordedText(Recorded):
@@ -123,12 +135,14 @@ class RecordedText(Recorded):
     __slots__ = ()
     __hash__ = Recorded.__hash__
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         """What `isinstance` is told, as the real value is a string in every row."""
         return str
 
     def __bool__(self) -> bool:
+        if isinstance(self.expression, Joined) and any(map(_is_text, self.expression.parts)):
+            return True
         return bool(self.ask("truth"))
 
     def _compare(self, operation: str, other: object) -> Any:
@@ -153,7 +167,7 @@ class RecordedText(Recorded):
         return self._compare("ge", other)
 
     def __contains__(self, other: object) -> bool:
-        return bool(self.ask("contains", other)) if isinstance(other, str) else self.unknown()
+        return bool(self.ask("contains", other) if isinstance(other, str) else self.unknown())
 
     def __add__(self, other: object) -> Any:
         return self.chained(self, other)
@@ -280,6 +294,8 @@ def called(text: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
         return RecordedNumber(recorder, derived)
     if name in PIECES:
         return RecordedList(recorder, derived, _least(name, arguments))
+    if name in STRIPS and len(derived.arguments) < _WITH_CHARS:
+        return recorder.text(stripped(text.expression, name, derived.arguments[1:]))
     if name not in TEXTS or (name == "replace" and not isinstance(derived.arguments[2], Fixed)):
         recorder.give_up(f"the method {name} with a text of unknown length")
     return recorder.text(derived)
@@ -294,6 +310,10 @@ def _least(name: str, arguments: Sequence[Any]) -> int:
     if name in ("partition", "rpartition"):
         return 3
     return 1 if name in ("split", "rsplit") and arguments and arguments[0] is not None else 0
+
+
+def _is_text(part: Expression) -> bool:
+    return isinstance(part, Fixed) and part.text != ""
 
 
 def _number(value: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ftc.data.chat_template import Trace
 from ftc.data.example import Refusal
 from ftc.data.mask_content import Unproved
-from ftc.data.mask_parts import Span, Stretch
-from ftc.data.mask_proof import Conversation, Turn, parts_of
+from ftc.data.mask_parts import Span, Stretch, parts_of
+from ftc.data.mask_proof import Conversation, Turn
 from ftc.data.provenance import FIRST_SOURCE, Traced
 from ftc.data.specialise.expression import Bound, Expression
 from ftc.data.specialise.record import Blocks, Form, Layout, Subject
@@ -109,7 +109,7 @@ class Replay:
         parts: bool,
     ) -> None:
         self.shape, self.recording, self.skeleton, self.subject = shape, recording, skeleton, subject
-        self.messages, self.stop_tokens = subject.messages, tuple(stop_tokens)
+        self.messages, self.stop_tokens = subject.messages, tuple(filter(None, stop_tokens))
         self._texts = skeleton.parts(subject.row)
         self.text = "".join(self._texts)
         self._with_parts = parts
@@ -243,10 +243,11 @@ class Replay:
 
     def _check(self, plan: TurnPlan) -> None:
         try:
-            for check in plan.checks:
-                check(self)
-        except Unproved as unproved:
-            raise _Undecided from unproved
+            alike = all(check(self) for check in plan.checks)
+        except Unproved:
+            alike = False
+        if not alike:
+            raise _Undecided
 
     def _begins_with(self, prompt: Form) -> bool:
         text = self._form_text(prompt)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ftc.data.provenance import LITERAL, LOST, Run, Traced, runs_of
+from ftc.data.provenance import LITERAL, LOST, MARK, Run, Traced, runs_of
 from ftc.data.specialise.expression import Expression, Fixed, Joined, Row, plain, traced
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in every text of a skeleton: `offset` characters into a piece, which is a fixed text if not 0."""
+    """A place in every text of a skeleton: a piece, and how far into it (0 unless it is fixed text)."""
 
     piece: int
     offset: int
@@ -112,14 +112,16 @@ def normalised(runs: Sequence[Run]) -> list[Run]:
     """The same origins in the fewest runs, so that two accounts of them can be compared."""
     found: list[Run] = []
     for length, source, offset in runs:
-        place = 0 if source in (LITERAL, LOST) else offset
-        if found and length and found[-1][0] and found[-1][1] == source and _continues(found[-1], place):
-            found[-1] = (found[-1][0] + length, source, found[-1][2])
-        else:
-            found.append((length, source, place))
+        run = (length, source, 0 if source in (LITERAL, LOST) else offset)
+        if source == MARK or (length and not (found and _continues(found[-1], run))):
+            found.append(run)
+        elif length:
+            found[-1] = (found[-1][0] + length, *found[-1][1:])
     return found
 
 
-def _continues(run: Run, offset: int) -> bool:
-    length, source, first = run
-    return source in (LITERAL, LOST) or offset == (first if first < 0 else first + length)
+def _continues(run: Run, other: Run) -> bool:
+    """Whether one run's characters go on where another's end; of escapes, none are told apart."""
+    length, source, offset = run
+    step = 0 if source in (LITERAL, LOST) or offset < 0 else length
+    return source == other[1] and source != MARK and other[2] == offset + step

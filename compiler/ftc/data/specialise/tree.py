@@ -48,7 +48,7 @@ class Tree(Generic[T]):
             node = branches.setdefault(answer, _Ask(question, plain(question)))
             if not isinstance(node, _Ask) or node.question != question:
                 raise InconsistentError
-            branches, answer = node.answers, given  # type: ignore[assignment]
+            branches, answer = node.answers, given
         if answer in branches:
             raise InconsistentError
         branches[answer] = recording

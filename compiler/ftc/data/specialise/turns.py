@@ -24,36 +24,65 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ftc.data.mask_content import check_origin, is_call, must_stand_once
 from ftc.data.mask_parts import Kind, Span
 from ftc.data.mask_proof import Turn
-from ftc.data.provenance import FIRST_SOURCE
-from ftc.data.specialise.expression import Applied, Expression, Fixed, Given, cut_of, strings_of, traced
+from ftc.data.provenance import FIRST_SOURCE, Run
+from ftc.data.specialise.expression import (
+    STRIPS,
+    Applied,
+    Expression,
+    Fixed,
+    Given,
+    cut_of,
+    strings_of,
+    traced,
+)
 from ftc.data.specialise.record import Form
-from ftc.data.specialise.skeleton import Position
+from ftc.data.specialise.skeleton import Position, normalised
+from ftc.data.trace_values import Origin
 
 if TYPE_CHECKING:
     from ftc.data.specialise.replay import Replay
 
-_STRIPS = frozenset({"strip", "lstrip", "rstrip"})
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A string of which each row's turn must have what condition 5 asks for, and the slots it is in."""
+    """What each row must show of one string: its slots in the turn, and those in the stretch behind it.
+
+    With `ordered`, each slot is one stretch of the string and goes on behind the slots before it.
+    """
 
     number: int
-    slots: tuple[Expression, ...]
+    inside: tuple[Expression, ...]
+    behind: tuple[Expression, ...]
+    ordered: bool
 
-    def __call__(self, replay: Replay) -> None:
-        """Raises Unproved where the row's turn lacks part of it."""
+    def __call__(self, replay: Replay) -> bool:
+        """Whether the row is like the one that the plan was made of; Unproved by condition 5."""
         source = replay.layout.sources[self.number]
-        runs = [run for slot in self.slots for run in traced(slot, replay.traced).runs]
-        found = [(offset, offset + length) for length, of, offset in runs if of == source and offset >= 0]
-        check_origin(replay.origins[source - FIRST_SOURCE], found)
+        found: list[Span] = []
+        for slot in (*self.inside, *self.behind):
+            runs = normalised(traced(slot, replay.traced).runs)
+            if self.ordered and not _goes_on(runs, source, found):
+                return False
+            found += [
+                (offset, offset + length) for length, of, offset in runs if of == source and offset >= 0
+            ]
+        check_origin(
+            replay.origins[source - FIRST_SOURCE], found[: len(self.inside)] if self.behind else found
+        )
+        return True
+
+
+def _goes_on(runs: list[Run], source: int, found: list[Span]) -> bool:
+    """Whether a slot is one stretch of a string, which reaches further than all before."""
+    if len(runs) != 1 or runs[0][1] != source or runs[0][2] < 0:
+        return False
+    return runs[0][2] + runs[0][0] > max((end for _, end in found), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +136,25 @@ class Planner:
         """The plan of the turn as it stands in the history."""
         stretch = self._proof.stretch(self._message)
         turn = self._proof.prove_history(self._message)
-        if not self._fixed(stretch[0], self._proof.first_own(self._message, stretch)):
-            return None
-        if not self._steady_start(stretch[0]):
+        first_own = self._proof.first_own(self._message, stretch)
+        if not (self._fixed(stretch[0], first_own) and self._steady_start(stretch[0], first_own)):
             return None
         return self._bounded(turn.start, stretch, compared=False)
 
-    def _steady_start(self, stretch_start: int) -> bool:
-        """Whether every row's turn in history form starts by the same rule, at the same place."""
+    def _steady_start(self, stretch_start: int, first_own: int) -> bool:
+        """Whether every row's turn in history form starts by the same rule, at the same place.
+
+        It is where text and prompt part, but no later than where the message's own text begins.
+        """
         prompt = self._replay.recorded((self._message, True))
         if prompt is None:
             return False
         if prompt.skeleton:
             agreement = prompt.skeleton.agreement(self._replay.skeleton)
-            if not agreement.surely:
+            agreed = self._replay.offset(agreement.end)
+            if not agreement.surely and agreed < first_own:
                 return False
-            if self._replay.offset(agreement.end) >= stretch_start:
+            if agreed >= stretch_start:
                 return True
         asked = self._replay.recorded((self._replay.layout.count, True))
         if asked is None or asked.skeleton is None or not self._pieces:
@@ -134,16 +166,15 @@ class Planner:
     def _bounded(self, start: int, stretch: Span, *, compared: bool) -> TurnPlan | None:
         turn = self._proof.bounds(self._message, start, stretch)
         own_end = self._proof.last_own(self._message, start, stretch[1])
-        steady = self._steady(start, max(turn.end, stretch[1])) and self._fixed(own_end, self._searched(turn))
         places = [self._position(at) for at in (turn.start, turn.stop, turn.end)]
-        parts = self._parts(turn)
-        if not steady or parts is None or None in places:
+        checks, parts = self._checks(turn, stretch[1]), self._parts(turn)
+        if checks is None or parts is None or None in places:
             return None
-        ended = self._ended(turn.end) if compared else None
-        if ended is False:
+        if not self._fixed(own_end, self._searched(turn)):
             return None
         first, stop, end = (place for place in places if place is not None)
-        return TurnPlan(self._message, first, stop, end, self._checks(turn), parts, ended or None)
+        plan = TurnPlan(self._message, first, stop, end, checks, parts)
+        return self._compared(plan) if compared else plan
 
     def _searched(self, turn: Turn) -> int:
         """The end of what is looked at for a stop token that begins no later than the one found."""
@@ -153,16 +184,18 @@ class Planner:
         limit = self._proof.foreign_from(turn.stop, self._message)
         return min(limit, turn.stop + max(map(len, tokens)))
 
-    def _ended(self, end: int) -> Form | bool | None:
-        """The form to compare each row with; None where no row can differ, False where it is not recorded."""
+    def _compared(self, plan: TurnPlan) -> TurnPlan | None:
+        """The plan with the form to compare rows with, if rows can differ; None where it is not recorded."""
         form = (self._message + 1, False)
         if form[0] == self._replay.layout.count:
-            return None
+            return plan
         ended = self._replay.recorded(form)
         if ended is None:
-            return False
+            return None
         agreement = ended.skeleton.agreement(self._replay.skeleton) if ended.skeleton else None
-        return None if agreement and self._replay.offset(agreement.end) >= end else form
+        if agreement and self._replay.offset(agreement.end) >= self._replay.offset(plan.end):
+            return plan
+        return replace(plan, ended=form)
 
     def _slots(self, start: int, end: int) -> Iterator[Expression]:
         """The slots, not empty, between two places."""
@@ -174,34 +207,22 @@ class Planner:
     def _fixed(self, start: int, end: int) -> bool:
         return not any(self._slots(start, end))
 
-    def _own(self, expression: Expression) -> bool:
-        return any(self._replay.layout.messages[number] == self._message for number in strings_of(expression))
-
-    def _steady(self, start: int, end: int) -> bool:
-        """Whether the message's slots between two places have, in every row, the origins they have here."""
-        seen: dict[int, Expression] = {}
-        for slot in self._slots(start, end):
-            if self._own(slot):
-                number = _stretch_of(slot)
-                if number is None or seen.setdefault(number, slot) != slot:
-                    return False
-        return True
-
-    def _checks(self, turn: Turn) -> tuple[Check, ...]:
+    def _checks(self, turn: Turn, stretch_end: int) -> tuple[Check, ...] | None:
+        """What to check of the message's strings in each row; None where a slot mixes strings."""
+        inside = list(self._slots(turn.start, turn.end))
+        behind = list(self._slots(turn.end, stretch_end))
         layout = self._replay.layout
-        slots = list(self._slots(turn.start, turn.end))
+        own = {number for number, message in enumerate(layout.messages) if message == self._message}
+        if any(len(strings_of(slot)) > 1 and strings_of(slot) & own for slot in (*inside, *behind)):
+            return None
         checks = []
-        for number, message in enumerate(layout.messages):
-            if message != self._message:
-                continue
+        for number in sorted(own):
+            first = tuple(slot for slot in inside if number in strings_of(slot))
+            then = tuple(slot for slot in behind if number in strings_of(slot))
+            ordered = len({*first, *then}) > 1 or any(_stretch_of(slot) is None for slot in (*first, *then))
             origin = layout.origins[layout.sources[number] - FIRST_SOURCE]
-            of_it = tuple(slot for slot in slots if number in strings_of(slot))
-            if is_call(origin):
-                complete = any(_whole(slot) for slot in of_it)
-            else:
-                complete = not must_stand_once(origin) or (len(of_it) == 1 and _complete(of_it[0]))
-            if not complete:
-                checks.append(Check(number, of_it))
+            if ordered or not _is_complete(origin, first):
+                checks.append(Check(number, first, then if ordered else (), ordered))
         return tuple(checks)
 
     def _parts(self, turn: Turn) -> tuple[tuple[Position, Position, Kind], ...] | None:
@@ -226,6 +247,13 @@ class Planner:
         return Position(piece, offset) if offset == 0 or isinstance(self._pieces[piece], str) else None
 
 
+def _is_complete(origin: Origin, slots: tuple[Expression, ...]) -> bool:
+    """Whether slots have, in every row, what condition 5 wants of a string."""
+    if is_call(origin):
+        return any(_whole(slot) for slot in slots)
+    return not must_stand_once(origin) or (len(slots) == 1 and _complete(slots[0]))
+
+
 def _stretch_of(slot: Expression) -> int | None:
     """The string of which a slot is one stretch in every row, as it stands or with JSON's escapes."""
     escaped = isinstance(slot, Applied) and slot.operation == "json"
@@ -241,7 +269,7 @@ def _whole(slot: Expression) -> bool:
 
 def _complete(slot: Expression) -> bool:
     """Whether a slot is a whole string in every row, but for white space at its ends."""
-    if isinstance(slot, Applied) and slot.operation in _STRIPS:
+    if isinstance(slot, Applied) and slot.operation in STRIPS:
         inner, *chars = slot.arguments
         blank = not chars or chars[0] is None or (isinstance(chars[0], Fixed) and not chars[0].text.strip())
         return blank and isinstance(inner, (Given, Applied)) and not _json(inner) and _complete(inner)
