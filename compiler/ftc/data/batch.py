@@ -106,8 +106,8 @@ class Batch:
 
     Row i has the tokens and loss mask (0 or 1) `offsets[i]:offsets[i + 1]`. `prompt_lengths` counts the
     tokens inference is given (NO_PROMPT: there is no answer) and `answer_lengths` the trained tokens after
-    them; `prompts` are hashes of what inference is given. `read` is how many rows the batch was made of;
-    `samples` are for the parity gate.
+    them; `prompts` are hashes of what inference is given. `read` is how many rows the batch was made of,
+    and `number` the place of the first among all; `samples` are for the parity gate.
     """
 
     ids: list[str]
@@ -121,6 +121,7 @@ class Batch:
     sides: UInt8
     copies: Int32
     account: list[Account]
+    number: int = 0
     read: int = 0
     samples: Samples | None = None
 

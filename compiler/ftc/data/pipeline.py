@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.data.batch import EVAL, TRAIN, Batch, Rows
+from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
 from ftc.data.dispatch import compiled
 from ftc.data.ingest import SourceAccount
 from ftc.data.ledger import LedgerWriter
@@ -46,6 +47,7 @@ class Pipeline:
         self._ledger = LedgerWriter(directory)
         self._prompts = PromptHashes()
         self._parts = {TRAIN: PartWriter(directory, "train"), EVAL: PartWriter(directory, "eval")}
+        self._left_out: deque[tuple[int, Sequence[Account]]] = deque()
         self._total = sum(result.count for result in results)
 
     def run(
@@ -109,17 +111,21 @@ class Pipeline:
                 self._add(batch)
                 done += batch.read
                 self._progress("compiling rows", done, self._total)
+        while self._left_out:
+            self._account_for(self._left_out.popleft()[1])
 
     def _selected(self) -> Iterator[Rows]:
-        """The rows that are to be compiled, in order: query after query."""
+        """The rows that are to be compiled, in order: query after query.
+
+        What is left out waits for the rows after it, which other processes may still compile.
+        """
         number = 0
         for query, result in enumerate(self._results):
             place = 0
             for ids, columns in result.rows():
                 chosen = self._selection.some(query, place, ids)
                 place += len(ids)
-                for account in chosen.account:
-                    self._ledger.add(account.id, account.fate, account.reason)
+                self._left_out.append((number, chosen.account))
                 rows = chosen.rows(ids, columns, number)
                 if len(rows):
                     yield rows
@@ -139,8 +145,13 @@ class Pipeline:
         )
 
     def _add(self, batch: Batch) -> None:
-        for account in batch.account:
-            self._ledger.add(account.id, account.fate, account.reason, account.code, more=account.more)
+        while self._left_out and self._left_out[0][0] <= batch.number:
+            self._account_for(self._left_out.popleft()[1])
+        self._account_for(batch.account)
         self._prompts.add(batch)
         for side, part in self._parts.items():
             part.add(batch.side(side))
+
+    def _account_for(self, lines: Iterable[Account]) -> None:
+        for line in lines:
+            self._ledger.add(line.id, line.fate, line.reason, line.code, more=line.more)

@@ -86,6 +86,7 @@ class RowCompiler:
             sides=sides[kept],
             copies=rows.copies[kept],
             account=self._account(rows.ids, refusals, cut),
+            number=rows.number,
             read=len(rows),
             samples=self._sampled.taken() if self._sampled else None,
         )
