@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1] / "compiler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.diagnostics", "ftc.recipe.base"),
     ("ftc.plan.steps", "ftc.plan.canonical"),
-    ("ftc.tuning", "ftc.objectives"),
+    ("ftc.tuning", "ftc.objectives", "ftc.lints"),
     ("ftc.recipe",),
     ("ftc.facts",),
     ("ftc.data",),
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),
-    ("ftc.api",),
+    ("ftc.api", "ftc.results"),
     ("ftc.cli", "ftc.__main__"),
 )
 TRAINING = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}

@@ -1,7 +1,8 @@
 """The catalogue of diagnostics: one line a code; its long form is `explain/<code>.md`.
 
 1xx the recipe's text and keys, 2xx sources and SQL, 3xx rendering, templates and masks,
-4xx the model and its tokenizer, 5xx training options, 6xx the compiled data, 7xx building and running.
+4xx the model and its tokenizer, 5xx training options, 6xx the compiled data, 7xx building and running,
+8xx lints of the data.
 """
 
 CODES: dict[str, str] = {
@@ -88,5 +89,20 @@ CODES: dict[str, str] = {
     "FTC712": "Packed rows see each other.",
     "FTC718": "A process that compiles rows was ended.",
     "FTC719": "`FTC_JOBS` is not a number of processes.",
+    "FTC801": "A held-out row is nearly the same as a training row.",
+    "FTC802": "One prompt has several different answers.",
+    "FTC803": "Rows repeat each other.",
+    "FTC804": "The answers of a closed set are unevenly spread.",
+    "FTC805": "Answers are cut off at the end.",
+    "FTC806": "An answer is empty.",
+    "FTC807": "Content has control text of the model in it.",
+    "FTC808": "Texts have damaged characters.",
+    "FTC809": "Rows are in another language than most.",
+    "FTC810": "Rows are far longer than nearly all others.",
+    "FTC811": "Texts hold secrets.",
+    "FTC812": "Texts hold personal data.",
+    "FTC813": "The held-out rows are few for what is measured.",
+    "FTC814": "`data.redact` needs a package that is not installed.",
+    "FTC815": "The ids of rows hold what is to be redacted.",
     "FTC901": "ftc itself failed.",
 }

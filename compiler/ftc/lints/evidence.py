@@ -1,0 +1,162 @@
+"""What the lints of all rows are given: some bytes a row in columns, and a way to the compiled rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.lints.base import FIRST, Hit, LintResult
+from ftc.lints.kinds import excerpt
+from ftc.lints.seen import Seen
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+UInt8 = NDArray[np.uint8]
+UInt32 = NDArray[np.uint32]
+UInt64 = NDArray[np.uint64]
+
+TRAIN, EVAL = 0, 1
+FRAMED = 16
+"""Rows that are compared to tell what a template puts around the text of every row."""
+
+NO_ANSWER = 0
+"""The hash of the answer of a row that has none."""
+
+
+class TokenRows(NamedTuple):
+    """Compiled rows of one side: row i has the tokens `offsets[i]:offsets[i + 1]`.
+
+    `prompts` counts the tokens that inference is given, below 0 where there is no answer.
+    """
+
+    tokens: Int32
+    offsets: Int64
+    prompts: Int32
+
+
+class ShownRow(NamedTuple):
+    """A compiled row as text: its id, what is asked, what is answered."""
+
+    id: str
+    asked: str
+    answer: str | None
+
+
+class Reader(Protocol):
+    """The way to the compiled rows, which are numbered from 0 on each side of the split."""
+
+    def token_rows(self, side: int) -> Iterator[TokenRows]:
+        """The rows of one side in order, some at a time."""
+
+    def shown(self, side: int, places: Sequence[int]) -> dict[int, ShownRow]:
+        """Some rows of one side as text, by their numbers."""
+
+    def groups(self, ids: Sequence[str]) -> dict[str, str]:
+        """What the split's group is for some rows, where the recipe states one; else nothing."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All rows that were kept, in their order, in columns, and what was seen in single rows.
+
+    `asked` and `answers` are hashes of what is asked and of the last answer (NO_ANSWER: a document),
+    `loose` is a hash of the former without case, blanks and end punctuation. `tokens` and
+    `characters` are the lengths of the row and of what it teaches. `labels` counts the training rows'
+    answers where they are few.
+    """
+
+    sides: UInt8
+    asked: UInt64
+    loose: UInt64
+    answers: UInt32
+    tokens: Int32
+    characters: Int32
+    labels: Counter[str] | None
+    seen: dict[str, Seen]
+    reader: Reader
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.sides)
+
+    @cached_property
+    def places(self) -> Int64:
+        """The number of each row on its own side."""
+        held_out = np.cumsum(self.sides == EVAL, dtype=np.int64)
+        return np.where(self.sides == EVAL, held_out - 1, np.arange(self.rows) - held_out)
+
+    def result(self, lint: str, *, notable: bool = True, missing: str | None = None) -> LintResult | None:
+        """The result of a lint of single rows, each of which counts; None where there is none."""
+        seen = self.seen[lint]
+        if not seen.rows:
+            return None
+        kinds = {kind: number for kind, number in sorted(seen.kinds.items()) if kind}
+        return LintResult(
+            lint=lint,
+            rows=seen.rows,
+            looked_at=self.rows,
+            notable=notable,
+            first=seen.examples(),
+            facts={"kinds": dict(kinds)} if kinds else {},
+            missing=missing,
+        )
+
+    def side(self, side: int) -> Int64:
+        """The numbers of the rows of one side."""
+        return np.flatnonzero(self.sides == side)
+
+    def shown(self, numbers: Sequence[int]) -> dict[int, ShownRow]:
+        """Some rows as text, by their numbers among all rows."""
+        found: dict[int, ShownRow] = {}
+        for side in (TRAIN, EVAL):
+            mine = {int(self.places[row]): row for row in numbers if self.sides[row] == side}
+            rows = self.reader.shown(side, sorted(mine)) if mine else {}
+            found |= {mine[place]: row for place, row in rows.items()}
+        return found
+
+    @cached_property
+    def _frame(self) -> tuple[int, int]:
+        """How many characters of the template stand before and behind what rows ask."""
+        few = self.reader.shown(TRAIN, range(min(FRAMED, int((self.sides == TRAIN).sum()))))
+        asked = list({row.asked for row in few.values()})
+        if len(asked) < 2:
+            return 0, 0
+        before = _common(asked)
+        return before, _common([text[before:][::-1] for text in asked])
+
+    def hits(self, pairs: Sequence[tuple[int, int | None]], *, answers: bool = False) -> tuple[Hit, ...]:
+        """The first rows of a result, each with the number of the row it belongs with, if there is one.
+
+        The excerpts are the beginnings of what is asked, or of the answers.
+        """
+        first = list(pairs)[:FIRST]
+        rows = self.shown([row for pair in first for row in pair if row is not None])
+        return tuple(
+            Hit(
+                id=rows[row].id,
+                excerpt=self._excerpt(rows[row], answers=answers),
+                other=rows[other].id if other is not None else "",
+            )
+            for row, other in first
+        )
+
+    def _excerpt(self, row: ShownRow, *, answers: bool) -> str:
+        text = row.answer
+        if text is None or not answers:
+            before, behind = self._frame
+            text = row.asked[before : max(len(row.asked) - behind, before)] or row.asked
+        return excerpt(text, 0, len(text))
+
+
+def _common(texts: Sequence[str]) -> int:
+    """With how many characters all of several texts begin."""
+    least, greatest = min(texts), max(texts)
+    pairs = enumerate(zip(least, greatest, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(least), len(greatest)))

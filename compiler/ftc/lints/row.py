@@ -1,0 +1,108 @@
+"""A row as the lints see it: what is asked, what is answered, and every text that it brings along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ftc.lints.scan import Scan
+
+NO_TEXT = frozenset({"role", "type", "id", "tool_call_id"})
+"""Keys of messages whose values are words of the format."""
+
+
+PACKED = ("[{", '{"')
+"""How a text begins that is JSON in a string."""
+
+
+class Sighting(NamedTuple):
+    """Something in a row: its kinds, and the stretch of a text that shows it."""
+
+    kinds: tuple[str, ...]
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A compiled row: its id, the rendering up to the answer (or all of it), the last answer.
+
+    `values` are those of the columns that were rendered. `continues` says that the row is a later part of
+    a long one, whose texts were looked at with the first part.
+    """
+
+    id: str
+    asked: str
+    answer: str | None
+    values: tuple[Any, ...]
+    continues: bool = False
+
+    @cached_property
+    def _gathered(self) -> _Gathered:
+        found = _Gathered([], [])
+        for value in self.values:
+            _gather(value, found)
+        return found
+
+    @cached_property
+    def said(self) -> Scan:
+        """All texts of the row itself, one after the other, without what templates put around them."""
+        return Scan("" if self.continues else "\n".join(self._gathered.texts))
+
+    @property
+    def answers(self) -> Sequence[str]:
+        """The answers in it, those of a conversation's earlier turns too."""
+        earlier = self._gathered.answers
+        return earlier if self.answer is None else [*earlier, self.answer]
+
+    @property
+    def learned(self) -> str:
+        """What the row teaches: its answer, or the document."""
+        return self.asked if self.answer is None else self.answer
+
+
+class _Gathered(NamedTuple):
+    texts: list[str]
+    answers: list[str]
+
+
+def _gather(value: Any, found: _Gathered) -> None:
+    """Add every string in a value, as deep as it may be, and what an assistant says in it."""
+    if isinstance(value, str):
+        inner = unpacked(value) if value[:2] in PACKED else None
+        if inner is None:
+            found.texts.append(value)
+        else:
+            _gather(inner, found)
+    elif isinstance(value, dict):
+        _gather_fields(value, found)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _gather(inner, found)
+
+
+def _gather_fields(fields: dict[str, Any], found: _Gathered) -> None:
+    for key, value in fields.items():
+        if type(value) is str and value[:2] not in PACKED:
+            if key not in NO_TEXT:
+                found.texts.append(value)
+        elif value is not None:
+            _gather(value, found)
+    content = fields.get("content")
+    if fields.get("role") == "assistant" and type(content) is str and not fields.get("tool_calls"):
+        found.answers.append(content)
+
+
+def unpacked(text: str) -> Any:
+    """What a text says in JSON, if it is an object or an array of that; None where it is not."""
+    if text[:1] not in ("{", "["):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict | list) else None
