@@ -16,30 +16,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ftc.api import (
+        AccountResult,
         BuildResult,
         CheckResult,
         ExamplesResult,
         PlanResult,
-        ShownExample,
+        TraceResult,
+        account,
         build,
         check,
         examples,
         plan,
+        trace,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccountResult",
     "BuildResult",
     "CheckResult",
     "ExamplesResult",
     "PlanResult",
-    "ShownExample",
+    "TraceResult",
     "__version__",
+    "account",
     "build",
     "check",
     "examples",
     "plan",
+    "trace",
 ]
 
 

@@ -2,99 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
 from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.gather import Facts, Glance, gather, glance
+from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.trl_fields import check_trl_options
+from ftc.plan.steps import STAYING
 from ftc.recipe.load import Loaded, load_recipe
 from ftc.recipe.model import Recipe
+from ftc.results import (
+    AccountResult,
+    BuildResult,
+    CheckResult,
+    ExamplesResult,
+    PlanResult,
+    Status,
+    TraceResult,
+)
 
 if TYPE_CHECKING:
     from ftc.artifact.build import Execution
-    from ftc.plan.steps import Plan
+    from ftc.data.lineage import CompiledRows
+    from ftc.data.lookup import Order, Side
+    from ftc.plan.compiling import DataCompiler
+    from ftc.plan.steps import Fate
     from ftc.runtime.events import Event
 
 Progress = Callable[[str, int, int | None], None]
-Part = Literal["train", "eval"]
-Status = Literal["built", "up to date", "stopped", "failed", "invalid"]
 
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What `check` found; `recipe` is None where the text is too wrong to be typed."""
-
-    path: Path
-    findings: tuple[Finding, ...]
-    recipe: Recipe | None
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is no error."""
-        return self.recipe is not None and not has_errors(self.findings)
-
-
-@dataclass(frozen=True)
-class PlanResult:
-    """The plan and its digest; `data` is the directory of compiled rows, ledger and dropped rows."""
-
-    path: Path
-    findings: tuple[Finding, ...]
-    plan: Plan | None
-    digest: str | None
-    data: Path | None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the plan is whole and has no error."""
-        return self.plan is not None and not has_errors(self.findings)
-
-
-@dataclass(frozen=True)
-class BuildResult:
-    """How a build ended; `evaluation` has the metrics `before` and `after`."""
-
-    path: Path
-    findings: tuple[Finding, ...]
-    plan: Plan | None
-    digest: str | None
-    status: Status
-    run: Path | None
-    evaluation: dict[str, Any] | None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the run directory is whole."""
-        return self.status in ("built", "up to date")
-
-
-@dataclass(frozen=True)
-class ShownExample:
-    """A compiled row as people read it: its text in stretches that are trained or not, counts in tokens."""
-
-    id: str
-    part: Part
-    tokens: tuple[tuple[str, bool], ...]
-    length: int
-    trained: int
-
-
-@dataclass(frozen=True)
-class ExamplesResult:
-    """Compiled rows of a recipe."""
-
-    path: Path
-    findings: tuple[Finding, ...]
-    examples: tuple[ShownExample, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every row asked for is there."""
-        return not has_errors(self.findings)
+__all__ = [
+    "AccountResult",
+    "BuildResult",
+    "CheckResult",
+    "ExamplesResult",
+    "PlanResult",
+    "TraceResult",
+    "account",
+    "build",
+    "check",
+    "examples",
+    "plan",
+    "run_name",
+    "trace",
+]
 
 
 @dataclass(frozen=True)
@@ -109,6 +64,13 @@ class _Planned:
     result: PlanResult
     loaded: Loaded
     facts: Facts | None = None
+    compiler: DataCompiler | None = None
+
+    @property
+    def rows(self) -> CompiledRows | None:
+        """The compiled rows with what they were compiled from; None where nothing was compiled."""
+        plan = self.result.plan
+        return self.compiler.rows(plan.data) if self.compiler and plan else None
 
 
 def _cache_finding(problem: CacheProblem) -> Finding:
@@ -133,11 +95,11 @@ def _damaged(cache: Cache) -> tuple[Finding, ...]:
     )
 
 
-def _check(path: Path, overrides: Sequence[str], cache: Cache) -> _Checked:
+def _check(path: Path, overrides: Sequence[str], cache: Cache, reach: Reach = HERE) -> _Checked:
     loaded = load_recipe(path, overrides)
     if loaded.partial is None:
         return _Checked(loaded, None, sort_findings(loaded.findings))
-    seen = glance(loaded.partial, loaded.origins, cache, loaded.known)
+    seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
     options = check_trl_options(loaded.partial, loaded.origins)
     said = {(finding.code, finding.span) for finding in loaded.findings}
     more = [finding for finding in (*options, *seen.findings) if (finding.code, finding.span) not in said]
@@ -158,7 +120,8 @@ def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noq
 def _plan(
     path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None
 ) -> _Planned:
-    checked = _check(path, overrides, cache)
+    reach = Reach(fetch=True, progress=progress or HERE.progress)
+    checked = _check(path, overrides, cache, reach)
     loaded, seen = checked.loaded, checked.seen
     if seen is None or has_errors(checked.findings):
         return _Planned(PlanResult(path, checked.findings, None, None, None), loaded)
@@ -167,17 +130,17 @@ def _plan(
         if isinstance(facts, Finding):
             findings = sort_findings((*checked.findings, facts))
             return _Planned(PlanResult(path, findings, None, None, None), loaded)
-        result = _run_passes(path, loaded, facts, after, cache, progress)
+        result, compiler = _run_passes(path, loaded, facts, after, cache, progress)
     except CacheProblem as problem:
         findings = (*checked.findings, _cache_finding(problem))
         return _Planned(PlanResult(path, findings, None, None, None), loaded)
     findings = sort_findings((*checked.findings, *result.findings))
-    return _Planned(PlanResult(path, findings, result.plan, result.digest, result.data), loaded, facts)
+    return _Planned(replace(result, findings=findings), loaded, facts, compiler)
 
 
 def _run_passes(
     path: Path, loaded: Loaded, facts: Facts, after: str | None, cache: Cache, progress: Progress | None
-) -> PlanResult:
+) -> tuple[PlanResult, DataCompiler]:
     from ftc.plan.canonical import digest
     from ftc.plan.compiling import DataCompiler
     from ftc.plan.context import Context
@@ -191,17 +154,20 @@ def _run_passes(
         origins=loaded.origins,
         facts=facts,
         compile_data=compiler,
+        lay_out=compiler.lay_out,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
     outcome = run_passes(start, context, after=after)
     whole = outcome.plan if after is not None or outcome.ok else None
-    return PlanResult(
+    result = PlanResult(
         path=path,
         findings=outcome.findings,
         plan=outcome.plan,
         digest=digest(whole) if whole else None,
         data=compiler.directory,
+        sequences=compiler.sequences,
     )
+    return result, compiler
 
 
 def run_name(recipe: Recipe, path: Path) -> str:
@@ -229,26 +195,74 @@ def plan(
         return replace(result, findings=sort_findings((*result.findings, *_damaged(cache))))
 
 
+def _compiled(
+    path: Path, overrides: Sequence[str], cache: Cache, progress: Progress | None
+) -> tuple[tuple[Finding, ...], CompiledRows | None]:
+    """The compiled rows of a recipe with every byte checked, and what there is to say of them."""
+    made = _plan(path, overrides, "sequences", cache, progress)
+    if made.result.data is not None and not _is_whole(cache, made.result.data):
+        made = _plan(path, overrides, "sequences", cache, progress)
+    return sort_findings((*made.result.findings, *_damaged(cache))), made.rows
+
+
 def examples(
     recipe: str | Path,
     *,
     set: Sequence[str] = (),  # noqa: A002
     rows: int = 3,
-    part: Part = "train",
-    ids: Sequence[str] = (),
+    part: Side = "train",
+    order: Order = "first",
     progress: Progress | None = None,
 ) -> ExamplesResult:
-    """The first compiled rows of one side, or the rows with certain ids from either."""
+    """Some compiled rows of one side: the first, the longest, or such as the hashes of their ids pick."""
     path = Path(recipe)
     with _cache(path) as cache:
-        made = _plan(path, set, "data", cache, progress)
-        result = made.result
-        if result.plan is None or result.plan.data is None or result.data is None or made.facts is None:
-            return ExamplesResult(path, result.findings, ())
-        if not _is_whole(cache, result.data):
-            made = _plan(path, set, "data", cache, progress)
-        found = _shown(made, rows, part, ids)
-        return replace(found, findings=sort_findings((*found.findings, *_damaged(cache))))
+        findings, made = _compiled(path, set, cache, progress)
+        shown = made.viewer.some(part, order, rows) if made else ()
+        return ExamplesResult(path, findings, tuple(shown))
+
+
+def trace(
+    recipe: str | Path,
+    ids: Sequence[str],
+    *,
+    set: Sequence[str] = (),  # noqa: A002
+    progress: Progress | None = None,
+) -> TraceResult:
+    """The ways of rows by their ids, dropped ones too; an id that no row has is a finding."""
+    path = Path(recipe)
+    with _cache(path) as cache:
+        findings, made = _compiled(path, set, cache, progress)
+        if made is None:
+            return TraceResult(path, findings)
+        from ftc.data.lineage import trace_rows
+
+        rows, more = trace_rows(made, ids, cache, progress)
+        return TraceResult(path, sort_findings((*findings, *more)), rows)
+
+
+def account(
+    recipe: str | Path,
+    *,
+    set: Sequence[str] = (),  # noqa: A002
+    fates: Sequence[Fate] = (),
+    rows: int = 20,
+    progress: Progress | None = None,
+) -> AccountResult:
+    """The first rows of the ledger with certain fates, or of all that went where none is named."""
+    path = Path(recipe)
+    with _cache(path) as cache:
+        findings, made = _compiled(path, set, cache, progress)
+        if made is None:
+            return AccountResult(path, findings)
+        from ftc.data.lookup import with_fates
+
+        total = sum(
+            line.rows
+            for line in made.step.ledger.lines
+            if (line.fate in fates if fates else line.fate not in STAYING)
+        )
+        return AccountResult(path, findings, tuple(with_fates(made.directory, fates, rows)), total)
 
 
 def _is_whole(cache: Cache, data: Path) -> bool:
@@ -257,33 +271,6 @@ def _is_whole(cache: Cache, data: Path) -> bool:
         return cache.entry("data", data.name, deep=True) is not None
     except CacheProblem:
         return False
-
-
-def _shown(made: _Planned, rows: int, part: Part, ids: Sequence[str]) -> ExamplesResult:
-    from ftc.data.shown import shown_rows
-
-    result = made.result
-    assert made.facts is not None  # noqa: S101 - `examples` has looked
-    if result.plan is None or result.plan.data is None or result.data is None:
-        return ExamplesResult(result.path, result.findings, ())
-    tokenizer = made.facts.model.tokenizer.file
-    found = shown_rows(result.plan.data, result.data, tokenizer, rows=rows, part=part, ids=ids)
-    shown = tuple(ShownExample(*row) for row in found)
-    missing = [id_ for id_ in ids if id_ not in {example.id for example in shown}]
-    return ExamplesResult(result.path, (*result.findings, *_not_there(missing, result.data)), shown)
-
-
-def _not_there(ids: Iterable[str], data: Path) -> Iterable[Finding]:
-    from ftc.data.shown import dropped_reasons
-
-    ids = list(ids)
-    reasons = dropped_reasons(data, ids) if ids else {}
-    for id_ in ids:
-        if id_ in reasons:
-            yield Finding("FTC607", f"the row {id_} was not kept: {reasons[id_]}", place=id_)
-        else:
-            help_ = ("`ftc show` prints ids; a row that the query leaves out goes by SOURCE:ROW",)
-            yield Finding("FTC607", f"no row has the id {id_}", place=id_, help=help_)
 
 
 def build(
@@ -354,6 +341,7 @@ def _execute(
         plan_bytes=canonical_bytes(result.plan),
         recipe_text=made.loaded.text,
         data=result.data,
+        sequences=result.sequences,
         runs=runs,
         model=model,
         name=result.plan.name,

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Literal, assert_type
 
 import ftc
+from ftc.data.lineage import Lineage
+from ftc.data.shown import ShownExample
 from ftc.plan.steps import Plan
 
 assert_type(ftc.check("recipe.toml").ok, bool)
 assert_type(ftc.plan(Path("recipe.toml"), set=["train.epochs=1"]).plan, Plan | None)
 assert_type(ftc.build("recipe.toml").status, Literal["built", "up to date", "stopped", "failed", "invalid"])
-assert_type(ftc.examples("recipe.toml", rows=1).examples, tuple[ftc.ShownExample, ...])
+assert_type(ftc.examples("recipe.toml", rows=1).examples, tuple[ShownExample, ...])
+assert_type(ftc.trace("recipe.toml", ["t:1"]).rows, tuple[Lineage, ...])

@@ -81,7 +81,7 @@ def test_rows_of_a_join_say_what_they_were_made_of(ftc, planned) -> None:
     planned(PLAN.model_copy(update={"data": data, "eval": None}))
     screen = ftc("plan", "r.toml").out
     assert "rows        5,125 read (made of 5,500 of trec, 1,200 of more)\n           =5,125 kept\n" in screen
-    assert "dropped.parquet" not in screen
+    assert "--dropped" not in screen
     assert "evaluate   nothing is held out, so nothing is measured\n" in screen
 
 

@@ -3,11 +3,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftc import api
+from ftc.data.lineage import Lineage
+from ftc.data.lookup import Accounted
+from ftc.data.origin import SourceRow
+from ftc.data.shown import PackedIn, ShownExample, Token
 from ftc.diagnostics import Finding
 
 TOKENS = (
@@ -24,16 +30,17 @@ TOKENS = (
 )
 
 
-def example(tokens: tuple[tuple[str, bool], ...] = TOKENS, name: str = "trec:12") -> api.ShownExample:
+def example(tokens: tuple[tuple[str, bool], ...] = TOKENS, name: str = "trec:12") -> ShownExample:
     trained = sum(on for _, on in tokens)
-    return api.ShownExample(id=name, part="train", tokens=tokens, length=len(tokens), trained=trained)
+    each = tuple(Token(number, text, on) for number, (text, on) in enumerate(tokens, 100))
+    return ShownExample(name, "train", tokens=tokens, length=len(tokens), trained=trained, each=each)
 
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, object]]]:
     """Let the library answer with given examples; returns the list of calls it was given."""
 
-    def install(*examples: api.ShownExample, findings: tuple[Finding, ...] = ()) -> list[dict[str, object]]:
+    def install(*examples: ShownExample, findings: tuple[Finding, ...] = ()) -> list[dict[str, object]]:
         calls: list[dict[str, object]] = []
 
         def answer(recipe: Path, **options: object) -> api.ExamplesResult:
@@ -92,12 +99,12 @@ def test_a_huge_row_is_abridged_unless_wanted_in_full(ftc, shown) -> None:
 
 def test_options_reach_the_library(ftc, shown) -> None:
     calls = shown()
-    ftc("show", "r.toml", "--rows", "7", "--eval", "--id", "a", "--id", "b", "--set", "seed=3")
+    ftc("show", "r.toml", "--rows", "7", "--eval", "--longest", "--set", "seed=3")
     [call] = calls
-    assert {key: call[key] for key in ("rows", "part", "ids", "set")} == {
+    assert {key: call[key] for key in ("rows", "part", "order", "set")} == {
         "rows": 7,
         "part": "eval",
-        "ids": ("a", "b"),
+        "order": "longest",
         "set": ("seed=3",),
     }
 
@@ -121,8 +128,128 @@ def test_json_has_every_token(ftc, shown) -> None:
     assert tuple((text, trained) for text, trained in only["tokens"]) == TOKENS
 
 
-def test_an_id_that_is_not_there_is_said_and_counts_as_wrong(ftc, shown) -> None:
-    shown(findings=(Finding("FTC604", "no row has the id x", place="x"),))
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the library answer with the ways of given rows."""
+
+    def install(*rows: Lineage, findings: tuple[Finding, ...] = ()) -> None:
+        monkeypatch.setattr(api, "trace", lambda recipe, *_, **__: api.TraceResult(recipe, findings, rows))
+
+    return install
+
+
+def way(**changes: Any) -> Lineage:
+    values = {"question": "Who wrote\nHamlet?", "kind": " human", "tags": ["a", None], "n": float("nan")}
+    packed = PackedIn(4, 10, 90, 128, tuple(f"trec:{n}" for n in range(20)))
+    row = Lineage(
+        id="trec:12",
+        query="",
+        source=SourceRow("trec", 12, {**values, "more": "x" * 200}),
+        values={"prompt": "Who wrote\nHamlet?", "completion": " human"},
+        side="train",
+        why="the hash of its `prompt` is 0.7170 of the way from 0 to 1; those below 0.2 are held out",
+        fate=None,
+        reason="",
+        changes=(Accounted("trec:12", "redacted", "email"),),
+        examples=(replace(example(), packed=packed),),
+    )
+    return replace(row, **changes)
+
+
+WENT = {"side": None, "why": "", "fate": "too_long", "reason": "57 tokens, and the limit is 56"}
+
+
+def test_the_way_of_a_row_is_shown_from_its_source_to_its_text(ftc, traced, snapshot) -> None:
+    traced(way())
+    ran = ftc("show", "r.toml", "--id", "trec:12")
+    assert (ran.code, ran.err) == (0, "")
+    assert max(map(len, ran.out.splitlines())) <= 80
+    snapshot("show-id", ran.out)
+
+
+def test_every_token_is_shown_with_its_number_and_loss(ftc, traced, snapshot) -> None:
+    traced(way(source=None, changes=()))
+    snapshot("show-tokens", ftc("show", "r.toml", "--id", "trec:12", "--tokens").out)
+
+
+def test_a_row_that_went_says_why_and_what_it_would_have_been(ftc, traced, snapshot) -> None:
+    traced(way(**WENT, examples=(), changes=(), text=(("a prompt", False), (" an answer", True))))
+    ran = ftc("show", "r.toml", "--id", "trec:12")
+    assert ran.code == 0
+    snapshot("show-went", ran.out)
+
+
+def test_all_parts_of_a_split_row_are_shown(ftc, traced) -> None:
+    parts = tuple(example(name=f"trec:12/{part}") for part in (1, 2))
+    traced(way(examples=parts, changes=(Accounted("trec:12", "split", "2 pieces"),)))
+    lines = ftc("show", "r.toml", "--id", "trec:12").out.splitlines()
+    assert "trec:12/1  train, 10 tokens, 4 with loss" in lines
+    assert "trec:12/2  train, 10 tokens, 4 with loss" in lines
+    assert "changed    split: 2 pieces" in lines
+
+
+def test_an_unreadable_row_is_shown_as_it_stands(ftc, traced) -> None:
+    raw = SourceRow("trec", 6, None, '{"broken\x1b[2J: 1}')
+    traced(way(id="trec.jsonl:6", source=raw, values=None, examples=(), changes=(), **WENT))
+    out = ftc("show", "r.toml", "--id", "trec.jsonl:6").out
+    assert '           {"broken␛[2J: 1}\n' in out
+    assert "carry loss" not in out
+
+
+def test_json_has_the_whole_way(ftc, traced) -> None:
+    traced(way())
+    (result,) = json.loads(ftc("show", "--json", "r.toml", "--id", "trec:12").out)["results"]
+    (row,) = result["rows"]
+    assert row["source"]["values"]["tags"] == ["a", None]
+    assert row["source"]["values"]["n"] == "nan"
+    assert row["changes"] == [{"id": "trec:12", "fate": "redacted", "reason": "email"}]
+    (only,) = row["examples"]
+    assert only["each"][5] == [105, "hu", True]
+    assert (only["sequence"]["number"], only["sequence"]["rows"][0]) == (4, "trec:0")
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    calls: list[dict[str, object]] = []
+
+    def answer(recipe: Path, **options: object) -> api.AccountResult:
+        calls.append(options)
+        rows = (Accounted("trec:\x1b1", "filtered", "the query leaves the row out"),)
+        return api.AccountResult(recipe, (), rows, 41 if options["fates"] != ("split",) else 0)
+
+    monkeypatch.setattr(api, "account", answer)
+    return calls
+
+
+def test_rows_that_went_are_listed_with_their_reasons(ftc, listed) -> None:
+    ran = ftc("show", "r.toml", "--dropped")
+    assert ran.out == (
+        "trec:␛1\n    filtered: the query leaves the row out\n\nand 40 more; --rows shows more of them\n\n"
+    )
+    ftc("show", "r.toml", "--fate", "filtered", "--fate", "too_long", "--rows", "7")
+    assert [(call["fates"], call["rows"]) for call in listed] == [((), 20), (("filtered", "too_long"), 7)]
+    assert ftc("show", "r.toml", "--fate", "split").out == "no row went that way\n\n"
+    (result,) = json.loads(ftc("show", "r.toml", "--dropped", "--json").out)["results"]
+    assert (result["total"], result["rows"][0]["fate"]) == (41, "filtered")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("--id", "a", "--rows", "3"),
+        ("--id", "a", "--dropped"),
+        ("--longest", "--random"),
+        ("--dropped", "--eval"),
+        ("--fate", "filtered", "--tokens"),
+        ("--fate", "eaten"),
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(ftc, typed: tuple[str, ...]) -> None:
+    assert ftc("show", "r.toml", *typed).code == 2
+
+
+def test_an_id_that_is_not_there_is_said_and_counts_as_wrong(ftc, traced) -> None:
+    traced(findings=(Finding("FTC604", "no row has the id x", place="x"),))
     ran = ftc("show", "r.toml", "--id", "x")
     assert (ran.code, ran.out) == (1, "")
     assert "no row has the id x" in ran.err

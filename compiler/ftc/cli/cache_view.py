@@ -15,7 +15,8 @@ from ftc.facts.cache_care import Collected, Entry, by_kind
 TITLES = {
     "data": "compiled rows",
     "sources": "rows of sources",
-    "source": "rows of sources",
+    "sequences": "training sequences",
+    "columns": "columns of sources",
     "gguf": "converted models",
     "describe": "columns of queries",
     "digest": "digests of files",

@@ -10,7 +10,7 @@ from ftc.cli.layout import number, plural
 from ftc.cli.terminal import STYLES, Terminal, escape
 
 if TYPE_CHECKING:
-    from ftc.api import ShownExample
+    from ftc.data.shown import ShownExample
 
 OPEN, CLOSE = "⟦", "⟧"
 NEWLINE, TAB = "⏎", "⇥"
@@ -32,7 +32,7 @@ def _abridged(text: str) -> str:
     return text[:SHOWN_ENDS] + note + text[-SHOWN_ENDS:]
 
 
-def _visible(text: str, *, brackets: bool) -> str:
+def visible(text: str, *, brackets: bool) -> str:
     """Untrusted text with line ends, tabs and control characters made visible."""
     if brackets:
         text = text.replace(OPEN, "<U+27E6>").replace(CLOSE, "<U+27E7>")
@@ -52,24 +52,30 @@ def _bracketed(text: str) -> str:
 
 
 def _marked(text: str, *, trained: bool, color: bool, full: bool) -> str:
-    visible = _visible(text, brackets=not color)
+    shown = visible(text, brackets=not color)
     if not trained:
-        return visible if full or len(visible) <= LONGEST_RUN else _abridged(visible)
-    return _colored(visible) if color else _bracketed(visible)
+        return shown if full or len(shown) <= LONGEST_RUN else _abridged(shown)
+    return _colored(shown) if color else _bracketed(shown)
 
 
-def _facts(example: ShownExample) -> str:
+def facts(example: ShownExample) -> str:
+    """The side of a compiled row and its tokens."""
     return f"{example.part}, {plural(example.length, 'token')}, {number(example.trained)} with loss"
+
+
+def marked_lines(
+    stretches: Iterable[tuple[str, bool]], terminal: Terminal, *, full: bool = False
+) -> list[str]:
+    """A text with its trained stretches marked, in lines."""
+    color = terminal.color_out
+    text = "".join(_marked(run, trained=trained, color=color, full=full) for run, trained in _runs(stretches))
+    return text.removesuffix("\n").split("\n")
 
 
 def example_lines(example: ShownExample, terminal: Terminal, *, full: bool = False) -> list[str]:
     """The example's heading and its text."""
-    color = terminal.color_out
-    text = "".join(
-        _marked(run, trained=trained, color=color, full=full) for run, trained in _runs(example.tokens)
-    )
-    heading = f"{terminal.style(example.id, 'strong')}  {terminal.style(_facts(example), 'dim')}"
-    return [heading, *text.removesuffix("\n").split("\n")]
+    heading = f"{terminal.style(example.id, 'strong')}  {terminal.style(facts(example), 'dim')}"
+    return [heading, *marked_lines(example.tokens, terminal, full=full)]
 
 
 def legend(terminal: Terminal) -> str:

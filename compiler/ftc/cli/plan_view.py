@@ -121,10 +121,15 @@ def token_lines(data: DataStep) -> list[str]:
 
 def split_line(split: SplitStep) -> str:
     """How rows are held out."""
-    if split.fraction is None and split.rows is None:
+    if not split.holds_out:
         return "none: every row trains, nothing is evaluated"
+    if split.column is not None:
+        return f"held out as the column {split.column} says"
+    if split.query is not None:
+        return f"held out by a query of their own, known by {', '.join(split.keys)}"
+    within = f", of each {split.stratify} in proportion" if split.stratify is not None else ""
     share = percent(split.fraction, 1) if split.fraction is not None else plural(split.rows or 0, "row")
-    return f"{share} held out by a hash of {', '.join(split.keys)} (seed {split.seed})"
+    return f"{share} held out{within} by a hash of {', '.join(split.keys)} (seed {split.seed})"
 
 
 def model_line(model: ModelStep) -> str:
@@ -208,7 +213,7 @@ def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
     lines = ledger_lines(data, width)
     gone = data.ledger.lost
     if gone and directory is not None:
-        lines += [f"ids and reasons of all {number(gone)}:", str(directory / "dropped.parquet")]
+        lines += wrap(f"`ftc show --dropped` lists all {number(gone)}, `ftc show --id ROW` shows one", width)
     return lines
 
 

@@ -63,10 +63,10 @@ def _digest(path: Path) -> FileDigest:
     return FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
 
 
-def sequence_of(directory: Path, step: DataStep, row_number: int) -> int | None:
-    """The number of the first sequence that holds a training row; None where rows train one by one.
+def sequence_of(directory: Path, step: DataStep, row_number: int) -> tuple[int, list[int]] | None:
+    """The first sequence that holds a training row, and its rows; None where rows train one by one.
 
-    `row_number` counts the training rows from 0 in the order of the shards.
+    Sequences are numbered from 0, rows too, in the order of the shards.
     """
     import pyarrow.parquet as pq
 
@@ -78,6 +78,7 @@ def sequence_of(directory: Path, step: DataStep, row_number: int) -> int | None:
             rows, offsets = list_numbers(batch.column(0))
             found = np.flatnonzero(rows == row_number)
             if len(found):
-                return before + int(offsets.searchsorted(found[0], side="right")) - 1
+                inside = int(offsets.searchsorted(found[0], side="right")) - 1
+                return before + inside, rows[offsets[inside] : offsets[inside + 1]].tolist()
             before += batch.num_rows
     raise ValueError(f"no sequence holds row {row_number}")

@@ -73,7 +73,7 @@ CODES: dict[str, str] = {
     "FTC604": "Rows are invalid.",
     "FTC605": "Rows have the same id.",
     "FTC606": "Nothing in a row would be trained.",
-    "FTC607": "A row that was asked for is not among the compiled rows.",
+    "FTC607": "No row has the id that was asked for.",
     "FTC608": "A held-out row has a prompt that is trained on too.",
     "FTC622": "A fast tokenizer library cannot be used for these rows.",
     "FTC701": "The run directory cannot be written.",

@@ -1,0 +1,113 @@
+"""What the library's functions answer: values with findings, whether it worked, and what was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ftc.diagnostics import Finding, has_errors
+from ftc.recipe.model import Recipe
+
+if TYPE_CHECKING:
+    from ftc.data.lineage import Lineage
+    from ftc.data.lookup import Accounted
+    from ftc.data.shown import ShownExample
+    from ftc.plan.steps import Plan
+
+Status = Literal["built", "up to date", "stopped", "failed", "invalid"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `check` found; `recipe` is None where the text is too wrong to be typed."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    recipe: Recipe | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return self.recipe is not None and not has_errors(self.findings)
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """The plan and its digest; `data` is the directory of compiled rows, ledger and dropped rows.
+
+    `sequences` has the file that says which rows train together, where rows are packed or repeated.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+    plan: Plan | None
+    digest: str | None
+    data: Path | None
+    sequences: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the plan is whole and has no error."""
+        return self.plan is not None and not has_errors(self.findings)
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """How a build ended; `evaluation` has the metrics `before` and `after`."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    plan: Plan | None
+    digest: str | None
+    status: Status
+    run: Path | None
+    evaluation: dict[str, Any] | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run directory is whole."""
+        return self.status in ("built", "up to date")
+
+
+@dataclass(frozen=True)
+class ExamplesResult:
+    """Compiled rows of a recipe."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    examples: tuple[ShownExample, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are compiled rows."""
+        return not has_errors(self.findings)
+
+
+@dataclass(frozen=True)
+class TraceResult:
+    """The ways of rows, from their source to their tokens or to the reason why they went."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    rows: tuple[Lineage, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row asked for is there."""
+        return not has_errors(self.findings)
+
+
+@dataclass(frozen=True)
+class AccountResult:
+    """Rows of the ledger with their fates and reasons; `total` counts those that are not in `rows` too."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    rows: tuple[Accounted, ...] = ()
+    total: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a ledger."""
+        return not has_errors(self.findings)
