@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ftc.diagnostics import Finding, Span
 from ftc.objectives.choose import fits, wanted
 from ftc.recipe.load import Origins
-from ftc.recipe.model import Recipe
+from ftc.recipe.model import Dedupe, Recipe
 from ftc.recipe.suggest import closest, did_you_mean
 
 RENDERED = ("prompt", "completion", "text")
@@ -125,10 +125,13 @@ def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
     return tuple(findings)
 
 
-def _missing(column: str, key: tuple[str, ...], origins: Origins, columns: Mapping[str, str]) -> Finding:
+def _missing(
+    column: str, key: tuple[str | int, ...], origins: Origins, columns: Mapping[str, str]
+) -> Finding:
+    setting = ".".join(part for part in key if isinstance(part, str))
     return Finding(
         "FTC208",
-        f"`{'.'.join(key)}` names the column `{column}`, which the query does not return",
+        f"`{setting}` names the column `{column}`, which the query does not return",
         origins.value(*key),
         help=did_you_mean(column, columns) or (f"add `{column}` to the query's select list",),
         notes=(f"the query returns {_listed(columns)}",),
@@ -136,8 +139,16 @@ def _missing(column: str, key: tuple[str, ...], origins: Origins, columns: Mappi
 
 
 def missing_columns(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Columns that the recipe names for the id and the split, and the query does not return."""
-    named = ((recipe.data.id, ("data", "id")), (recipe.data.split.group, ("data", "split", "group")))
+    """Columns that the recipe names for id, split and duplicates, and the query does not return."""
+    data, split = recipe.data, recipe.data.split
+    compared = data.dedupe.columns if isinstance(data.dedupe, Dedupe) else None
+    named: list[tuple[str | None, tuple[str | int, ...]]] = [
+        (data.id, ("data", "id")),
+        (split.group, ("data", "split", "group")),
+        (split.stratify, ("data", "split", "stratify")),
+        (split.column, ("data", "split", "column")),
+    ]
+    named += [(name, ("data", "dedupe", "columns", place)) for place, name in enumerate(compared or ())]
     return tuple(
         _missing(column, key, origins, columns)
         for column, key in named

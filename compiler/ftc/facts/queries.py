@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,24 +10,31 @@ from pathlib import Path
 from ftc.diagnostics import Finding, Source, Span
 from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.query import CODE, Described, describe
+from ftc.facts.query_columns import (
+    HELD_OUT,
+    QUERY,
+    StatedQuery,
+    differing_columns,
+    held_out_columns,
+    unused_parameters,
+)
 from ftc.facts.sandbox import identifier
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sql_problems import SqlProblem
 from ftc.recipe.layers import Key, Origins
-from ftc.recipe.model import Query, Recipe, SourceFiles, SqlFile
+from ftc.recipe.model import Parameter, Query, Recipe, SourceFiles, SqlFile
 from ftc.recipe.suggest import did_you_mean, listed
-
-QUERY: Key = ("data", "query")
 
 
 @dataclass(frozen=True)
-class StatedQuery:
-    """One query of a recipe: its name in a mix, the key that states it, its SQL, and the file of that."""
+class Queries:
+    """What DuckDB says of a recipe's queries: those that make examples, and the one of the split.
 
-    name: str
-    key: Key
-    sql: str
-    file: Source | None = None
+    Empty, or None, where one of them cannot be read.
+    """
+
+    rows: tuple[Described, ...] = ()
+    held_out: Described | None = None
 
 
 def stated_queries(recipe: Recipe, origins: Origins) -> tuple[tuple[StatedQuery, ...], tuple[Finding, ...]]:
@@ -97,33 +104,55 @@ def query_findings(
     cache: Cache | None = None,
     *,
     unread: Sequence[str] = (),
-) -> tuple[tuple[Described, ...], tuple[Finding, ...]]:
+) -> tuple[Queries, tuple[Finding, ...]]:
     """What each of the recipe's queries returns, with every mistake at its place in the recipe or .sql file.
 
-    `unread` are the sources that cannot be read, of which something is said elsewhere. No query is returned
-    where one of them cannot be read.
+    `unread` are the sources that cannot be read, of which something is said elsewhere.
     """
-    queries, unreadable = stated_queries(recipe, origins)
-    described = tuple(_remembered(sources, query, unread, cache or Cache()) for query in queries)
-    findings = unreadable + tuple(
+    stated, unreadable = stated_queries(recipe, origins)
+    held_out = recipe.data.split.query
+    last = None if held_out is None else _stated("", HELD_OUT, held_out, origins)
+    if isinstance(last, Finding):
+        unreadable, last = (*unreadable, last), None
+    asked = [query for query in (*stated, last) if query is not None]
+    parameters = recipe.data.parameters
+    found = [_remembered(sources, query, unread, parameters, cache or Cache()) for query in asked]
+    findings = [*unreadable, *_findings(asked, found, recipe, origins)]
+    if not unreadable:
+        findings += unused_parameters(found, recipe, origins)
+    if unreadable:
+        return Queries(), tuple(dict.fromkeys(findings))
+    rows = tuple(found[: len(stated)])
+    findings += differing_columns(stated, rows, origins)
+    findings += held_out_columns(recipe, origins, rows[0], found[-1] if last else None)
+    return Queries(rows, found[-1] if last else None), tuple(dict.fromkeys(findings))
+
+
+def _findings(
+    asked: Sequence[StatedQuery], found: Sequence[Described], recipe: Recipe, origins: Origins
+) -> list[Finding]:
+    return [
         _finding(problem, query, recipe, origins)
-        for query, found in zip(queries, described, strict=True)
-        for problem in found.problems
-    )
-    return () if unreadable else described, tuple(dict.fromkeys(findings))
+        for query, described in zip(asked, found, strict=True)
+        for problem in described.problems
+    ]
 
 
 def _remembered(
-    sources: Sequence[ResolvedSource], query: StatedQuery, unread: Sequence[str], cache: Cache
+    sources: Sequence[ResolvedSource],
+    query: StatedQuery,
+    unread: Sequence[str],
+    parameters: Mapping[str, Parameter],
+    cache: Cache,
 ) -> Described:
     steps = [source.step.model_dump(mode="json") for source in sources]
-    inputs = {"sources": steps, "sql": query.sql, "unread": list(unread)}
+    inputs = {"sources": steps, "sql": query.sql, "unread": list(unread), "parameters": dict(parameters)}
     key = cache_key("describe", inputs, {"duckdb": version("duckdb")}, code=code_digest(*CODE))
     known = cache.recall("describe", key)
     if known is not None:
         described = Described.model_validate_json(known)
     else:
-        described = describe(sources, query.sql, unread)
+        described = describe(sources, query.sql, unread, parameters)
         cache.remember("describe", key, described.model_dump_json().encode())
     return described.model_copy(update={"name": query.name})
 

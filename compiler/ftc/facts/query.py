@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ftc.facts import sql_tree
-from ftc.facts.readers import SourceError, reader, source_columns
+from ftc.facts import sql_parameters, sql_tree
+from ftc.facts.described import source_columns
 from ftc.facts.sandbox import connect, identifier, lock
-from ftc.facts.sources import ResolvedSource
+from ftc.facts.sources import ResolvedSource, SourceError
 from ftc.facts.sql_problems import (
     MOST,
     STAND_IN,
@@ -34,22 +34,24 @@ if TYPE_CHECKING:
 
 CODE = (
     "facts/query.py",
+    "facts/sql_parameters.py",
     "facts/sql_tree.py",
     "facts/sql_problems.py",
     "facts/json_types.py",
-    "facts/readers.py",
+    "facts/sources",
     "facts/sandbox.py",
 )
 PREFIX = "describe "
 HOLLOW = 'create table if not exists {name} ("?" integer)'
-EMPTY_SOURCE = "create table {name} as select * from {reader} limit 0"
+EMPTY_SOURCE = "create table {name} ({columns})"
 
 
 class Described(Frozen):
     """What a query returns: its columns, and the source whose rows its rows are, if there is one.
 
-    `name` is the query's in a mix. `columns` is empty where there are problems; `perhaps` are then the
-    names that may be among them, None where that is not known.
+    `name` is the query's in a mix. `asks` are the names of the parameters it asks for, None where that is
+    not known, and `parameters` their values. `columns` is empty where there are problems; `perhaps` are then
+    the names that may be among them, None where that is not known.
     """
 
     name: str = ""
@@ -58,10 +60,16 @@ class Described(Frozen):
     columns: tuple[ColumnType, ...] = ()
     traced_source: str | None = None
     problems: tuple[SqlProblem, ...] = ()
+    asks: tuple[str, ...] | None = None
     perhaps: tuple[str, ...] | None = None
 
 
-def describe(sources: Sequence[ResolvedSource], sql: str, unread: Sequence[str] = ()) -> Described:
+def describe(
+    sources: Sequence[ResolvedSource],
+    sql: str,
+    unread: Sequence[str] = (),
+    parameters: Mapping[str, sql_parameters.Value] | None = None,
+) -> Described:
     """The columns of a query over the sources, or everything that is wrong with it.
 
     Of sources that cannot be read, `unread` by name, the columns are unknown: nothing is said of those.
@@ -71,7 +79,7 @@ def describe(sources: Sequence[ResolvedSource], sql: str, unread: Sequence[str] 
         columns, problems = _declare(con, sources)
         lock(con)
         unread = [*unread, *(source.step.name for source in sources if source.step.name not in columns)]
-        names = SourceNames(columns, known_functions(con), unread)
+        names = SourceNames(columns, known_functions(con), unread, parameters)
         described = _describe(con, sql, names)
         return described.model_copy(update={"problems": problems + described.problems})
     finally:
@@ -88,8 +96,8 @@ def _declare(
     for source in sources:
         try:
             found = source_columns(con, source.step, source.paths)
-            table = reader(source.step, source.paths, found)
-            con.execute(EMPTY_SOURCE.format(name=identifier(source.step.name), reader=table))
+            listed = ", ".join(f"{identifier(column.name)} {column.type}" for column in found)
+            con.execute(EMPTY_SOURCE.format(name=identifier(source.step.name), columns=listed))
             columns[source.step.name] = found
         except SourceError as problem:
             problems.append(
@@ -142,7 +150,8 @@ def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Describe
         return Described(sql=sql, problems=(syntax_problem(error, text),))
     if len(statements) != 1 or tree is None or not sql_tree.only_reads(tree):
         return Described(sql=sql, problems=(_not_one_select(sql, [s.query for s in statements]),))
-    problems = tree_problems(tree, text, names)
+    problems = tree_problems(tree, text, names, (sql_parameters.problems,))
+    asks = sql_parameters.asked(tree)
     whole = [(0, len(sql))] if problems else []
     hollow = _hollow_tables(con, tree, names)
     bound, perhaps = _binding_problems(con, sql, names, forbidden_calls(tree, text))
@@ -150,8 +159,10 @@ def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Describe
         bound = [problem for problem in bound if _of_known_table(problem, sql, hollow)]
     problems += tuple(problem for problem in bound if (problem.start, problem.end) not in whole)
     if problems or hollow:
-        return Described(sql=sql, problems=_distinct(problems), perhaps=None if hollow else perhaps)
-    return _columns(con, sql, tree, names)
+        return Described(
+            sql=sql, problems=_distinct(problems), asks=asks, perhaps=None if hollow else perhaps
+        )
+    return _columns(con, sql, tree, names).model_copy(update={"asks": asks})
 
 
 def _hollow_tables(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) -> frozenset[str]:
@@ -226,7 +237,8 @@ def _binding_problems(
     problems: list[SqlProblem] = []
     for round_ in range(MOST):
         try:
-            rows = con.execute(PREFIX + edited).fetchall()
+            values = sql_parameters.bound(con, edited, names.parameters)
+            rows = con.execute(PREFIX + edited, values or None).fetchall()
         except duckdb.Error as error:
             problem = bind_problem(error, Text(edited), names, prefix=len(PREFIX))
         else:
@@ -264,7 +276,8 @@ def _moved(problem: SqlProblem, sql: str, edits: Sequence[Edit]) -> SqlProblem:
 
 
 def _columns(con: DuckDBPyConnection, sql: str, tree: sql_tree.Node, names: SourceNames) -> Described:
-    rows = con.execute(PREFIX + sql).fetchall()
+    values = sql_parameters.bound(con, sql, names.parameters)
+    rows = con.execute(PREFIX + sql, values or None).fetchall()
     columns = tuple(ColumnType(name=row[0], type=row[1]) for row in rows)
     folded = [column.name.casefold() for column in columns]
     twice = [column.name for i, column in enumerate(columns) if folded[i] in folded[:i]]
@@ -273,10 +286,20 @@ def _columns(con: DuckDBPyConnection, sql: str, tree: sql_tree.Node, names: Sour
         help_ = ("give each a name of its own with `as`, or leave one out",)
         problem = SqlProblem(code="FTC203", message=message, end=len(sql), help=help_)
         return Described(sql=sql, problems=(problem,))
-    return Described(sql=sql, columns=columns, traced_source=_traced(con, tree, names))
+    return Described(
+        sql=sql,
+        parameters={name: value for name, value in values.items() if value is not None},
+        columns=columns,
+        traced_source=_traced(con, tree, names, values),
+    )
 
 
-def _traced(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) -> str | None:
+def _traced(
+    con: DuckDBPyConnection,
+    tree: sql_tree.Node,
+    names: SourceNames,
+    values: Mapping[str, sql_parameters.Value | None],
+) -> str | None:
     import duckdb
 
     source = sql_tree.one_source(tree, list(names.sources))
@@ -285,7 +308,8 @@ def _traced(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) ->
     if any(column.name.casefold() == "rowid" for column in names.sources[source]):
         return None
     try:
-        con.execute(PREFIX + sql_tree.unparse(con, sql_tree.with_row_numbers(tree)))
+        traced = sql_tree.unparse(con, sql_tree.with_row_numbers(tree))
+        con.execute(PREFIX + traced, dict(values) or None)
     except duckdb.Error:
         return None
     return source

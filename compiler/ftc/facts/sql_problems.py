@@ -122,14 +122,16 @@ def plain_words(message: str) -> str:
 
 
 class SourceNames:
-    """What a query may name: the declared sources, their columns, the functions of DuckDB."""
+    """What a query may name: declared sources, their columns, DuckDB's functions, given parameters."""
 
     def __init__(
         self,
         sources: Mapping[str, Sequence[ColumnType]],
         functions: Mapping[str, tuple[str, str]],
         unread: Sequence[str] = (),
+        parameters: Mapping[str, bool | int | float | str] | None = None,
     ) -> None:
+        self.parameters = parameters or {}
         self.sources = sources
         self.functions = functions
         self.declared = (*sources, *unread)
@@ -201,8 +203,12 @@ def _calls(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
 
 
 def forbidden_calls(tree: Node, text: Text) -> dict[tuple[int, int], str]:
-    """The calls that reach outside, outermost first, with what may stand in for each to look at the rest."""
+    """The calls that reach outside, outermost first, with what may stand in for each to look at the rest.
+
+    With them parameters that are positions, which have no value.
+    """
     calls = {text.of(n): "NULL" for n in sql_tree.functions(tree) if _name(n) in OUTSIDE}
+    calls |= {text.of(n): "NULL" for n in sql_tree.parameters(tree) if str(n["identifier"]).isdigit()}
     tables = {
         text.of(n): f'"{STAND_IN}"' for n, k in sql_tree.table_functions(tree) if k not in TABLE_FUNCTIONS
     }
@@ -248,9 +254,12 @@ def _unstable(message: str, start: int, end: int) -> SqlProblem:
 CHECKS: tuple[Check, ...] = (_tables, _table_functions, _calls, _clock, _samples)
 
 
-def tree_problems(tree: Node, text: Text, names: SourceNames) -> tuple[SqlProblem, ...]:
+def tree_problems(
+    tree: Node, text: Text, names: SourceNames, more: Sequence[Check] = ()
+) -> tuple[SqlProblem, ...]:
     """What the query's shape alone says: every table, file and function it may not use."""
-    return tuple(dict.fromkeys(problem for check in CHECKS for problem in check(tree, text, names)))
+    found = (problem for check in (*CHECKS, *more) for problem in check(tree, text, names))
+    return tuple(dict.fromkeys(found))
 
 
 def syntax_problem(error: duckdb.Error, text: Text) -> SqlProblem:

@@ -78,6 +78,11 @@ def only_reads(tree: Node) -> bool:
     return "SHOW_REF" not in kinds and {kind for kind in kinds if kind.endswith("_NODE")} <= QUERIES
 
 
+def parameters(tree: Node) -> Iterator[Node]:
+    """The places where a parameter stands, named or numbered."""
+    return (node for node in walk(tree) if node.get("class") == "PARAMETER" and "identifier" in node)
+
+
 def samples(tree: Node) -> Iterator[Node]:
     """The parts of a query that take a sample."""
     return (node for node in walk(tree) if node.get("sample"))

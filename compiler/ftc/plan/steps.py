@@ -416,6 +416,7 @@ class Plan(Frozen):
     objective: ObjectiveStep | None = None
     render: RenderStep | None = None
     limits: LimitStep | None = None
+    selection: SelectionStep | None = None
     split: SplitStep | None = None
     packing: PackingStep | None = None
     data: DataStep | None = None

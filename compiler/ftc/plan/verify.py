@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ftc.plan.steps import STAYING, DataStep, Ledger, Part, Plan
+from ftc.plan.steps import STAYING, DataStep, Ledger, Part, Plan, SplitStep
 
 REQUIRED = (
     "sources",
@@ -83,6 +83,10 @@ def _sequences(plan: Plan) -> Iterator[str]:
         yield "the sequences are not laid out as was decided"
 
 
+def _named(split: SplitStep) -> set[str]:
+    return {*split.keys, *(name for name in (split.stratify, split.column) if name is not None)}
+
+
 def _query(plan: Plan) -> Iterator[str]:
     if plan.queries is None:
         return
@@ -95,8 +99,11 @@ def _query(plan: Plan) -> Iterator[str]:
         yield "a query of a mix has no weight"
     if len(names) != len(set(names)):
         yield "the query's columns are not distinct"
-    if plan.split is not None and not set(plan.split.keys) <= set(names):
+    if plan.split is not None and not _named(plan.split) <= set(names):
         yield "the split names a column that the query does not return"
+    dedupe = plan.selection.dedupe if plan.selection is not None else None
+    if dedupe is not None and not set(dedupe.columns) <= set(names):
+        yield "duplicates are told by a column that the query does not return"
     if plan.render is not None:
         taken = {name for name, source in plan.render.fields.items() if source is None}
         if not taken <= set(names):

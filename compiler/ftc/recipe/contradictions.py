@@ -60,23 +60,58 @@ def revision_of_files(settings: Settings) -> Iterator[Finding]:
         yield settings.wrong(message, ("model", "revision"), "remove `revision`")
 
 
-def eval_rows(settings: Settings) -> Iterator[Finding]:
-    """Rows to hold out are a fraction, or a whole number."""
-    value = settings.get("data", "split", "eval")
-    if not isinstance(value, float) or value < 1:
-        return
-    several = f"write {round(value)} to hold out {round(value)} row{'s' * (round(value) != 1)}"
-    helps = [several] + (["write a fraction below 1, such as 0.1"] if value == 1 else [])
-    message = "`data.split.eval` is a fraction below 1, or a whole number of rows"
-    span = settings.origins.value("data", "split", "eval")
-    yield Finding("FTC104", message, span, f"this is {value:g}", help=tuple(helps))
+def parts_of_rows(settings: Settings) -> Iterator[Finding]:
+    """A part of the rows is a fraction, or a whole number of rows."""
+    for path, verb in ((("data", "split", "eval"), "hold out"), (("data", "sample"), "take")):
+        value = settings.get(*path)
+        if not isinstance(value, float) or value < 1:
+            continue
+        several = f"write {round(value)} to {verb} {round(value)} row{'s' * (round(value) != 1)}"
+        helps = [several] + (["write a fraction below 1, such as 0.1"] if value == 1 else [])
+        message = f"`{'.'.join(path)}` is a fraction below 1, or a whole number of rows"
+        span = settings.origins.value(*path)
+        yield Finding("FTC104", message, span, f"this is {value:g}", help=tuple(helps))
+
+
+HOLDING = ("eval", "column", "query")
+"""The keys of [data.split], each of which says which rows are held out."""
+
+
+def ways_to_hold_out(settings: Settings) -> Iterator[Finding]:
+    """Rows are held out by hash, as a column says, or as a query says."""
+    for first, second in (("eval", "column"), ("eval", "query"), ("column", "query")):
+        paths: tuple[Key, Key] = ("data", "split", first), ("data", "split", second)
+        yield from _exclusive(settings, *paths, "both say which rows are held out")
 
 
 def group_without_eval(settings: Settings) -> Iterator[Finding]:
-    """A group keeps rows together in a split; without a split it does nothing."""
-    if settings.has("data", "split", "group") and not settings.has("data", "split", "eval"):
-        message = "`data.split.group` has no effect: no rows are held out"
-        yield settings.wrong(message, ("data", "split", "group"), "add eval = 0.1 to the split")
+    """Groups and strata guide a split by hash; without one they do nothing."""
+    if settings.has("data", "split", "eval"):
+        return
+    stated = [key for key in HOLDING if settings.has("data", "split", key)]
+    reason = f"`data.split.{stated[0]}` says it of each row" if stated else "no rows are held out"
+    help_line = f"remove it, or `{stated[0]}`" if stated else "add eval = 0.1 to the split"
+    for key in ("group", "stratify"):
+        if settings.has("data", "split", key):
+            message = f"`data.split.{key}` has no effect: {reason}"
+            yield settings.wrong(message, ("data", "split", key), help_line)
+
+
+def group_is_stratum(settings: Settings) -> Iterator[Finding]:
+    """A value that stays on one side cannot be held out in proportion."""
+    group, stratify = (settings.get("data", "split", key) for key in ("group", "stratify"))
+    if isinstance(group, str) and group == stratify:
+        message = f"`{group}` cannot stay on one side and be held out in proportion too"
+        help_line = "name another column in one of the two, or remove one"
+        yield settings.wrong(message, ("data", "split", "stratify"), help_line)
+
+
+def similarity_of_equal(settings: Settings) -> Iterator[Finding]:
+    """Equal rows are as similar as can be."""
+    path = ("data", "dedupe", "similarity")
+    if settings.get("data", "dedupe", "method") == "exact" and settings.has(*path):
+        message = "`data.dedupe.similarity` has no effect: exact duplicates are equal"
+        yield settings.wrong(message, path, 'write method = "near", or remove `similarity`')
 
 
 def eval_without_split(settings: Settings) -> Iterator[Finding]:
@@ -84,7 +119,7 @@ def eval_without_split(settings: Settings) -> Iterator[Finding]:
     given = [key for key in ("metrics", "labels", "max_new_tokens") if settings.has("eval", key)]
     if settings.is_text:
         given = [key for key in given if key == "metrics"]
-    if given and not settings.has("data", "split", "eval"):
+    if given and not any(settings.has("data", "split", key) for key in HOLDING):
         message = f"`eval.{given[0]}` has no effect: no rows are held out"
         yield settings.wrong(message, ("eval", given[0]), "add split = { eval = 0.1 } to [data]")
 
@@ -278,8 +313,11 @@ RULES: tuple[Rule, ...] = (
     micro_batch,
     float16_on_cpu,
     revision_of_files,
-    eval_rows,
+    parts_of_rows,
+    ways_to_hold_out,
     group_without_eval,
+    group_is_stratum,
+    similarity_of_equal,
     eval_without_split,
     labels_without_metric,
     answers_of_documents,

@@ -58,7 +58,7 @@ def _unknown(column: str, result: Result, rows: int) -> RowProblem:
         for value, count in values
     )
     return RowProblem(
-        code="FTC223",
+        code="FTC226",
         message=f"the column `{column}` says no side in {'one row' if rows == 1 else f'{rows:,} rows'}",
         at=COLUMN,
         rows=rows,

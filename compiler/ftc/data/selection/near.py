@@ -29,8 +29,6 @@ ROWS = 1024
 BYTES = 2 << 20
 """Text whose signatures are made together: so many rows at most, and about so much."""
 
-FOUND = 0.99
-
 MOST_COMPARED = 64
 """Rows with which one is compared: those that share the most bands with it, of equal ones the first."""
 
@@ -205,9 +203,3 @@ def _similarity(some: UInt64, others: UInt64) -> float:
     """The Jaccard similarity of two sorted sets."""
     both = len(np.intersect1d(some, others, assume_unique=True))
     return both / (len(some) + len(others) - both)
-
-
-def bands_for(similarity: float, hashes: int) -> int:
-    """The fewest bands with which a pair of this similarity is found with a probability of 99 in 100."""
-    chances = ((bands, 1 - (1 - similarity ** (hashes // bands)) ** bands) for bands in range(1, hashes))
-    return next((bands for bands, chance in chances if chance >= FOUND), hashes)

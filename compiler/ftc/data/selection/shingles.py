@@ -79,8 +79,11 @@ def _letters(data: UInt8) -> tuple[Flags, Flags]:
     letter, begins = LETTER[data], np.zeros(len(data), dtype=np.bool_)
     if not len(data) or int(data.max()) < 0x80:
         return letter, begins
-    following = np.append(data[1:], np.uint8(0))
-    punctuation = (data == 0xE2) | ((data == 0xE3) & (following == 0x80))
+    second, third = np.append(data[1:], np.uint8(0)), np.append(data[2:], [np.uint8(0)] * 2)[: len(data)]
+    wide = (third < 0x90) | ((third >= 0x9A) & (third <= 0xA0))
+    punctuation = (
+        (data == 0xE2) | ((data == 0xE3) & (second == 0x80)) | ((data == 0xEF) & (second == 0xBC) & wide)
+    )
     for place, length in ((np.flatnonzero(data == 0xC2), 2), (np.flatnonzero(punctuation), 3)):
         for offset in range(length):
             letter[np.minimum(place + offset, len(data) - 1)] = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ftc.diagnostics import Finding, Severity
-from ftc.plan.context import Context, Outcome, filled
-from ftc.plan.steps import DataStep, Plan
+from ftc.plan.context import Context, Outcome, choice, filled
+from ftc.plan.steps import Choice, DataStep, MixedRows, Plan
 
 
 def run(plan: Plan, context: Context) -> Outcome:
@@ -12,7 +12,27 @@ def run(plan: Plan, context: Context) -> Outcome:
     compiled = context.compile_data(plan)
     if compiled.step is None:
         return Outcome(plan, compiled.findings)
-    return Outcome(filled(plan, data=compiled.step), compiled.findings + _shared(compiled.step, context))
+    findings = compiled.findings + _shared(compiled.step, context)
+    return Outcome(filled(plan, _mixed(plan, compiled.step), data=compiled.step), findings)
+
+
+def _mixed(plan: Plan, data: DataStep) -> tuple[Choice, ...]:
+    """How many rows of each query of a mix a pass trains on, and why so many."""
+    if not data.mix:
+        return ()
+    repeats = {query.name: query.repeat for query in plan.queries or ()}
+    spent = [f"`{rows.query}`" for rows in data.mix if rows.trained == rows.rows * repeats[rows.query]]
+    ends = f" until {' and '.join(spent)} {'is' if len(spent) == 1 else 'are'} exhausted" if spent else ""
+    reason = (
+        f"a pass takes training rows in the proportion of the weights{ends}, each at most `repeat` times; "
+        "those with the smallest hashes of their ids first"
+    )
+    return (choice("data.mix", {rows.query: _counts(rows) for rows in data.mix}, reason),)
+
+
+def _counts(rows: MixedRows) -> str:
+    times = f", trained {rows.trained:,} times in all" if rows.trained != rows.used else ""
+    return f"{rows.used:,} of {rows.rows:,} rows{times}"
 
 
 def _shared(data: DataStep, context: Context) -> tuple[Finding, ...]:

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftc.data.compile import Compiled, Locations, Request, compile_data
+from ftc.data.compile import EVERY_ROW, Compiled, Locations, Request, compile_data
 from ftc.facts.cache import Cache
 from ftc.facts.digests import file_digest
 from ftc.facts.query import describe
 from ftc.facts.sources import ResolvedSource
-from ftc.plan.steps import LimitStep, QueryStep, RenderStep, SourceStep, SplitStep, TokenizerStep
+from ftc.plan.steps import (
+    LimitStep,
+    QueryStep,
+    RenderStep,
+    SelectionStep,
+    SourceStep,
+    SplitStep,
+    TokenizerStep,
+)
 from models import CHATML, write_tiny_tokenizer
 
 CSV = {"encoding": "utf-8", "delimiter": ",", "quote": '"', "header": True}
@@ -53,6 +61,10 @@ class Job:
     sources: tuple[ResolvedSource, ...]
     sql: str = "select * from t"
     id: str | None = None
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    mix: Mapping[str, tuple[str, float, int]] = field(default_factory=dict)
+    """SQL, weight and repeat by name, instead of `sql`."""
+    selection: SelectionStep = EVERY_ROW
     render: RenderStep = field(
         default_factory=lambda: RenderStep(
             form="completion",
@@ -78,23 +90,32 @@ class Job:
             write_tiny_tokenizer(path)
         return path / "tokenizer.json"
 
-    def request(self) -> Request:
-        described = describe(self.sources, self.sql)
+    def query(self, sql: str, name: str = "", weight: float | None = None, repeat: int = 1) -> QueryStep:
+        """A query that has been described."""
+        described = describe(self.sources, sql, parameters=self.parameters)
         assert not described.problems, described.problems
-        query = QueryStep(
-            sql=self.sql,
+        return QueryStep(
+            name=name,
+            sql=sql,
+            parameters=described.parameters,
             columns=described.columns,
             id_column=self.id,
             traced_source=described.traced_source,
+            weight=weight,
+            repeat=repeat,
         )
+
+    def request(self) -> Request:
+        queries = [self.query(sql, name, *part) for name, (sql, *part) in sorted(self.mix.items())]
         return Request(
             sources=tuple(source.step for source in self.sources),
-            queries=(query,),
+            queries=tuple(queries) or (self.query(self.sql),),
             tokenizer=TokenizerStep(special_tokens=SPECIAL, bos_id=None, eos_id=2, pad_id=0),
             tokenizer_sha256="0" * 64,
             render=self.render,
             limits=self.limits,
             split=self.split,
+            selection=self.selection,
         )
 
     def run(self) -> Compiled:
