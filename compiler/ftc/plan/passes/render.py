@@ -8,10 +8,12 @@ from ftc.data.chat import VARIABLES
 from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.diagnostics import Finding, Severity
 from ftc.facts.columns import offered_columns
+from ftc.facts.shipped import fitting_templates, template_tokens
 from ftc.objectives.base import Shape
 from ftc.objectives.choose import fits
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Plan, RenderStep
+from ftc.recipe.suggest import listed
 
 Form = Literal["chat", "completion", "text"]
 TrainOn = Literal["assistant", "last_assistant", "completion", "all"]
@@ -85,14 +87,16 @@ def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]
 
 def _no_template(shape: Shape, context: Context) -> Finding:
     plain = () if shape.chat else ("or train on plain text: [render] with chat = false",)
+    fitting = fitting_templates(context.facts.model.tokenizer.added)
     return Finding(
         "FTC306",
         f"the tokenizer of `{context.recipe.model.base}` has no chat template",
         context.origins.value("model", "base"),
         help=(
-            'name one in [model]: chat_template = "chatml", or a Jinja file beside the recipe',
+            f'name one in [model]: chat_template = "{fitting[0]}", or a Jinja file beside the recipe',
             *plain,
         ),
+        notes=(f"of those that ftc ships, its tokenizer has the tokens of {listed(fitting)}",),
     )
 
 
@@ -171,21 +175,30 @@ def _without_effect(step: RenderStep, context: Context) -> tuple[Finding, ...]:
     return (warning,)
 
 
-def _endless(step: RenderStep, context: Context) -> tuple[Finding, ...]:
-    """An error where the recipe's own template ends turns with no token that this tokenizer has."""
+def _tokens_lacking(step: RenderStep, context: Context) -> tuple[Finding, ...]:
+    """An error where the recipe's own template writes, or ends turns with, tokens that are no tokens here."""
     name, template = context.recipe.model.chat_template, step.chat_template or ""
-    ends = [token for token in step.stop_tokens if token in template]
-    if name is None or ends or "eos_token" in template:
+    added = context.facts.model.tokenizer.added
+    missing = [token for token in template_tokens(template) if token not in added]
+    ends = any(token in template for token in step.stop_tokens) or "eos_token" in template
+    if name is None or (ends and not missing):
         return ()
     stops = ", ".join(f"`{token}`" for token in step.stop_tokens) or "none"
-    endless = Finding(
-        "FTC307",
-        f"the chat template `{name}` ends a turn with no token of this tokenizer, so a model could not stop",
-        context.origins.value("model", "chat_template"),
-        help=("use a template that writes one of them, or {{ eos_token }}, after an assistant's message",),
-        notes=(f"tokens of the tokenizer that can end a turn: {stops}",),
+    notes = (f"tokens of the tokenizer that can end a turn: {stops}",)
+    if missing:
+        message = f"the chat template `{name}` writes tokens that this tokenizer does not have"
+        notes = (f"it has no {listed(missing)}", *notes)
+    else:
+        message = (
+            f"the chat template `{name}` ends a turn with no token of this tokenizer,"
+            " so a model could not stop"
+        )
+    helps = (
+        f"name one whose tokens there are: {listed(fitting_templates(added))}",
+        "or a file that writes {{ eos_token }}, or such a token, after an assistant's message",
     )
-    return (endless,)
+    span = context.origins.value("model", "chat_template")
+    return (Finding("FTC307", message, span, help=helps, notes=notes),)
 
 
 def run(plan: Plan, context: Context) -> Outcome:
@@ -218,6 +231,7 @@ def run(plan: Plan, context: Context) -> Outcome:
         stop_tokens=context.facts.model.tokenizer.stop_tokens if form == "chat" else (),
         train_on=trained[0],
         unproved=render.unproved,
+        redact=tuple(sorted(set(context.recipe.data.redact or ()))),
     )
     plan = filled(plan, form_choices + trained[1] + dated[1] + marked[1], render=step)
-    return Outcome(plan, _without_effect(step, context) + _endless(step, context))
+    return Outcome(plan, _without_effect(step, context) + _tokens_lacking(step, context))
