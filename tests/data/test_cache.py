@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,17 @@ def test_a_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytes
         assert file_digest(path, "a", cache) == first
     path.write_bytes(b"two")
     assert file_digest(path, "a", cache).sha256 == hashlib.sha256(b"two").hexdigest()
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
+    cache, path = Cache(tmp_path / "cache"), tmp_path / "a"
+    path.write_bytes(b"one")
+    os.utime(path, (1000, 1000))
+    file_digest(path, "a", cache)
+    time.sleep(0.02)
+    path.write_bytes(b"two")
+    os.utime(path, (1000, 1000))
+    assert file_digest(path, "a", cache).sha256 == sha256(b"two").hexdigest()
 
 
 def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path) -> None:

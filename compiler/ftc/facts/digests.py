@@ -21,7 +21,8 @@ def _key(path: Path) -> str:
 
 
 def _state(stat: stat_result) -> list[int]:
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    """What is different for a file that was changed; the time of change of its node cannot be set back."""
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _remembered(cache: Cache, path: Path, stat: stat_result) -> str | None:
