@@ -27,7 +27,7 @@ class Reporter(Protocol):
     """Something that shows how the work goes on."""
 
     def data(self, phase: str, done: int, total: int | None) -> None:
-        """The data compiler has done so many rows of a phase."""
+        """So many rows of a phase are done, or of what stands in brackets at the end of its name."""
 
     def event(self, event: Event) -> None:
         """The runtime says something."""
@@ -68,7 +68,7 @@ class Lines:
         """Write down the data phase that is under way."""
         if self._data is not None and self._data[1]:
             phase, done = self._data
-            self._terminal.err(f"{phase}: {plural(done, 'row')}")
+            self._terminal.err(f"{phase}: {number(done) if phase.endswith(')') else plural(done, 'row')}")
         self._data = None
 
     def event(self, event: Event) -> None:

@@ -21,7 +21,7 @@ READ_BY_PLAN = ["*.json", "*.jinja"]
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
     """What the hub's client raises where it gets no good answer; it speaks through httpx, or httpx2."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -95,7 +95,7 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
             help=("check the name; for a gated model log in first: hf auth login",),
             notes=(str(error).splitlines()[0],),
         )
-    except _failures() as error:
+    except failures() as error:
         reason = str(error).splitlines()[0]
         unreachable = Finding(
             "FTC401",
@@ -116,7 +116,7 @@ def hub_weights(facts: ModelFacts, origins: Origins) -> Path | Finding:
     patterns = [*READ_BY_PLAN, "*.safetensors"]
     try:
         return _snapshot(facts.located, facts.commit, patterns, local=False)
-    except _failures() as error:
+    except failures() as error:
         return Finding(
             "FTC401",
             f"the weights of `{facts.located.location}` cannot be downloaded",

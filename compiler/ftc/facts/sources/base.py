@@ -32,7 +32,7 @@ LARGEST_OBJECT = 16 << 20
 MEGABYTE = 1 << 20
 
 Progress = Callable[[str, int, int | None], None]
-"""A phase, how much of it is done, and how much there is: rows, or megabytes where its name ends in `MB`."""
+"""A phase, how much of it is done, and how much there is: rows, or what its name ends with, as in `(MB)`."""
 
 
 class SourceError(Exception):

@@ -34,8 +34,8 @@ class Rule:
             f"{unit}s are gathered up to {self.characters:,} characters; " if self.by in GATHERED else ""
         )
         cut = (
-            f"a longer {unit} is cut behind the last blank line, else line break, else space in the second half "
-            f"of its first {self.characters:,} characters, else there"
+            f"a longer {unit} is cut behind the last blank line, else line break, else space in the second "
+            f"half of its first {self.characters:,} characters, else there"
         )
         return f"{begins}; {gathered}{cut}; {LEFT_OUT}"
 

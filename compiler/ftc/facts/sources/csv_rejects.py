@@ -29,6 +29,16 @@ def rejected(reading: Reading, encoding: str) -> tuple[BadRow, ...]:
     )
 
 
+def rejected_records(reading: Reading) -> tuple[BadRow, ...]:
+    """The records that the read just made left out of one file with a header, by their numbers (from 1)."""
+    rows = reading.con.execute(REJECTS).fetchall()
+    reading.con.execute("drop table reject_errors; drop table reject_scans")
+    name = reading.names[0]
+    return tuple(
+        BadRow(line - 1, f"{name}:{line - 1}", "FTC210", _reason(message)) for _, line, _, _, message in rows
+    )
+
+
 def _of_file(path: Path, name: str, rows: Sequence[tuple[Any, ...]], encoding: str) -> Iterator[BadRow]:
     """The rejected records of one file; DuckDB counts records, people count lines."""
     lines = [row[1] for row in rows]

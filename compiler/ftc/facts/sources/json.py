@@ -34,7 +34,6 @@ from ftc.facts.sources.packed import open_bytes
 from ftc.facts.sources.sql import stated
 from ftc.plan.steps import ColumnType, SourceStep
 from ftc.recipe.model import SourceFiles
-from ftc.recipe.suggest import listed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

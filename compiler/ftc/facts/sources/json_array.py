@@ -16,7 +16,7 @@ from ftc.facts.sources.packed import open_bytes
 BLOCK = 1 << 20
 SPACE = b" \t\r\n"
 TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
-"""A whole string, or a character that opens, closes or separates; a quote alone opens an unfinished string."""
+"""A whole string, or a character that opens, closes or separates; a quote alone begins what has no end."""
 
 PAIRS = {b"}": b"{", b"]": b"["}
 

@@ -6,18 +6,19 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from ftc.facts.cache import Cache
 from ftc.facts.packaged import SCHEME, is_packaged, package_directory, package_name
-from ftc.facts.sources import dataset
 from ftc.facts.sources.base import SourceError
-from ftc.facts.sources.place import Entry, Found
+from ftc.facts.sources.place import Entry, Found, Reach
 from ftc.recipe.source_kinds import ENDINGS, KINDS, ending, kind_of
 from ftc.recipe.suggest import closest, listed
 
 MAGIC = "*?["
 
 
-def find(entry: Entry) -> Found:
+def find(entry: Entry, cache: Cache, reach: Reach) -> Found:
     """The files that a path names, in the order of their names. Raises SourceError and OSError."""
+    del cache, reach
     location = entry.path
     base = _base(entry)
     pattern = _pattern(location)
@@ -32,10 +33,23 @@ def find(entry: Entry) -> Found:
 def _found(entry: Entry, base: Path, names: Sequence[str], kind: str | None = None) -> Found:
     location = entry.path
     prefix = f"{SCHEME}{package_name(location)}/" if is_packaged(location) else ""
+    journals = _journals(entry, base, names)
+    kind = "sqlite" if journals else kind
+    names = [*names, *journals]
     paths = tuple(base / name for name in names)
     for path in paths:
         _refuse_unreadable(entry, path)
     return Found(location, tuple(prefix + _portable(name) for name in names), paths, kind)
+
+
+def _journals(entry: Entry, base: Path, names: Sequence[str]) -> list[str]:
+    """The files that hold what was written last to those of the files which are databases."""
+    databases = [name for name in names if (entry.declared.format or kind_of(name)) == "sqlite"]
+    if not databases:
+        return []
+    from ftc.facts.sources.sqlite import journal
+
+    return [name + journal(base / name) for name in databases if journal(base / name)]
 
 
 def _refuse_unreadable(entry: Entry, path: Path) -> None:
@@ -91,6 +105,8 @@ def _portable(name: str) -> str:
 
 def _directory(entry: Entry, base: Path, pattern: str) -> Found:
     """A saved data set, or a tree of texts where the recipe says so. Raises SourceError."""
+    from ftc.facts.sources import dataset
+
     directory, stated = base / pattern, entry.declared.format
     if stated == "dataset" or (stated is None and dataset.is_saved(directory)):
         names = dataset.file_names(entry.name, directory, entry.declared.split)

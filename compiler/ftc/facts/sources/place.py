@@ -15,7 +15,7 @@ from ftc.recipe.layers import Origins
 from ftc.recipe.model import SourceEntry, SourceFiles
 
 
-class NotFetched(SourceError):
+class NotFetched(SourceError):  # noqa: N818 - it names a state
     """A source whose rows are elsewhere, and a command that fetches nothing."""
 
 

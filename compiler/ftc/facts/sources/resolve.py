@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,23 +65,16 @@ def _resolved(entry: Entry, cache: Cache, reach: Reach) -> ResolvedSource:
     )
 
 
+PLACES = {"dataset": "hub", "database": "postgres", "": "local", "package": "local"}
+"""The modules of the places, by the source's key or the scheme of its path; other schemes are `remote`."""
+
+
 def _find(entry: Entry, cache: Cache, reach: Reach) -> Found:
     """What is there, in the place of its kind: loaded where it is used. Raises SourceError and OSError."""
-    if entry.declared.dataset is not None:
-        from ftc.facts.sources import hub
-
-        return hub.find(entry, cache, reach)
-    if entry.declared.database is not None:
-        from ftc.facts.sources import postgres
-
-        return postgres.find(entry, cache, reach)
-    if scheme(entry.path) not in ("", "package"):
-        from ftc.facts.sources import remote
-
-        return remote.find(entry, cache, reach)
-    from ftc.facts.sources import local
-
-    return local.find(entry)
+    key = next((key for key in ("dataset", "database") if getattr(entry.declared, key)), scheme(entry.path))
+    place = import_module(f"ftc.facts.sources.{PLACES.get(key, 'remote')}")
+    found: Found = place.find(entry, cache, reach)
+    return found
 
 
 def _kind(entry: Entry, found: Found) -> str:

@@ -113,10 +113,10 @@ def _refuse_several(name: str, paths: Sequence[Path]) -> None:
         raise SourceError(message, ("declare a source for each, and join them in the query",), code="FTC201")
 
 
-def with_journal(path: Path) -> tuple[Path, ...]:
-    """A database, and the file of what was written to it last where there is one."""
-    journal = path.with_name(path.name + JOURNAL)
-    return (path, journal) if journal.is_file() and journal.stat().st_size else (path,)
+def journal(path: Path) -> str:
+    """What stands behind a database's name in that of its journal, where that is not empty."""
+    beside = path.with_name(path.name + JOURNAL)
+    return JOURNAL if beside.is_file() and beside.stat().st_size else ""
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _opened(name: str, path: Path) -> Iterator[sqlite3.Connection]:
         if file.read(len(HEADER)) != HEADER:
             message = f"{path.name} of the source `{name}` is no SQLite database"
             raise SourceError(message, ("name one that is, or say what it is: format = …",))
-    settled = "" if len(with_journal(path)) > 1 else "&immutable=1"
+    settled = "" if journal(path) else "&immutable=1"
     con = None
     try:
         con = sqlite3.connect(
@@ -175,7 +175,8 @@ def _table(source: str, wanted: str | None, tables: Sequence[str]) -> str:
 
 def _declared(con: sqlite3.Connection, table: str) -> dict[str, str]:
     """The columns in order with their declared types, which may be empty."""
-    rows = con.execute(f"select name, type from pragma_table_xinfo({quoted(table)}) where hidden != 1")
+    sql = f"select name, type from pragma_table_xinfo({quoted(table)}) where hidden != 1"  # noqa: S608
+    rows = con.execute(sql)
     return {str(name, "utf-8"): str(type_ or b"", "utf-8").upper() for name, type_ in rows}
 
 
@@ -297,7 +298,7 @@ def _fits(reading: Reading, row: Row, number: int, bad: list[BadRow]) -> bool:
             reason = f"`{column.name}` holds {_called(value)}, where {values.called} stand"
             bad.append(BadRow(number, place, "FTC210", reason))
             return False
-        if column.type == "VARCHAR" and not _is_utf8(value):
+        if column.type == "VARCHAR" and isinstance(value, bytes) and not _is_utf8(value):
             bad.append(BadRow(number, place, "FTC211", f"`{column.name}` is not UTF-8"))
             return False
     return True

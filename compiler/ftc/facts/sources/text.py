@@ -1,4 +1,4 @@
-"""Text and Markdown: documents cut out of files by a rule, with the file, the part and the heading of each."""
+"""Text and Markdown: documents cut out of files by a rule, each with its file, its part and its heading."""
 
 from __future__ import annotations
 
