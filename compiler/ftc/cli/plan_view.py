@@ -32,11 +32,13 @@ FIRST_IDS = 3
 
 
 def sources_lines(sources: Sequence[SourceStep]) -> list[str]:
-    """What is read: a line a source."""
+    """What is read: a line a source, and below it the digest by which a recipe can pin it."""
     lines = []
     for source in sources:
         weight = size(sum(file.bytes for file in source.files))
-        lines.append(f"{source.name}: {source.location} ({plural(len(source.files), 'file')}, {weight})")
+        what = "a table" if source.format == "postgres" else plural(len(source.files), "file")
+        lines.append(f"{source.name}: {source.location} ({what}, {weight})")
+        lines.append(f"  {source.sha256}")
     return lines
 
 

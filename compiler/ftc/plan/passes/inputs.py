@@ -98,7 +98,11 @@ def run(plan: Plan, context: Context) -> Outcome:
     return Outcome(
         filled(
             plan,
-            query_choices + device_choices + dtype_choices + padding,
+            tuple(choice for source in facts.sources for choice in source.choices)
+            + query_choices
+            + device_choices
+            + dtype_choices
+            + padding,
             sources=tuple(source.step for source in facts.sources),
             queries=queries,
             model=facts.model.step(dtype),
