@@ -155,6 +155,7 @@ def _run_passes(
         facts=facts,
         compile_data=compiler,
         lay_out=compiler.lay_out,
+        lint_results=compiler.lint_results,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
     outcome = run_passes(start, context, after=after)

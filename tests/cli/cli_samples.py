@@ -85,7 +85,6 @@ PLAN = steps.Plan(
         train=part(4613, 212_400, 9_812, 31, 64),
         eval=part(512, 23_601, 1_090, 31, 60),
         ledger=LEDGER,
-        shared_prompts=steps.SharedPrompts(rows=0, first_ids=()),
         labels=("abbreviation", "description", "entity", "human", "location", "number"),
         longest_target=4,
     ),

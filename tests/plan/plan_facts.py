@@ -22,7 +22,6 @@ from ftc.plan.steps import (
     Plan,
     Sequences,
     Shard,
-    SharedPrompts,
     SourceRows,
     SourceStep,
 )
@@ -48,7 +47,6 @@ COMPILED = DataStep(
     train=part("train", 10),
     eval=part("eval", 4),
     ledger=Ledger(sources=(SourceRows(name="rows", rows=14),), read=14, lines=(), train=10, eval=4),
-    shared_prompts=SharedPrompts(rows=0, first_ids=()),
     labels=("no", "yes"),
     longest_target=2,
 )

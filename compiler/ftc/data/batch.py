@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ftc.data.gate import Samples
+    from ftc.lints.features import Features
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -106,8 +107,8 @@ class Batch:
 
     Row i has the tokens and loss mask (0 or 1) `offsets[i]:offsets[i + 1]`. `prompt_lengths` counts the
     tokens inference is given (NO_PROMPT: there is no answer) and `answer_lengths` the trained tokens after
-    them; `prompts` are hashes of what inference is given. `read` is how many rows the batch was made of,
-    and `number` the place of the first among all; `samples` are for the parity gate.
+    them. `read` is how many rows the batch was made of, and `number` the place of the first among all;
+    `samples` are for the parity gate, `features` for the lints.
     """
 
     ids: list[str]
@@ -117,13 +118,13 @@ class Batch:
     prompt_lengths: Int32
     answer_lengths: Int32
     targets: list[str | None]
-    prompts: UInt64
     sides: UInt8
     copies: Int32
     account: list[Account]
     number: int = 0
     read: int = 0
     samples: Samples | None = None
+    features: Features | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -141,7 +142,6 @@ class Batch:
             prompt_lengths=self.prompt_lengths[rows],
             answer_lengths=self.answer_lengths[rows],
             targets=[self.targets[row] for row in numbers],
-            prompts=self.prompts[rows],
             sides=self.sides[rows],
             copies=self.copies[rows],
             account=[],

@@ -16,6 +16,7 @@ from ftc.data.run_query import QueryFailure
 from ftc.data.selection.problem import SelectionProblem
 from ftc.data.workers import BadJobs, WorkerKilled
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
+from ftc.lints.spec import library_versions
 from ftc.plan.steps import (
     DataStep,
     Ledger,
@@ -38,6 +39,7 @@ CODE = (
     "facts/sources",
     "facts/sandbox.py",
     "facts/sql_tree.py",
+    "lints",
     "plan/steps.py",
     "recipe/templates.py",
 )
@@ -97,10 +99,11 @@ def request_key(request: Request) -> str:
     return cache_key("data", inputs, _libraries(request), code=code_digest(*CODE))
 
 
-def _libraries(request: Request) -> dict[str, str]:
-    """The versions of what only some requests are compiled with."""
+def _libraries(request: Request) -> dict[str, str | None]:
+    """The versions of what only some requests are compiled with, and of what the lints look with."""
     dedupe = request.selection.dedupe
-    return {"rensa": version("rensa")} if dedupe is not None and dedupe.method == "near" else {}
+    near = {"rensa": version("rensa")} if dedupe is not None and dedupe.method == "near" else {}
+    return near | library_versions()
 
 
 def compile_data(

@@ -12,11 +12,14 @@ from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
 from ftc.data.dispatch import compiled
 from ftc.data.ingest import SourceAccount
 from ftc.data.ledger import LedgerWriter
+from ftc.data.lint_rows import CompiledReader, group_of, special_tokens
 from ftc.data.problems import RowProblem, Tally, emptiness, key_problems, row_problems
-from ftc.data.row_work import RowSpec
+from ftc.data.row_work import RowSpec, rendered_columns
 from ftc.data.shards import PartWriter
-from ftc.data.shared_prompts import PromptHashes
-from ftc.plan.steps import DataStep, Ledger, SourceRows
+from ftc.lints import kept
+from ftc.lints.collector import Collector
+from ftc.lints.spec import LintSpec
+from ftc.plan.steps import DataStep, Ledger, Part, SourceRows
 
 if TYPE_CHECKING:
     from ftc.data.compile import Locations, Progress, Request
@@ -45,7 +48,7 @@ class Pipeline:
         results = self._results = selection.results
         self._directory, self._progress = directory, progress
         self._ledger = LedgerWriter(directory)
-        self._prompts = PromptHashes()
+        self._lints = Collector()
         self._parts = {TRAIN: PartWriter(directory, "train"), EVAL: PartWriter(directory, "eval")}
         self._left_out: deque[tuple[int, Sequence[Account]]] = deque()
         self._total = sum(result.count for result in results)
@@ -67,16 +70,22 @@ class Pipeline:
         problems = self._problems(Tally(names, ledger.read, self._total, train.rows, eval_.rows))
         if problems:
             return None, ledger, problems
+        self._judge({TRAIN: train, EVAL: eval_})
         step = DataStep(
             train=train,
             eval=eval_ if eval_.rows else None,
             ledger=ledger,
-            shared_prompts=self._prompts.shared(self._directory, eval_),
             labels=self._parts[TRAIN].labels,
             longest_target=max(part.counts.longest_answer for part in self._parts.values()),
             mix=self._selection.mix,
         )
         return step, ledger, ()
+
+    def _judge(self, parts: dict[int, Part]) -> None:
+        self._progress("looking for odd rows", 0, None)
+        group = group_of(self._request.split.keys, rendered_columns(self._request.render))
+        reader = CompiledReader(self._directory, parts, self._locations.tokenizer, self._results, group)
+        kept.write(self._directory, self._lints.close(reader))
 
     def _unread(self, accounts: Sequence[SourceAccount]) -> None:
         for account in accounts:
@@ -142,13 +151,20 @@ class Pipeline:
             threshold=self._selection.threshold,
             shapes=self._results[0].shapes,
             backend=self._backend,
+            lints=LintSpec(
+                controls=special_tokens(self._locations.tokenizer),
+                chat_template=request.render.chat_template,
+                rows=self._total,
+            ),
         )
 
     def _add(self, batch: Batch) -> None:
         while self._left_out and self._left_out[0][0] <= batch.number:
             self._account_for(self._left_out.popleft()[1])
         self._account_for(batch.account)
-        self._prompts.add(batch)
+        if batch.features is not None:
+            lengths = batch.offsets[1:] - batch.offsets[:-1]
+            self._lints.add(batch.features, sides=batch.sides, lengths=lengths, targets=batch.targets)
         for side, part in self._parts.items():
             part.add(batch.side(side))
 

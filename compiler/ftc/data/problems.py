@@ -102,6 +102,11 @@ KINDS: dict[str, _Kind] = {
         ("render", "train_on"),
         ('leave them out in the query, or write invalid = "drop" in [data]',),
     ),
+    "FTC815": _Kind(
+        lambda n, _: _rows(n, "has an id that holds what is redacted", "have ids that hold what is redacted"),
+        ("data", "id"),
+        ("name another column, or remove the line: rows are then known by their place",),
+    ),
 }
 
 
@@ -113,7 +118,7 @@ def _listed(examples: Examples) -> tuple[str, ...]:
 
 def row_problems(ledger: LedgerWriter, limits: LimitStep, render: RenderStep) -> tuple[RowProblem, ...]:
     """The problems that the recipe's policies make of rows that were not kept."""
-    codes: list[str] = []
+    codes = ["FTC815"]
     if limits.invalid == "error":
         codes += ["FTC210", "FTC211", "FTC304", "FTC604", "FTC606"]
     if render.unproved == "error":

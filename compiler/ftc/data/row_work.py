@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from ftc.data.joints import Joints
 from ftc.data.limit import Limited, limited
 from ftc.data.render import Renderer
 from ftc.data.selection.hashes import row_hash
-from ftc.data.shared_prompts import prompt_hash
 from ftc.data.tokenise import Encoder
 from ftc.data.tokenise_whole import WholeEncoder
 from ftc.data.typed_values import Shape, converted, converter
+from ftc.lints.features import Features, RowLints
+from ftc.lints.redact import Redactor, replaced_by
+from ftc.lints.row import Row
+from ftc.lints.spec import LintSpec
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep
+from ftc.recipe.templates import template_variables
 
 AUDITED_FIRST = 3
 AUDITED_OF = 100
@@ -46,6 +50,7 @@ class RowSpec:
     shapes: Mapping[str, Shape | None]
     backend: str = REFERENCE
     traits: Traits | None = None
+    lints: LintSpec = field(default_factory=LintSpec)
 
 
 class RowCompiler:
@@ -58,37 +63,42 @@ class RowCompiler:
         self._renderer = Renderer(spec.render, spec.tokenizer, backend.text(spec.tokenizer.eos_id))
         self._encoder = _encoder(spec, backend)
         self._convert = {name: converter(shape) for name, shape in spec.shapes.items()}
+        self._redactor = Redactor(spec.render.redact) if spec.render.redact else None
+        self._lints, self._rendered_columns = RowLints(spec.lints), rendered_columns(spec.render)
 
     def __call__(self, rows: Rows) -> Batch:
         """The rows of a batch that can be used, compiled, and an account of the others."""
-        values = self._values(rows)
+        given = self._values(rows)
+        sides = rows.sides if not self._spec.threshold else self._sides(given)
+        values, redacted = self._redacted(given)
         audited = [rows.number + row < AUDITED_FIRST or _chosen(id_) for row, id_ in enumerate(rows.ids)]
         made = [self._rendered(value, audit) for value, audit in zip(values, audited, strict=True)]
+        ids = self._safe_ids(rows.ids, made)
         numbers = [row for row, one in enumerate(made) if isinstance(one, Rendered)]
         rendered = [one for one in made if isinstance(one, Rendered)]
         whole = [number for number, row in enumerate(numbers) if audited[row]]
         left = limited(self._encoder.encode(rendered, whole), self._spec.limits)
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
         refusals |= {numbers[row]: refusal for row, refusal in left.refusals.items()}
+        redacted = {row: kinds for row, kinds in redacted.items() if row not in refusals}
         cut = {numbers[row] for row in left.cut}
         kept = [numbers[row] for row in left.rows.tolist()]
         texts = [rendered[row] for row in left.rows.tolist()]
-        sides = rows.sides if not self._spec.threshold else self._sides(values)
         return Batch(
-            ids=[rows.ids[row] for row in kept],
+            ids=[ids[row] for row in kept],
             tokens=left.tokens.tokens,
             mask=left.tokens.mask,
             offsets=left.tokens.offsets,
             prompt_lengths=left.tokens.prompts,
             answer_lengths=left.answers.astype(np.int32),
             targets=_targets(texts, left),
-            prompts=np.array([prompt_hash(text) for text in texts], dtype=np.uint64),
             sides=sides[kept],
             copies=rows.copies[kept],
-            account=self._account(rows.ids, refusals, cut),
+            account=self._account(ids, refusals, cut, redacted),
             number=rows.number,
             read=len(rows),
             samples=self._sampled.taken() if self._sampled else None,
+            features=self._looked_at(ids, kept, texts, values),
         )
 
     def _values(self, rows: Rows) -> list[dict[str, Any]]:
@@ -98,6 +108,45 @@ class RowCompiler:
             for name, column in zip(names, rows.columns.columns, strict=True)
         ]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _redacted(
+        self, given: list[dict[str, Any]]
+    ) -> tuple[list[dict[str, Any]], dict[int, Mapping[str, int]]]:
+        """The values without what the plan redacts, and how often each kind was in a row, by its number."""
+        if self._redactor is None:
+            return given, {}
+        rows = [self._redactor.row(values) for values in given]
+        return [values for values, _ in rows], {row: kinds for row, (_, kinds) in enumerate(rows) if kinds}
+
+    def _safe_ids(self, ids: list[str], made: list[Rendered | Refusal]) -> list[str]:
+        """The ids; rows whose id holds what is to go are refused, as their ids would stay everywhere."""
+        if self._redactor is None:
+            return ids
+        safe = [self._redactor.text(id_) for id_ in ids]
+        for row in [row for row, id_ in enumerate(ids) if safe[row] != id_]:
+            made[row] = Refusal("invalid", "FTC815", "its id holds what is redacted")
+        return safe
+
+    def _looked_at(
+        self,
+        ids: Sequence[str],
+        kept: Sequence[int],
+        texts: Sequence[Rendered],
+        values: Sequence[Mapping[str, Any]],
+    ) -> Features:
+        """What the lints keep of the rows, by their numbers; a row's later pieces follow its first."""
+        names = [name for name in self._rendered_columns if values and name in values[0]]
+        looked = [
+            Row(
+                id=ids[row],
+                asked=text.text if text.prompt is None else text.prompt,
+                answer=text.target,
+                values=tuple(values[row][name] for name in names),
+                continues=at > 0 and kept[at - 1] == row,
+            )
+            for at, (row, text) in enumerate(zip(kept, texts, strict=True))
+        ]
+        return self._lints.look(looked)
 
     def _sides(self, values: Sequence[Mapping[str, Any]]) -> Any:
         split, threshold = self._spec.split, self._spec.threshold
@@ -111,14 +160,31 @@ class RowCompiler:
             return self._renderer.audit(values, rendered) or rendered
         return rendered
 
-    def _account(self, ids: Sequence[str], refusals: Mapping[int, Refusal], cut: set[int]) -> list[Account]:
+    def _account(
+        self,
+        ids: Sequence[str],
+        refusals: Mapping[int, Refusal],
+        cut: set[int],
+        redacted: Mapping[int, Mapping[str, int]],
+    ) -> list[Account]:
         most = self._spec.limits.max_length
         found = [(row, Account(ids[row], "truncated", f"cut to {most} tokens")) for row in cut]
+        found += [(row, Account(ids[row], "redacted", replaced_by(kinds))) for row, kinds in redacted.items()]
         found += [
             (row, Account(ids[row], refusal.fate, refusal.reason, refusal.code))
             for row, refusal in refusals.items()
         ]
         return [account for _, account in sorted(found)]
+
+
+def rendered_columns(render: RenderStep) -> tuple[str, ...]:
+    """The columns of which the text of a row is made."""
+    fields = render.fields.items()
+    used = [
+        [name] if source is None else [word for word, _ in template_variables(source)]
+        for name, source in fields
+    ]
+    return tuple(dict.fromkeys(name for names in used for name in names))
 
 
 def _encoder(spec: RowSpec, backend: Backend) -> Encoder | WholeEncoder:

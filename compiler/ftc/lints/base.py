@@ -72,6 +72,13 @@ class Said(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Linted(NamedTuple):
+    """A result with its level; None where the recipe states none and it is too little to be worth a word."""
+
+    level: Level | None
+    result: LintResult
+
+
 def count(rows: int, one: str, several: str) -> str:
     """`one row is …` or `1,024 rows are …`; `one` and `several` begin with the verb or the noun's rest."""
     return f"one row {one}" if rows == 1 else f"{rows:,} rows {several}"

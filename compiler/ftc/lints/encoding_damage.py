@@ -23,6 +23,11 @@ _TWICE = re.compile(
 """A letter that begins, and one that goes on, a character of UTF-8 which was read as Latin-1 or cp1252."""
 
 
+SHARE = 0.001
+"""Share of damaged rows from which they are worth a word by themselves: one letter in five thousand
+questions is nobody's concern, and 500 of 6,000 mails are."""
+
+
 def looker(spec: LintSpec) -> Look:
     """Looks at the few characters which are no plain text; `ftfy` judges what was decoded twice."""
     del spec
@@ -51,7 +56,7 @@ def _control(scan: Scan) -> tuple[str, int, int] | None:
     if _CONTROL_BYTES.search(scan.unusual) is None:
         return None
     match = _CONTROL.search(scan.text)
-    return None if match is None else (f"control character U+{ord(match.group()):04X}", *match.span())
+    return None if match is None else ("control character", *match.span())
 
 
 def _entity(scan: Scan) -> tuple[str, int, int] | None:
@@ -75,7 +80,7 @@ def _twice(scan: Scan) -> tuple[str, int, int] | None:
 
 def judge(evidence: Evidence) -> LintResult | None:
     """Every such row counts."""
-    return evidence.result("encoding_damage")
+    return evidence.result("encoding_damage", least=max(2, SHARE * evidence.rows))
 
 
 def describe(result: LintResult) -> Said:

@@ -92,8 +92,11 @@ class Evidence:
         held_out = np.cumsum(self.sides == EVAL, dtype=np.int64)
         return np.where(self.sides == EVAL, held_out - 1, np.arange(self.rows) - held_out)
 
-    def result(self, lint: str, *, notable: bool = True, missing: str | None = None) -> LintResult | None:
-        """The result of a lint of single rows, each of which counts; None where there is none."""
+    def result(self, lint: str, *, least: float = 1, missing: str | None = None) -> LintResult | None:
+        """The result of a lint of single rows, each of which counts; None where there is none.
+
+        It is notable from `least` rows on.
+        """
         seen = self.seen[lint]
         if not seen.rows:
             return None
@@ -102,7 +105,7 @@ class Evidence:
             lint=lint,
             rows=seen.rows,
             looked_at=self.rows,
-            notable=notable,
+            notable=seen.rows >= least,
             first=seen.examples(),
             facts={"kinds": dict(kinds)} if kinds else {},
             missing=missing,

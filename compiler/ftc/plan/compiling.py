@@ -12,6 +12,7 @@ from ftc.data.problems import RowProblem
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
+from ftc.lints import LintResult, kept
 from ftc.plan.context import Compiled
 from ftc.plan.steps import DataStep, Plan, Sequences
 from ftc.recipe.load import Origins
@@ -71,6 +72,11 @@ class DataCompiler:
         assert self.directory is not None  # noqa: S101 - the order of the passes
         step, self.sequences = laid_out(self.directory, capacity, self._cache)
         return step
+
+    def lint_results(self) -> tuple[LintResult, ...]:
+        """What the lints found in the rows compiled last."""
+        assert self.directory is not None  # noqa: S101 - the order of the passes
+        return kept.read(self.directory)
 
     def rows(self, step: DataStep | None) -> CompiledRows | None:
         """The last result with what it was compiled from; None where nothing was compiled."""

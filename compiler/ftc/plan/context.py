@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.gather import Facts
+from ftc.lints import LintResult
 from ftc.plan.steps import Choice, DataStep, Plan, Sequences
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
@@ -27,7 +28,7 @@ class Context:
     """Everything a pass may read; `compile_data` runs the data compiler on the plan so far.
 
     `lay_out` makes training sequences of the rows it compiled, of at most so many tokens; of one row each
-    where that is None.
+    where that is None. `lint_results` has what the lints found in them.
     """
 
     recipe: Recipe
@@ -35,6 +36,7 @@ class Context:
     facts: Facts
     compile_data: Callable[[Plan], Compiled] = field(repr=False)
     lay_out: Callable[[int | None], Sequences] = field(repr=False)
+    lint_results: Callable[[], tuple[LintResult, ...]] = field(default=tuple, repr=False)
 
 
 @dataclass(frozen=True)

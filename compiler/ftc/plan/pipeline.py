@@ -8,6 +8,7 @@ from ftc.plan.passes import (
     evaluation,
     inputs,
     limits,
+    lints,
     objective,
     packing,
     render,
@@ -33,6 +34,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("sequences", sequences.run),  # needs the compiled rows' lengths
     ("schedule", schedule.run),  # counts steps from the compiled rows, or their sequences
     ("evaluation", evaluation.run),  # metrics follow from the compiled answers
+    ("lints", lints.run),  # what is odd in the rows, and too few rows for the metrics
 )
 NAMES = tuple(name for name, _ in PASSES)
 

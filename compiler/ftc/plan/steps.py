@@ -131,6 +131,7 @@ class RenderStep(Frozen):
     the day a chat template sees that prints one. Under the convention `trl` the loss follows the
     generation blocks of `training_template`, which writes the rows' text; None stands for
     `chat_template` itself. `reasoning` and `tool_calls` say whether those parts of a turn carry loss.
+    `redact` names the kinds of personal data and secrets that are replaced in a row before all this.
     """
 
     form: Literal["chat", "completion", "text"]
@@ -146,6 +147,7 @@ class RenderStep(Frozen):
     history: Literal["error", "exclude", "keep"] = "error"
     train_on: Literal["assistant", "last_assistant", "completion", "all"]
     unproved: Literal["error", "drop"]
+    redact: tuple[str, ...] = ()
 
 
 class LimitStep(Frozen):
@@ -317,13 +319,6 @@ class Ledger(Frozen):
         return sum(line.more for line in self.lines)
 
 
-class SharedPrompts(Frozen):
-    """Held-out rows whose prompt, as rendered, is trained on too: how many, and the first ids."""
-
-    rows: int
-    first_ids: tuple[str, ...]
-
-
 class PackingStep(Frozen):
     """Whether training sequences hold several rows, each of which sees itself alone."""
 
@@ -361,7 +356,6 @@ class DataStep(Frozen):
     train: Part
     eval: Part | None
     ledger: Ledger
-    shared_prompts: SharedPrompts
     labels: tuple[str, ...] | None
     longest_target: int
     mix: tuple[MixedRows, ...] = ()

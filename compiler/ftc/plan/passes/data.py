@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ftc.diagnostics import Finding, Severity
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, DataStep, MixedRows, Plan
 
@@ -12,8 +11,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     compiled = context.compile_data(plan)
     if compiled.step is None:
         return Outcome(plan, compiled.findings)
-    findings = compiled.findings + _shared(compiled.step, context)
-    return Outcome(filled(plan, _mixed(plan, compiled.step), data=compiled.step), findings)
+    return Outcome(filled(plan, _mixed(plan, compiled.step), data=compiled.step), compiled.findings)
 
 
 def _mixed(plan: Plan, data: DataStep) -> tuple[Choice, ...]:
@@ -33,24 +31,3 @@ def _mixed(plan: Plan, data: DataStep) -> tuple[Choice, ...]:
 def _counts(rows: MixedRows) -> str:
     times = f", trained {rows.trained:,} times in all" if rows.trained != rows.used else ""
     return f"{rows.used:,} of {rows.rows:,} rows{times}"
-
-
-def _shared(data: DataStep, context: Context) -> tuple[Finding, ...]:
-    """A warning for held-out rows whose prompt is trained on: their answers measure memory."""
-    shared = data.shared_prompts
-    if shared.rows == 0:
-        return ()
-    rows = "one held-out row has" if shared.rows == 1 else f"{shared.rows:,} held-out rows have"
-    return (
-        Finding(
-            "FTC608",
-            f"{rows} a prompt that is trained on too",
-            context.origins.value("data", "split"),
-            help=(
-                "leave repeated prompts out in the query",
-                'or keep them on one side: split = { eval = …, group = "COLUMN" }',
-            ),
-            notes=(f"the first are {', '.join(shared.first_ids)}",),
-            severity=Severity.WARNING,
-        ),
-    )
