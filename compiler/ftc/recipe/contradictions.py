@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ftc.diagnostics import Finding, Span
-from ftc.recipe import loss_rules, source_names
+from ftc.recipe import lint_names, loss_rules, source_names
 from ftc.recipe.layers import Key, Origins, Values
 from ftc.recipe.model import Render
 from ftc.recipe.settings import Settings
@@ -151,7 +151,7 @@ def answers_of_documents(settings: Settings) -> Iterator[Finding]:
 
 def repeated_words(settings: Settings) -> Iterator[Finding]:
     """A word that stands twice in a list is a slip."""
-    for path in (("eval", "metrics"), ("eval", "labels"), ("tune", "targets")):
+    for path in (("eval", "metrics"), ("eval", "labels"), ("tune", "targets"), ("data", "redact")):
         words = settings.get(*path)
         for index, word in enumerate(words if isinstance(words, list) else ()):
             if isinstance(word, str) and word in words[:index]:
@@ -334,6 +334,8 @@ RULES: tuple[Rule, ...] = (
     objective_of_form,
     query_and_mix,
     sources_without_query,
+    lint_names.unknown_lints,
+    lint_names.unknown_kinds,
     source_names.unusable_names,
     source_names.one_place,
     source_names.format_of_place,
