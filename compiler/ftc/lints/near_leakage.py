@@ -143,9 +143,10 @@ def _without_common(grams: Grams, frequency: Int64, limit: float, prompts: int) 
 def _frequencies(grams: Grams, prompts: int, found: UInt64, rows: Int64) -> tuple[Int64, float]:
     """In how many rows of the prompts and of a first part of the training each n-gram is, and the limit."""
     values, inverse, counts = np.unique(grams.hashes, return_inverse=True, return_counts=True)
-    trained = distinct(rows, found).hashes
-    at = np.minimum(np.searchsorted(values, trained), len(values) - 1)
-    counts += np.bincount(at[values[at] == trained], minlength=len(values))
+    if len(values):  # the prompts may all be shorter than an n-gram
+        trained = distinct(rows, found).hashes
+        at = np.minimum(np.searchsorted(values, trained), len(values) - 1)
+        counts += np.bincount(at[values[at] == trained], minlength=len(values))
     return counts[inverse], max(COMMON_ROWS, COMMON * (prompts + len(np.unique(rows))))
 
 
