@@ -144,6 +144,7 @@ def _run_passes(
     from ftc.plan.canonical import digest
     from ftc.plan.compiling import DataCompiler
     from ftc.plan.context import Context
+    from ftc.plan.passes.lints import levelled
     from ftc.plan.pipeline import run_passes
     from ftc.plan.steps import Plan
 
@@ -167,6 +168,7 @@ def _run_passes(
         digest=digest(whole) if whole else None,
         data=compiler.directory,
         sequences=compiler.sequences,
+        lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
     )
     return result, compiler
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ftc.data.lineage import Lineage
     from ftc.data.lookup import Accounted
     from ftc.data.shown import ShownExample
+    from ftc.lints.base import Linted
     from ftc.plan.steps import Plan
 
 Status = Literal["built", "up to date", "stopped", "failed", "invalid"]
@@ -36,7 +37,8 @@ class CheckResult:
 class PlanResult:
     """The plan and its digest; `data` is the directory of compiled rows, ledger and dropped rows.
 
-    `sequences` has the file that says which rows train together, where rows are packed or repeated.
+    `sequences` has the file that says which rows train together, where rows are packed or repeated. `lints`
+    is what the lints found in the rows; None where they did not come to look.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class PlanResult:
     digest: str | None
     data: Path | None
     sequences: Path | None = None
+    lints: tuple[Linted, ...] | None = None
 
     @property
     def ok(self) -> bool:

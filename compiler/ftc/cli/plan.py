@@ -38,7 +38,7 @@ def command(request: Request, after: str | None) -> int:
     by `ftc build`. Where there are errors, --verbose shows the plan as far as it goes.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
-    "plan"}, ...]}, one result a recipe.
+    "plan", "lints"}, ...]}, one result a recipe.
     """
     from ftc import api
     from ftc.cli.findings import document, report_findings
@@ -66,13 +66,16 @@ def _print(result: PlanResult, request: Request, after: str | None) -> None:
     if after is not None:
         request.terminal.out(canonical_bytes(result.plan).decode().rstrip("\n"))
         return
-    request.terminal.lines([*plan_screen(result.plan, result.digest, result.data, request.terminal), ""])
+    request.terminal.lines([*plan_screen(result, result.plan, request.terminal), ""])
 
 
 def _json(result: PlanResult) -> dict[str, Any]:
     from ftc.cli.findings import result_json
+    from ftc.cli.lint_view import lints_json
 
     plan = None if result.plan is None else result.plan.model_dump(mode="json")
     data: Path | None = result.data
-    more = {"digest": result.digest, "data": None if data is None else str(data), "plan": plan}
+    lints = None if result.lints is None else lints_json(result.lints)
+    where = None if data is None else str(data)
+    more = {"digest": result.digest, "data": where, "plan": plan, "lints": lints}
     return result_json(result.path, result.findings, more)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
+from ftc.cli.lint_view import lint_lines
 from ftc.cli.terminal import Terminal, escape
 from ftc.plan.steps import (
     STAYING,
@@ -24,6 +25,9 @@ from ftc.plan.steps import (
     TrainStep,
     TuneStep,
 )
+
+if TYPE_CHECKING:
+    from ftc.api import PlanResult
 
 Section = tuple[str, list[str]]
 SHORT_DIGEST = 16
@@ -219,17 +223,19 @@ def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
     return lines
 
 
-def _data_sections(plan: Plan, directory: Path | None, width: int) -> Iterable[Section]:
+def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Section]:
     if plan.sources:
         yield "sources", _wrapped(sources_lines(plan.sources), width)
     if plan.data is not None:
-        yield "rows", _row_lines(plan.data, directory, width)
+        yield "rows", _row_lines(plan.data, result.data, width)
     if plan.split is not None:
         yield "split", wrap(split_line(plan.split), width)
     if plan.data is not None:
         yield "tokens", token_lines(plan.data)
     if plan.data is not None and plan.render is not None:
         yield "masks", wrap(proof_line(plan.data, plan.render), width)
+    if result.lints is not None:
+        yield "lints", lint_lines(result.lints, width)
 
 
 def _model_sections(plan: Plan, width: int) -> Iterable[Section]:
@@ -262,13 +268,13 @@ def _full_sections(plan: Plan) -> Iterable[Section]:
         yield "arguments", [f"{key} = {_value(value)}" for key, value in plan.train.arguments.items()]
 
 
-def plan_screen(plan: Plan, digest: str | None, directory: Path | None, terminal: Terminal) -> list[str]:
+def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]:
     """All lines of `ftc plan`: the data, the model, the run, and the choices."""
     width = terminal.width - LABEL
     named = terminal.style(plan.name, "strong")
-    lines = [f"{named}  plan {digest[:SHORT_DIGEST]}" if digest else named]
+    lines = [f"{named}  plan {result.digest[:SHORT_DIGEST]}" if result.digest else named]
     groups = [
-        _data_sections(plan, directory, width),
+        _data_sections(result, plan, width),
         _model_sections(plan, width),
         _run_sections(plan, width),
     ]

@@ -133,9 +133,11 @@ def homes_of(key: str) -> tuple[str, ...]:
 
 
 def field_at(path: Key, values: Mapping[str, Any]) -> FieldInfo | None:
-    """What the language says of the setting at a path."""
+    """What the language says of the setting at a path; under names that a recipe is free to choose, of all."""
     table = table_at(path[:-1], values)
-    return table.type.model_fields.get(str(path[-1])) if table else None
+    if table is None:
+        return field_at(path[:-1], values) if len(path) > 1 else None
+    return table.type.model_fields.get(str(path[-1]))
 
 
 def allowed_values(annotation: Any) -> tuple[str, ...]:
