@@ -133,7 +133,7 @@ def homes_of(key: str) -> tuple[str, ...]:
 
 
 def field_at(path: Key, values: Mapping[str, Any]) -> FieldInfo | None:
-    """What the language says of the setting at a path; under names that a recipe is free to choose, of all."""
+    """What the language says of the setting at a path; under free names, what it says of all of them."""
     table = table_at(path[:-1], values)
     if table is None:
         return field_at(path[:-1], values) if len(path) > 1 else None
