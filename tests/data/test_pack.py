@@ -178,7 +178,7 @@ def test_the_file_has_every_row_as_often_as_it_is_used(
     assert (step.count, step.rows, step.tokens) == (len(expected), 8, 28)
     assert step.longest == max(sum(SIZES.lengths[row] for row in part) for part in expected)
     assert step.utilisation == (1.0 if capacity is None else 28 / 32)
-    first = [next(n for n, part in enumerate(expected) if row in part) for row in range(5)]
+    first = [next((n, part) for n, part in enumerate(expected) if row in part) for row in range(5)]
     step_with = SimpleNamespace(sequences=step)
     assert [sequence_of(tmp_path, step_with, row) for row in range(5)] == first  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no sequence holds row 5"):

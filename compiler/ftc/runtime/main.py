@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from ftc.artifact.files import sha256, write_json
 from ftc.artifact.lock import exclusive
-from ftc.runtime import checkpoints, machine, rows
+from ftc.runtime import checkpoints, machine, rows, sequences
 from ftc.runtime.evaluate import Evaluated, Evaluator, When, report
 from ftc.runtime.events import Done, Evaluation, Event, Phase, Saved, Stopped, encode
 from ftc.runtime.failure import explain
@@ -86,6 +86,8 @@ def _verify(plan: Ready, job: Job) -> None:
     for part in (plan.data.train, plan.data.eval):
         if part is not None:
             rows.verify(part, job.data)
+    if plan.data.sequences is not None:
+        sequences.verify(plan.data.sequences, job.data)
 
 
 def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:

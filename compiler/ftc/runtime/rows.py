@@ -38,16 +38,17 @@ def batches(part: Part, data: Path, columns: list[str]) -> Iterator[Any]:
 
 
 def _labels(input_ids: Any, mask: Any) -> Any:
-    """Lists of labels: the token where the mask is set, else IGNORED."""
+    """Lists of labels: the token where the mask is set, else IGNORED. None predicts a row's first token."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    ignored = pa.scalar(IGNORED, pa.int32())
-    flat = pc.if_else(mask.flatten(), input_ids.flatten(), ignored)
-    lengths = pc.list_value_length(input_ids)
-    zero = pa.array([0], pa.int32())
-    offsets = pa.concat_arrays([zero, pc.cumulative_sum(lengths).cast(pa.int32())])
-    return pa.ListArray.from_arrays(offsets, flat)
+    lengths = pc.list_value_length(input_ids).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    kept = mask.flatten().to_numpy(zero_copy_only=False)
+    flat = np.where(kept, input_ids.flatten().to_numpy(), np.int32(IGNORED))
+    flat[offsets[:-1]] = IGNORED
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
 
 
 def write_trainable(part: Part, data: Path, target: Path) -> None:
@@ -83,6 +84,6 @@ def expected(part: Part, data: Path, rows: list[int]) -> dict[int, tuple[list[in
             ids = batch.column("input_ids")[number - first].as_py()
             mask = batch.column("mask")[number - first].as_py()
             labels = [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
-            found[number] = ids, labels
+            found[number] = ids, [IGNORED, *labels[1:]]
         first += batch.num_rows
     return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ftc.runtime import checkpoints
-from ftc.runtime.collate import Collator
+from ftc.runtime import checkpoints, isolation
+from ftc.runtime.collate import Collator, PackedCollator
 from ftc.runtime.events import Phase, Warned
 from ftc.runtime.job import Job
 from ftc.runtime.metrics import METRICS, rewind
 from ftc.runtime.ready import Ready
 from ftc.runtime.rows import trainable
+from ftc.runtime.sequences import MappedRows, training_set
 from ftc.runtime.stop import StoppedError
 from ftc.runtime.trainer import Session, extended, named
 
@@ -31,11 +32,15 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
     """The plan's trainer over the compiled rows, ready to train."""
     from transformers import PrinterCallback
 
+    rows = trainable(plan.data.train, job.data, job.work / "train.arrow")
+    packed = plan.data.sequences is not None and plan.data.sequences.capacity is not None
+    if packed:
+        isolation.prove(model, MappedRows(rows), plan.model.dtype)
     trainer = extended(named(plan.objective.trainer))(
         model=model,
         args=config(plan, job),
-        train_dataset=trainable(plan.data.train, job.data, job.work / "train.arrow"),
-        data_collator=Collator(plan.tokenizer.pad_id),
+        train_dataset=training_set(plan.data, job.data, rows, job.work / "sequences.arrow"),
+        data_collator=PackedCollator(MappedRows(rows)) if packed else Collator(plan.tokenizer.pad_id),
         processing_class=tokenizer,
     )
     trainer.session = session

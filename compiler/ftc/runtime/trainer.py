@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ftc.runtime import checkpoints
+from ftc.runtime.collate import rows_of, tokens_of
 from ftc.runtime.events import Checkpoint, Event, Step
 from ftc.runtime.failure import BuildError
 from ftc.runtime.metrics import METRICS, StepMetrics, append
@@ -57,21 +59,16 @@ class Session:
         if self.proved:
             return
         shards = expected(self.plan.data.train, self.data, rows)
-        masks = batch["attention_mask"].bool()
-        for place, row in enumerate(rows):
-            kept = masks[place]
-            fed = batch["input_ids"][place][kept].tolist(), batch["labels"][place][kept].tolist()
-            stray = (batch["labels"][place][~kept] != -100).any().item()
-            if fed != shards[row] or stray:
-                raise BuildError(
-                    "FTC703", f"the trainer changed row {row} of the compiled data before training"
-                )
+        for row, fed in zip_longest(rows, rows_of(batch)):
+            if fed is None or fed != shards.get(row):
+                what = "added rows to" if row is None else f"changed row {row} of"
+                raise BuildError("FTC703", f"the trainer {what} the compiled data before training")
         self.proved = True
 
     def feed(self, batch: dict[str, Any]) -> None:
         """Take note of a micro-batch on its way to the model."""
         self.prove(batch, batch.pop("row").tolist())
-        self.tokens_in_step += int(batch["attention_mask"].sum())
+        self.tokens_in_step += tokens_of(batch)
 
     def record(self, step: int, steps: int, logs: dict[str, float]) -> None:
         """Write the step to metrics.jsonl and tell it. Raises BuildError if the gradient is not finite."""
