@@ -51,22 +51,12 @@ _PASSING = frozenset(
     | {"dictsort"}
     | {"select", "reject", "selectattr", "rejectattr"}
 )
-_PASSING_TESTS = frozenset(
-    {
-        "iterable",
-        "sequence",
-        "defined",
-        "undefined",
-        "none",
-        "string",
-        "mapping",
-        "number",
-        "integer",
-        "float",
-        "boolean",
-    }
-    | {"true", "false", "eq", "==", "equalto", "ne", "!=", "in", "lt", "<", "lessthan", "le", "<="}
-    | {"gt", ">", "greaterthan", "ge", ">="}
+_TYPE_TESTS = frozenset(
+    {"string", "mapping", "iterable", "sequence", "number", "integer", "float", "boolean"}
+)
+_PASSING_TESTS = _TYPE_TESTS | frozenset(
+    {"defined", "undefined", "none", "true", "false", "eq", "==", "equalto", "ne", "!=", "in"}
+    | {"lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan", "ge", ">="}
 )
 _TAKES_ANYTHING = (Macro, Namespace, TemplateNamespace, TemplateDict, Cycler, Joiner, Method)
 _METHODS_OF_TABLES = frozenset({"get", "items", "keys", "values"})
@@ -247,7 +237,7 @@ def _test(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         values = args[skipped:]
         if name in ("iterable", "sequence") and type(values[0]) in (RecordedText, RecordedList):
             return True
-        if isinstance(values[0], Recorded) and name in ("iterable", "sequence"):
+        if type(values[0]) in (RecordedNumber, Method) and name in _TYPE_TESTS:
             raise Unspecialised(f"the test {name}")
         if name in _PASSING_TESTS or not (_holds(values) or _holds(kwargs)):
             return function(*args, **kwargs)

@@ -227,8 +227,9 @@ class RecordedNumber(Recorded):
         return bool(self.ask("truth"))
 
     def _compare(self, operation: str, other: object) -> Any:
-        fits = isinstance(other, (RecordedNumber, int))
-        return self.ask(operation, _number(other)) if fits else NotImplemented
+        if isinstance(other, (RecordedNumber, int)):
+            return self.ask(operation, _number(other))
+        return self.unknown() if isinstance(other, (float, complex)) else NotImplemented
 
     def __eq__(self, other: object) -> Any:
         return self._compare("eq", other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,16 +26,20 @@ if TYPE_CHECKING:
     from ftc.data.trace_values import Origin
 
 _PLAN_SETS = 64
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 DISAGREEMENT = "the specialised proof of message {} and the full one differ, which is a mistake of ftc"
 
 
 @dataclass(slots=True)
 class Plans:
-    """The plans of turns (and of turns in history form) of rows with the same empty slots."""
+    """The plans of turns (and of turns in history form) of rows with the same empty slots.
 
-    turns: dict[tuple[int, bool], Plan | None] = field(default_factory=dict)
-    attempts: int = 0
+    A turn has several plans where further forms of the conversation differ; `attempts` counts both those
+    and the rows of which none could be made.
+    """
+
+    turns: dict[tuple[int, bool], list[Plan]] = field(default_factory=dict)
+    attempts: Counter[tuple[int, bool]] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -158,6 +163,10 @@ class Replay:
         """The recording of another rendering of this row; None where there can be none."""
         return self.shape.form(self.recording, form, self.subject)
 
+    def may_differ(self, form: Form) -> bool:
+        """Whether rows that have this recording may have other ones of a form."""
+        return self.recording.forms[form].branches
+
     def form_text(self, form: Form) -> str | None:
         """Another rendering of this row; None where the template refuses it, or no recording holds."""
         recorded = self.recorded(form)
@@ -193,11 +202,15 @@ class Replay:
         except Unproved:
             return self.full.prove_history(message) if history else self.full.prove(message)
 
+    def plan(self, message: int, *, history: bool = False) -> Plan | None:
+        """The plan by which a turn is proved; None where none is known."""
+        for plan in self._plans.turns.get((message, history), ()):
+            if all(self.recorded(form) is recording for form, recording in plan.requires):
+                return plan
+        return self._made_plan(message, history=history)
+
     def _planned(self, message: int, *, history: bool) -> Turn:
-        plans = self._plans.turns
-        if (message, history) not in plans:
-            self._make_plan(message, history=history)
-        plan = plans.get((message, history))
+        plan = self.plan(message, history=history)
         if plan is None:
             raise _Undecided
         if isinstance(plan, PromptPlan):
@@ -206,20 +219,23 @@ class Replay:
             raise _HistoryForm(self, message)
         return self._turn(plan)
 
-    def _make_plan(self, message: int, *, history: bool) -> None:
-        """Plan a turn, if this row has it, and the plan gives what the full proof does."""
-        plans = self._plans
+    def _made_plan(self, message: int, *, history: bool) -> Plan | None:
+        """A plan of the turn, if this row has it, and the plan gives what the full proof does."""
+        plans, key = self._plans, (message, history)
+        if plans.attempts[key] >= _ATTEMPTS:
+            return None
+        plans.attempts[key] += 1
         try:
             planner = Planner(self, message)
             plan = planner.history_plan() if history else planner.plan()
         except Unproved:
-            plans.attempts += 1
-            if plans.attempts < _ATTEMPTS:
-                return
-            plan = None
-        plans.turns[message, history] = plan if self._agrees(plan, message, history=history) else None
+            return None
+        if plan is None or not self._agrees(plan, message, history=history):
+            return None
+        plans.turns.setdefault(key, []).append(plan)
+        return plan
 
-    def _agrees(self, plan: Plan | None, message: int, *, history: bool) -> bool:
+    def _agrees(self, plan: Plan, message: int, *, history: bool) -> bool:
         if not isinstance(plan, TurnPlan):
             return True
         try:

@@ -34,6 +34,11 @@ class Tree(Generic[T]):
         self._root: dict[Any, _Ask[T] | T] = {}
         self.size = 0
 
+    @property
+    def branches(self) -> bool:
+        """Whether it depends on the row which recording holds."""
+        return type(self._root.get(None)) is _Ask
+
     def find(self, row: Row) -> T | None:
         """The recording that holds for a row; None where there is none yet."""
         node: Any = self._root.get(None)

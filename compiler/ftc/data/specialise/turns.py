@@ -46,7 +46,7 @@ from ftc.data.specialise.skeleton import Position, normalised
 from ftc.data.trace_values import Origin
 
 if TYPE_CHECKING:
-    from ftc.data.specialise.replay import Replay
+    from ftc.data.specialise.replay import Recording, Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,10 @@ def _goes_on(runs: list[Run], source: int, found: list[Span]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """A turn of every row: its places, what to check in each row, and the form it is compared with."""
+    """A turn of every row: its places, what to check in each row, and the form it is compared with.
+
+    It holds for rows of which each of `requires` has the recording given there.
+    """
 
     message: int
     start: Position
@@ -95,6 +98,7 @@ class TurnPlan:
     end: Position
     checks: tuple[Check, ...]
     parts: tuple[tuple[Position, Position, Kind], ...]
+    requires: tuple[tuple[Form, Recording], ...]
     ended: Form | None = None
 
 
@@ -103,6 +107,7 @@ class PromptPlan:
     """A turn in history form in every row, unless the row's text has the prompt by chance."""
 
     prompt: Form
+    requires: tuple[tuple[Form, Recording], ...] = ()
 
 
 Plan = TurnPlan | PromptPlan
@@ -119,18 +124,26 @@ class Planner:
         self._proof = replay.rebuilt
         self._pieces = replay.skeleton.pieces
         self._ends = replay.ends
+        self._requires: list[tuple[Form, Recording]] = []
 
     def plan(self) -> Plan | None:
         """The plan of the turn as inference would produce it."""
         stretch = self._proof.stretch(self._message)
         form = (self._message, True)
-        prompt = self._replay.recorded(form)
+        prompt = self._recorded(form)
         if prompt is None:
             return None
         agreement = prompt.skeleton.agreement(self._replay.skeleton) if prompt.skeleton else None
         if agreement is None or not agreement.whole:
             return PromptPlan(form)
         return self._bounded(self._replay.offset(agreement.end), stretch, compared=True)
+
+    def _recorded(self, form: Form) -> Recording | None:
+        """The recording of a form, on which the plan rests if rows can have others."""
+        recording = self._replay.recorded(form)
+        if recording is not None and self._replay.may_differ(form):
+            self._requires.append((form, recording))
+        return recording
 
     def history_plan(self) -> TurnPlan | None:
         """The plan of the turn as it stands in the history."""
@@ -146,7 +159,7 @@ class Planner:
 
         It is where text and prompt part, but no later than where the message's own text begins.
         """
-        prompt = self._replay.recorded((self._message, True))
+        prompt = self._recorded((self._message, True))
         if prompt is None:
             return False
         if prompt.skeleton:
@@ -156,7 +169,7 @@ class Planner:
                 return False
             if agreed >= stretch_start:
                 return True
-        asked = self._replay.recorded((self._replay.layout.count, True))
+        asked = self._recorded((self._replay.layout.count, True))
         if asked is None or asked.skeleton is None or not self._pieces:
             return False
         added = asked.skeleton.pieces[len(self._pieces) - 1 :]
@@ -173,7 +186,7 @@ class Planner:
         if not self._fixed(own_end, self._searched(turn)):
             return None
         first, stop, end = (place for place in places if place is not None)
-        plan = TurnPlan(self._message, first, stop, end, checks, parts)
+        plan = TurnPlan(self._message, first, stop, end, checks, parts, tuple(self._requires))
         return self._compared(plan) if compared else plan
 
     def _searched(self, turn: Turn) -> int:
@@ -194,7 +207,8 @@ class Planner:
             return None
         agreement = ended.skeleton.agreement(self._replay.skeleton) if ended.skeleton else None
         if agreement and self._replay.offset(agreement.end) >= self._replay.offset(plan.end):
-            return plan
+            may_differ = self._replay.may_differ(form)
+            return replace(plan, requires=(*plan.requires, (form, ended))) if may_differ else plan
         return replace(plan, ended=form)
 
     def _slots(self, start: int, end: int) -> Iterator[Expression]:
