@@ -92,7 +92,7 @@ def by_place(tokenizer: Any, text: str, blocks: list[tuple[int, int]], ids: list
 
 @cache
 def encoder(directory: Path) -> WholeEncoder:
-    return WholeEncoder(Tokenizers(directory / "tokenizer.json"), None, strict=False)
+    return WholeEncoder(Tokenizers(directory / "tokenizer.json"), None)
 
 
 def ours(made: Renderer, directory: Path, name: str, case: Case) -> tuple[list[int], list[int]] | Refusal:

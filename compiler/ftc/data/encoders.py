@@ -50,9 +50,10 @@ class Tokenizers:
     """The library `tokenizers`, which is the reference for all others."""
 
     def __init__(self, file: Path) -> None:
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer, processors
 
         self._tokenizer: Any = Tokenizer.from_file(str(file))
+        self._tokenizer.post_processor = processors.Sequence([])  # it may take white space off the places
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
@@ -72,15 +73,7 @@ class Tokenizers:
 
     def encodings(self, texts: Sequence[str]) -> list[Any]:
         """The encodings of texts, with the place of each token in its text (white space included)."""
-        return list(self._placing.encode_batch(texts, add_special_tokens=False))
-
-    @cached_property
-    def _placing(self) -> Any:
-        from tokenizers import Tokenizer, processors
-
-        placing = Tokenizer.from_str(self._tokenizer.to_str())
-        placing.post_processor = processors.Sequence([])  # it may take white space off the places
-        return placing
+        return list(self._tokenizer.encode_batch(texts, add_special_tokens=False))
 
     @property
     def traits(self) -> Traits:
@@ -96,17 +89,19 @@ class Tokenizers:
     @cached_property
     def splits_first(self) -> bool:
         """Whether it splits texts by a pattern of characters before anything else, as byte-level ones do."""
-        found = json.dumps(json.loads(self._tokenizer.to_str()).get("pre_tokenizer"))
+        splits = self._tokenizer.pre_tokenizer
+        found = "" if splits is None else json.dumps(json.loads(splits.__getstate__()))
         return '"ByteLevel"' in found and ('"Regex"' in found or '"use_regex": true' in found)
 
     @cached_property
     def safe_added(self) -> tuple[str, ...]:
         """Texts of added tokens which are taken out of any text first, whatever stands beside them."""
         tokens = self._tokenizer.get_added_tokens_decoder().values()
+        plain = self._tokenizer.normalizer is None
         return tuple(
             token.content
             for token in tokens
-            if not (token.lstrip or token.rstrip or token.single_word or token.normalized)
+            if not (token.lstrip or token.rstrip or token.single_word) and (plain or not token.normalized)
         )
 
 

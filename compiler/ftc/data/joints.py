@@ -15,10 +15,9 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
+from ftc.data.pieces import Piece, Pieces
 
 if TYPE_CHECKING:
-    from ftc.data.encoders import Backend
     from ftc.data.tokenise import Cut
 
 WINDOW = 24
@@ -31,46 +30,44 @@ Tokens = list[int]
 class Joints:
     """Tells rows whose prompt, encoded in pieces, differs from the prompt encoded whole.
 
-    `added` are the texts of added tokens; `local` says that the tokenizer first splits by a pattern.
+    `local` says that the tokenizer first splits by a pattern.
     """
 
-    def __init__(self, backend: Backend, added: Collection[str], *, local: bool) -> None:
-        self._backend, self._local = backend, local
-        self._added = tuple(added)
+    def __init__(self, pieces: Pieces, *, local: bool) -> None:
+        self._pieces, self._local = pieces, local
 
     def unlike(self, rows: Sequence[Row], whole: Collection[int] = ()) -> list[int]:
         """Numbers of the rows that differ; those in `whole` are encoded whole in any case."""
         joints = {row: found for row, cuts in enumerate(rows) if (found := self._joints(cuts))}
         asked = {row for row in joints if row in whole or not self._local}
         windows = {row: found for row, found in joints.items() if row not in asked}
-        encoded = self._encoded(
-            {text for found in windows.values() for pair in found for text in _texts(pair)}
-        )
+        pairs = [pair for found in windows.values() for pair in found]
+        encoded = self._encoded({Piece(text) for pair in pairs for text in _texts(pair)})
         asked |= {
             row
             for row, found in windows.items()
-            if any(encoded[a] + encoded[b] != encoded[ab] for a, b, ab in map(_texts, found))
+            if any(encoded[a] + encoded[b] != encoded[ab] for a, b, ab in map(_pieces, found))
         }
         return self._different({row: _prompt(rows[row]) for row in sorted(asked | set(whole))})
 
     def _joints(self, cuts: Row) -> list[tuple[str, str]]:
-        prompt = _prompt(cuts)
         return [
-            (before[-WINDOW:], after[:WINDOW])
-            for before, after in pairwise(prompt)
-            if not (before.endswith(self._added) or after.startswith(self._added))
+            (before.text[-WINDOW:], after.text[:WINDOW])
+            for before, after in pairwise(_prompt(cuts))
+            if not self._pieces.added_at_end(before.text) and not self._pieces.added_at_start(after.text)
         ]
 
-    def _encoded(self, texts: Collection[str]) -> dict[str, Tokens]:
-        order = sorted(texts)
-        flat, offsets = self._backend.encode(order)
-        parts = np.split(flat, offsets[1:-1]) if order else []
-        return {text: part.tolist() for text, part in zip(order, parts, strict=True)}
+    def _encoded(self, pieces: Collection[Piece]) -> dict[Piece, Tokens]:
+        order = sorted(pieces)
+        pool = self._pieces.encode(order)
+        return {piece: pool.of(number) for number, piece in enumerate(order)}
 
-    def _different(self, prompts: dict[int, list[str]]) -> list[int]:
+    def _different(self, prompts: dict[int, list[Piece]]) -> list[int]:
         """The prompts whose pieces, encoded one by one, are not what the whole is encoded to."""
-        wholes = {row: "".join(pieces) for row, pieces in prompts.items()}
-        encoded = self._encoded({text for row, pieces in prompts.items() for text in (*pieces, wholes[row])})
+        wholes = {row: Piece("".join(piece.text for piece in pieces)) for row, pieces in prompts.items()}
+        encoded = self._encoded(
+            {piece for row, pieces in prompts.items() for piece in (*pieces, wholes[row])}
+        )
         return [
             row
             for row, pieces in prompts.items()
@@ -78,9 +75,14 @@ class Joints:
         ]
 
 
-def _prompt(cuts: Row) -> list[str]:
-    return [cut.text for cut in cuts if cut.prompt]
+def _prompt(cuts: Row) -> list[Piece]:
+    return [cut.piece for cut in cuts if cut.prompt]
 
 
 def _texts(pair: tuple[str, str]) -> tuple[str, str, str]:
     return (*pair, "".join(pair))
+
+
+def _pieces(pair: tuple[str, str]) -> tuple[Piece, Piece, Piece]:
+    one, other, both = map(Piece, _texts(pair))
+    return one, other, both

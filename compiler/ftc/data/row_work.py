@@ -16,6 +16,7 @@ from ftc.data.example import Refusal, Rendered
 from ftc.data.gate import Sampled
 from ftc.data.joints import Joints
 from ftc.data.limit import Limited, limited
+from ftc.data.pieces import Pieces
 from ftc.data.render import Renderer
 from ftc.data.selection.hashes import row_hash
 from ftc.data.tokenise import Encoder
@@ -81,11 +82,14 @@ class RowCompiler:
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
         refusals |= {numbers[row]: refusal for row, refusal in left.refusals.items()}
         redacted = {row: kinds for row, kinds in redacted.items() if row not in refusals}
-        cut = {numbers[row] for row in left.cut}
+        cut = {numbers[row]: length for row, length in left.cut.items()}
         kept = [numbers[row] for row in left.rows.tolist()]
         texts = [rendered[row] for row in left.rows.tolist()]
         return Batch(
-            ids=[ids[row] for row in kept],
+            ids=[
+                f"{ids[row]}/{part}" if part else ids[row]
+                for row, part in zip(kept, left.parts.tolist(), strict=True)
+            ],
             tokens=left.tokens.tokens,
             mask=left.tokens.mask,
             offsets=left.tokens.offsets,
@@ -164,17 +168,25 @@ class RowCompiler:
         self,
         ids: Sequence[str],
         refusals: Mapping[int, Refusal],
-        cut: set[int],
+        cut: Mapping[int, int],
         redacted: Mapping[int, Mapping[str, int]],
     ) -> list[Account]:
-        most = self._spec.limits.max_length
-        found = [(row, Account(ids[row], "truncated", f"cut to {most} tokens")) for row in cut]
+        found = [(row, self._cut(ids[row], length)) for row, length in cut.items()]
         found += [(row, Account(ids[row], "redacted", replaced_by(kinds))) for row, kinds in redacted.items()]
         found += [
             (row, Account(ids[row], refusal.fate, refusal.reason, refusal.code))
             for row, refusal in refusals.items()
         ]
         return [account for _, account in sorted(found)]
+
+    def _cut(self, id_: str, length: int) -> Account:
+        """The line of a row that was longer than the limit and is kept."""
+        limits = self._spec.limits
+        most = limits.max_length
+        if limits.too_long == "truncate":
+            return Account(id_, "truncated", f"cut to {most} tokens")
+        parts = -(-length // most)
+        return Account(id_, "split", f"{length} tokens became {parts} rows of at most {most}", more=parts - 1)
 
 
 def rendered_columns(render: RenderStep) -> tuple[str, ...]:
@@ -188,15 +200,16 @@ def rendered_columns(render: RenderStep) -> tuple[str, ...]:
 
 
 def _encoder(spec: RowSpec, backend: Backend) -> Encoder | WholeEncoder:
-    """In pieces, as inference makes them; in one where the convention or the tokenizer asks for it."""
+    """In pieces, as inference makes them; in one where TRL's convention asks for it."""
     bos = spec.tokenizer.bos_id if spec.render.form in ("completion", "text") else None
     traits = spec.traits
     if isinstance(backend, Tokenizers):
+        if spec.render.convention == "trl":
+            return WholeEncoder(backend, bos)
         traits = backend.traits
-        if spec.render.convention == "trl" or traits.begins_texts:
-            return WholeEncoder(backend, bos, strict=spec.render.convention != "trl")
     assert traits is not None  # noqa: S101 - a fast back end is told them
-    return Encoder(backend, bos, Joints(backend, traits.safe_added, local=traits.splits_first))
+    pieces = Pieces(backend, traits.safe_added, begins_texts=traits.begins_texts)
+    return Encoder(pieces, bos, Joints(pieces, local=traits.splits_first))
 
 
 def _chosen(id_: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ftc.data.batch import NO_PROMPT, Int32, Int64, UInt8
-from ftc.data.encoders import Backend
 from ftc.data.example import Rendered
 from ftc.data.joints import Joints
+from ftc.data.pieces import Piece, Pieces
 from ftc.data.ragged import gather, offsets_of, running
 
 
@@ -36,6 +37,12 @@ class Cut:
     text: str
     trained: bool
     prompt: bool
+    context: str = ""
+
+    @property
+    def piece(self) -> Piece:
+        """What is encoded."""
+        return Piece(self.text, self.context)
 
 
 def boundary(rendered: Rendered) -> int:
@@ -71,8 +78,8 @@ class Encoder:
     `joints` tells the rows whose prompt does not come out as inference would encode it.
     """
 
-    def __init__(self, backend: Backend, bos: int | None, joints: Joints) -> None:
-        self._backend = backend
+    def __init__(self, pieces: Pieces, bos: int | None, joints: Joints) -> None:
+        self._pieces = pieces
         self._bos = bos
         self._joints = joints
 
@@ -82,18 +89,18 @@ class Encoder:
         The prompts of the rows `whole` are compared in full with what they are encoded to in one.
         """
         ends = [boundary(rendered) for rendered in rows]
-        cut_rows = [cuts(rendered, end) for rendered, end in zip(rows, ends, strict=True)]
+        cut_rows = [self._cuts(rendered, end) for rendered, end in zip(rows, ends, strict=True)]
         flat = [cut for row in cut_rows for cut in row]
-        numbers: dict[str, int] = {}
-        order = [numbers.setdefault(cut.text, len(numbers)) for cut in flat]
-        pool, offsets = self._backend.encode(list(numbers))
+        numbers: dict[Piece, int] = {}
+        order = [numbers.setdefault(cut.piece, len(numbers)) for cut in flat]
+        pool = self._pieces.encode(list(numbers))
         chosen = np.array(order, dtype=np.int64)
-        lengths = np.diff(offsets)[chosen]
+        lengths = pool.lengths[chosen]
         mask = np.repeat(np.fromiter((cut.trained for cut in flat), np.uint8, len(flat)), lengths)
         in_prompt = np.fromiter((cut.prompt for cut in flat), np.uint8, len(flat)) * lengths
         bounds = offsets_of(np.fromiter((len(row) for row in cut_rows), np.int64, len(rows)))
         found = Tokens(
-            tokens=gather(pool, offsets[:-1][chosen], lengths),
+            tokens=gather(pool.tokens, pool.starts[chosen], lengths),
             mask=mask,
             offsets=offsets_of(lengths)[bounds],
             prompts=np.diff(running(in_prompt)[bounds]).astype(np.int32),
@@ -101,6 +108,12 @@ class Encoder:
         )
         found.prompts[np.array(ends, dtype=np.int64) < 0] = NO_PROMPT
         return found if self._bos is None else begun(found, self._bos)
+
+    def _cuts(self, rendered: Rendered, end: int) -> list[Cut]:
+        found = cuts(rendered, end)
+        for before, cut in pairwise(found):
+            cut.context = self._pieces.context(before.text)
+        return found
 
 
 def begun(rows: Tokens, bos: int) -> Tokens:
