@@ -13,6 +13,7 @@ from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.described import source_columns
 from ftc.facts.sandbox import connect, disk_full, identifier, is_full_disk, threads_for_reading
 from ftc.facts.sources.base import BadRow, Progress, Reading, SourceError, UnreadableSource, kind
+from ftc.facts.sources.packed import DamagedFile
 from ftc.facts.sql_problems import error_details
 from ftc.plan.steps import SourceStep
 
@@ -104,6 +105,8 @@ def ingest(
         row = con.execute(f"from {identifier(source.name)} select count(*)").fetchone()
     except SourceError as error:
         raise UnreadableSource(source.name, error.message, error.help) from error
+    except DamagedFile as error:
+        raise UnreadableSource(source.name, str(error)) from error
     except duckdb.Error as error:
         raise _failure(source, paths, error) from error
     finally:

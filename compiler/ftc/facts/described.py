@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.sources.base import SourceError, kind
+from ftc.facts.sources.packed import DamagedFile
 from ftc.plan.steps import ColumnType, SourceStep
 
 if TYPE_CHECKING:
@@ -23,19 +24,23 @@ def source_columns(
 ) -> tuple[ColumnType, ...]:
     """Names and DuckDB types of a source's columns. Raises SourceError, OSError and duckdb.Error."""
     if not step.files:
-        return _some(step, kind(step.format).columns(con, step, paths))
+        return _looked_at(con, step, paths)
     cache = cache or Cache()
     inputs = step.model_dump(mode="json", exclude={"location", "name"})
     key = cache_key("columns", inputs, {"duckdb": version("duckdb")}, code=code_digest(*CODE))
     known = cache.recall("columns", key)
     if known is not None:
         return tuple(ColumnType(name=name, type=type_) for name, type_ in json.loads(known))
-    found = _some(step, kind(step.format).columns(con, step, paths))
+    found = _looked_at(con, step, paths)
     cache.remember("columns", key, json.dumps([[column.name, column.type] for column in found]).encode())
     return found
 
 
-def _some(step: SourceStep, columns: tuple[ColumnType, ...]) -> tuple[ColumnType, ...]:
+def _looked_at(con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path]) -> tuple[ColumnType, ...]:
+    try:
+        columns = kind(step.format).columns(con, step, paths)
+    except DamagedFile as error:
+        raise SourceError(f"the source `{step.name}`: {error}") from error
     if not columns:
         raise SourceError(f"the source `{step.name}` has no columns")
     return columns

@@ -11,6 +11,7 @@ from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.digests import file_digest
 from ftc.facts.sources import pins
 from ftc.facts.sources.base import ResolvedSource, Settled, SourceError, kind
+from ftc.facts.sources.packed import DamagedFile
 from ftc.facts.sources.place import HERE, Entry, Found, NotFetched, Reach, entry_of
 from ftc.plan.steps import Choice, FileDigest, SourceStep
 from ftc.recipe.layers import Origins
@@ -35,8 +36,10 @@ def resolve_source(
         return (entry.finding(error),)
     except CacheProblem as problem:
         return (Finding(problem.code, problem.message, help=(problem.help,)),)
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except DamagedFile as error:
+        return (entry.finding(SourceError(f"the source `{name}`: {error}", code="FTC202")),)
+    except OSError as error:
+        reason = error.strerror or str(error)
         return (entry.finding(SourceError(f"the source `{name}` cannot be read: {reason}", code="FTC201")),)
 
 

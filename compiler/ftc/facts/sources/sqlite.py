@@ -249,8 +249,8 @@ class _Values:
 
 
 VALUES: dict[str, _Values] = {
-    "BIGINT": _Values((int,), integers, "whole numbers"),
-    "DOUBLE": _Values((int, float), doubles, "numbers"),
+    "BIGINT": _Values((int,), integers, "a whole number"),
+    "DOUBLE": _Values((int, float), doubles, "a number"),
     "VARCHAR": _Values((bytes,), _utf8, "text"),
     "BLOB": _Values((bytes,), binaries, "binary data"),
 }
@@ -295,7 +295,7 @@ def _fits(reading: Reading, row: Row, number: int, bad: list[BadRow]) -> bool:
         if value is None:
             continue
         if not isinstance(value, values.takes):
-            reason = f"`{column.name}` holds {_called(value)}, where {values.called} stand"
+            reason = f"`{column.name}` holds {_called(value)}, not {values.called}"
             bad.append(BadRow(number, place, "FTC210", reason))
             return False
         if column.type == "VARCHAR" and isinstance(value, bytes) and not _is_utf8(value):
