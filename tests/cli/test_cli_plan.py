@@ -11,7 +11,7 @@ from ftc import api
 from ftc.cli.layout import display_width
 from ftc.diagnostics import Finding, Severity
 from ftc.plan.canonical import canonical_bytes
-from ftc.plan.steps import Plan
+from ftc.plan.steps import FileDigest, PackingStep, Plan, Sequences
 
 DATA = Path("cache/data/abab")
 WARNING = Finding("FTC308", "one turn is in history form", severity=Severity.WARNING)
@@ -151,3 +151,48 @@ def test_names_and_ids_cannot_touch_the_terminal(ftc, planned) -> None:
     planned(PLAN.model_copy(update={"data": data}))
     ran = ftc("plan", "--color", "always", "r.toml")
     assert "rows ␛[2Jevil" in ran.out
+
+
+def with_sequences(capacity: int | None) -> Plan:
+    """The plan of a sample whose rows are packed, or repeated."""
+    sequences = Sequences(
+        file=FileDigest(name="sequences.parquet", bytes=1, sha256=HASH),
+        count=420 if capacity else 5613,
+        rows=5613,
+        tokens=214_000,
+        longest=capacity or 64,
+        capacity=capacity,
+    )
+    data = PLAN.data.model_copy(update={"sequences": sequences})
+    return PLAN.model_copy(update={"data": data, "packing": PackingStep(packed=capacity is not None)})
+
+
+def test_packed_rows_are_told_with_how_full_they_are(ftc, planned) -> None:
+    planned(with_sequences(512))
+    ran = ftc("plan", "r.toml")
+    assert (
+        "packing    5,613 rows a pass in 420 sequences of at most 512 tokens, 99.52 %\n"
+        "           full; 13.4 rows and 510 tokens on average, 512 in the longest\n"
+    ) in ran.out
+    assert (
+        "train      sft: 24 steps of 16 sequences (2 × 8), about 214 rows and 8,152\n"
+        "           tokens, 0.0833 epochs\n"
+    ) in ran.out
+    (result,) = json.loads(ftc("plan", "--json", "r.toml").out)["results"]
+    assert result["packing"] == {
+        "rows": 5613,
+        "sequences": 420,
+        "tokens": 214_000,
+        "capacity": 512,
+        "longest": 512,
+        "utilisation": 0.995164,
+    }
+
+
+def test_repeated_rows_are_told(ftc, planned) -> None:
+    planned(with_sequences(None))
+    ran = ftc("plan", "r.toml")
+    assert "repeats    5,613 rows a pass, some of them more than once\n" in ran.out
+    assert "24 steps of 16 rows (2 × 8), 0.0833 epochs\n" in ran.out
+    (result,) = json.loads(ftc("plan", "--json", "r.toml").out)["results"]
+    assert result["packing"] is None

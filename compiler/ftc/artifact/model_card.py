@@ -62,8 +62,17 @@ def _ledger(data: DataStep) -> str:
     rows = [("read", str(ledger.read), "")]
     rows += [(line.fate.replace("_", " "), str(line.rows), line.reason) for line in ledger.lines]
     tokens = f"{data.train.tokens} tokens, {data.train.trained_tokens} of them trained"
-    rows += [("trained on", str(ledger.train), tokens), ("held out", str(ledger.eval), "")]
+    rows += [("trained on", str(ledger.train), tokens), *_sequences(data), ("held out", str(ledger.eval), "")]
     return _table(("rows", "number", "why"), rows)
+
+
+def _sequences(data: DataStep) -> list[tuple[str, str, str]]:
+    """The line of packed rows: how many sequences, and how full they are."""
+    packed = data.sequences
+    if packed is None or packed.capacity is None:
+        return []
+    full = f"{packed.capacity} tokens each at most, {100 * packed.utilisation:.2f} % full"
+    return [("packed in sequences", str(packed.count), full)]
 
 
 def base_expression(step: ModelStep) -> tuple[str, str]:
@@ -100,7 +109,8 @@ def _summary(plan: Plan) -> str:
     base = f"`{plan.model.location}`" if plan.model else "a base model"
     method = plan.tune.method if plan.tune else "training"
     objective = plan.objective.name if plan.objective else "training"
-    steps = f", {plan.train.steps} steps of {plan.train.batch} rows" if plan.train else ""
+    unit = "packed sequences" if plan.packing is not None and plan.packing.packed else "rows"
+    steps = f", {plan.train.steps} steps of {plan.train.batch} {unit}" if plan.train else ""
     return f"{base}, tuned by {method} ({objective}){steps}. Built by ftc {__version__} from `recipe.toml`.\n"
 
 

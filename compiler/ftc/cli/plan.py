@@ -72,10 +72,13 @@ def _print(result: PlanResult, request: Request, after: str | None) -> None:
 def _json(result: PlanResult) -> dict[str, Any]:
     from ftc.cli.findings import result_json
     from ftc.cli.lint_view import lints_json
+    from ftc.cli.packing_view import packing_json
 
     plan = None if result.plan is None else result.plan.model_dump(mode="json")
     data: Path | None = result.data
     lints = None if result.lints is None else lints_json(result.lints)
     where = None if data is None else str(data)
-    more = {"digest": result.digest, "data": where, "plan": plan, "lints": lints}
+    sequences = result.plan.data.sequences if result.plan and result.plan.data else None
+    packing = packing_json(sequences)
+    more = {"digest": result.digest, "data": where, "plan": plan, "lints": lints, "packing": packing}
     return result_json(result.path, result.findings, more)

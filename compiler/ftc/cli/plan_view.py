@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
 from ftc.cli.lint_view import lint_lines
+from ftc.cli.packing_view import batch_words, sequence_lines
 from ftc.cli.terminal import Terminal, escape
 from ftc.plan.steps import (
     STAYING,
@@ -20,6 +21,7 @@ from ftc.plan.steps import (
     Part,
     Plan,
     RenderStep,
+    Sequences,
     SourceStep,
     SplitStep,
     TrainStep,
@@ -166,12 +168,10 @@ def tune_line(tune: TuneStep) -> str:
     return f"{tune.method}: {', '.join(part.replace('lora_', '') for part in parts)}, on {layers}"
 
 
-def train_lines(train: TrainStep, objective: str) -> list[str]:
+def train_lines(train: TrainStep, objective: str, sequences: Sequences | None) -> list[str]:
     """The schedule: steps, batches, learning rate, checkpoints."""
     options: dict[str, Any] = train.arguments
-    batch = plural(train.batch, "row")
-    if train.accumulation > 1:
-        batch += f" ({train.accumulation} × {train.micro_batch})"
+    batch = batch_words(train, sequences)
     warm = options.get("warmup_steps")
     epochs = f"{train.epochs:.3g} {'epoch' if train.epochs == 1 else 'epochs'}"
     rate = f"learning rate {options.get('learning_rate'):g}, {options.get('lr_scheduler_type')}"
@@ -232,6 +232,7 @@ def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Secti
         yield "split", wrap(split_line(plan.split), width)
     if plan.data is not None:
         yield "tokens", token_lines(plan.data)
+        yield from ((label, wrap(line, width)) for label, line in sequence_lines(plan.data.sequences))
     if plan.data is not None and plan.render is not None:
         yield "masks", wrap(proof_line(plan.data, plan.render), width)
     if result.lints is not None:
@@ -251,7 +252,8 @@ def _model_sections(plan: Plan, width: int) -> Iterable[Section]:
 
 def _run_sections(plan: Plan, width: int) -> Iterable[Section]:
     if plan.train is not None and plan.objective is not None:
-        yield "train", _wrapped(train_lines(plan.train, plan.objective.name), width)
+        sequences = plan.data.sequences if plan.data else None
+        yield "train", _wrapped(train_lines(plan.train, plan.objective.name, sequences), width)
     if plan.train is not None and plan.data is not None:
         rows = plan.data.eval.rows if plan.data.eval else 0
         yield "evaluate", wrap(eval_line(plan.eval, rows), width)
