@@ -30,7 +30,9 @@ def words(tokenizer: Path) -> list[str]:
     """The tokenizer's words in the order of its vocabulary."""
     model = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]
     ordered = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    plain = [token[1:] for token in ordered if token[:1] in "Ġ▁" and token[1:].isascii() and token[1:].isalpha()]
+    plain = [
+        token[1:] for token in ordered if token[:1] in "Ġ▁" and token[1:].isascii() and token[1:].isalpha()
+    ]
     return plain[:30_000]
 
 
@@ -86,7 +88,9 @@ def conversations(vocabulary: list[str], rows: int) -> Iterator[list[list[dict[s
         turns = TURNS[writer.integers(len(TURNS), count)].tolist()
         lengths = [
             length
-            for pair in zip(writer.counts(QUESTION, sum(turns)), writer.counts(ANSWER, sum(turns)), strict=True)
+            for pair in zip(
+                writer.counts(QUESTION, sum(turns)), writer.counts(ANSWER, sum(turns)), strict=True
+            )
             for length in pair
         ]
         texts = iter(writer.texts(lengths))

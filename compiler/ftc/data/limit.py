@@ -23,20 +23,25 @@ UNLIKE = Refusal(
 class Limited:
     """What is left of rows under the limits, and what became of the others.
 
-    Row i of `tokens` comes of row `rows[i]`; `answers` counts its tokens from the prompt to the last one
-    that carries loss.
+    Row i of `tokens` is part `parts[i]` (from 1; 0: all that is left) of row `rows[i]`; `answers` counts
+    its tokens from the prompt to the last one that carries loss.
     `refusals` and `cut` (the tokens of a row before it was cut) are by the number of the row.
     """
 
     tokens: Tokens
     rows: Int64
+    parts: Int64
     answers: Int64
     refusals: dict[int, Refusal]
     cut: dict[int, int]
 
 
 def limited(rows: Tokens, limits: LimitStep) -> Limited:
-    """Rows of at most the limit's tokens, each with a token that carries loss."""
+    """Rows of at most the limit's tokens, each with a token that carries loss.
+
+    A row that is split becomes as many rows as it needs, each but the last of the full length: for
+    documents alone, whose parts need no prompt.
+    """
     most, lengths = limits.max_length, np.diff(rows.offsets)
     trained = running(rows.mask)
     begins, ends = rows.offsets[:-1], rows.offsets[1:]
@@ -52,17 +57,40 @@ def limited(rows: Tokens, limits: LimitStep) -> Limited:
             refusals[row] = refusal
             del cut[row]
     kept = np.array([row for row in range(len(lengths)) if row not in refusals], dtype=np.int64)
-    return _kept(rows, kept, (ends - begins)[kept], refusals, cut)
+    lengths = (ends - begins)[kept]
+    counts = -(-lengths // most) if limits.too_long == "split" else np.ones_like(lengths)
+    parts = np.arange(counts.sum()) - np.repeat(offsets_of(counts)[:-1], counts)
+    if refusals or cut:
+        rows = _taken(rows, np.repeat(kept, counts), parts * most, np.repeat(lengths, counts), most)
+    return Limited(
+        tokens=rows,
+        rows=np.repeat(kept, counts),
+        parts=np.where(np.repeat(counts, counts) > 1, parts + 1, 0),
+        answers=_answers(rows),
+        refusals=refusals,
+        cut=cut,
+    )
 
 
 def _too_long(length: int, limits: LimitStep, *, nothing_left: bool) -> Refusal | None:
     most = limits.max_length
-    if limits.too_long != "truncate":
+    if limits.too_long not in ("truncate", "split"):
         return Refusal("too_long", "FTC603", f"{length} tokens, and the limit is {most}")
     if nothing_left:
         reason = f"cut to {most} of its {length} tokens, nothing in it carries loss"
         return Refusal("untrained", "FTC603", reason)
     return None
+
+
+def _taken(rows: Tokens, kept: Int64, starts: Int64, lengths: Int64, most: int) -> Tokens:
+    """At most so many tokens of some rows, from a place in each of them on."""
+    begins, lengths = rows.offsets[:-1][kept] + starts, np.minimum(lengths - starts, most)
+    return Tokens(
+        tokens=gather(rows.tokens, begins, lengths),
+        mask=gather(rows.mask, begins, lengths),
+        offsets=offsets_of(lengths),
+        prompts=np.minimum(rows.prompts[kept], lengths).astype(np.int32),
+    )
 
 
 def _last_trained(mask: UInt8, ends: Int64) -> Int64:
@@ -72,19 +100,8 @@ def _last_trained(mask: UInt8, ends: Int64) -> Int64:
     return found
 
 
-def _kept(
-    rows: Tokens, kept: Int64, lengths: Int64, refusals: dict[int, Refusal], cut: dict[int, int]
-) -> Limited:
-    begins = rows.offsets[:-1][kept]
-    prompts = np.minimum(rows.prompts[kept], lengths).astype(np.int32)
-    answers = _last_trained(rows.mask, begins + lengths) - begins - prompts
-    answers[prompts == NO_PROMPT] = 0
-    answers = np.maximum(answers, 0)
-    if refusals or cut:
-        rows = Tokens(
-            tokens=gather(rows.tokens, begins, lengths),
-            mask=gather(rows.mask, begins, lengths),
-            offsets=offsets_of(lengths),
-            prompts=prompts,
-        )
-    return Limited(rows, kept, answers, refusals, cut)
+def _answers(rows: Tokens) -> Int64:
+    answers = _last_trained(rows.mask, rows.offsets[1:]) - rows.offsets[:-1] - rows.prompts
+    answers[rows.prompts == NO_PROMPT] = 0
+    found: Int64 = np.maximum(answers, 0)
+    return found

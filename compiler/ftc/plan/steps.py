@@ -154,7 +154,7 @@ class LimitStep(Frozen):
     """How long a row may be, in tokens, and what becomes of one that is longer or invalid."""
 
     max_length: Annotated[int, Field(ge=1)]
-    too_long: Literal["error", "drop", "truncate"]
+    too_long: Literal["error", "drop", "truncate", "split"]
     invalid: Literal["error", "drop"]
 
 

@@ -149,6 +149,15 @@ def answers_of_documents(settings: Settings) -> Iterator[Finding]:
             yield settings.wrong(message, ("eval", key), f"remove `{key}`")
 
 
+def split_of_answers(settings: Settings) -> Iterator[Finding]:
+    """Only documents can be split: the later parts of another row would have no prompt."""
+    answers = settings.has_any(*(("render", name) for name in ("user", "assistant", "prompt", "completion")))
+    answers = answers or settings.get("train", "objective") == "sft"
+    if answers and settings.get("data", "too_long") == "split":
+        message = '`data.too_long` is "split", but the later parts of rows with answers would have no prompt'
+        yield settings.wrong(message, ("data", "too_long"), 'write too_long = "drop" or "truncate"')
+
+
 def repeated_words(settings: Settings) -> Iterator[Finding]:
     """A word that stands twice in a list is a slip."""
     for path in (("eval", "metrics"), ("eval", "labels"), ("tune", "targets"), ("data", "redact")):
@@ -321,6 +330,7 @@ RULES: tuple[Rule, ...] = (
     eval_without_split,
     labels_without_metric,
     answers_of_documents,
+    split_of_answers,
     repeated_words,
     empty_words,
     render_forms,

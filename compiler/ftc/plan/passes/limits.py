@@ -20,6 +20,14 @@ def run(plan: Plan, context: Context) -> Outcome:
             help=(f"write max_length = {context_length} or less",),
         )
         return Outcome(plan, (finding,))
+    if data.too_long == "split" and plan.render is not None and plan.render.form != "text":
+        finding = Finding(
+            "FTC107",
+            'too_long is "split", but the rows have answers, and their later parts would have no prompt',
+            context.origins.value("data", "too_long"),
+            help=('write too_long = "drop" or "truncate"; whole documents (a column `text`) can be split',),
+        )
+        return Outcome(plan, (finding,))
     limits = LimitStep(max_length=stated or context_length, too_long=data.too_long, invalid=data.invalid)
     reason = "the model's context; rows are padded to the longest of their batch, not to this"
     chosen = () if stated else (choice("data.max_length", context_length, reason),)
