@@ -267,6 +267,12 @@ def test_a_template_that_would_not_end_is_stopped(source: str) -> None:
         template.trace(template.prepared([user("x")]), None)
 
 
+def test_a_large_number_may_be_written() -> None:
+    talk = [user("When?"), assistant("", tool_calls=[call("at", time=1_750_000_000_000)])]
+    body = "{% for c in m.tool_calls or [] %}{{ c.function.arguments.time | tojson }}{% endfor %}"
+    assert "1750000000000" in ChatTemplate(loop(body), special_tokens={}).render(talk)
+
+
 OUTSIDE = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ messages.append(1) }}",

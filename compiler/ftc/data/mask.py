@@ -84,6 +84,8 @@ def _trained(turns: Sequence[Turn], masked: Collection[Part]) -> tuple[Span, ...
     for one, other in pairwise(turns):
         if other.start < one.end:
             raise Unproved(f"the turn of message {other.message} overlaps the turn before it")
+    if not masked:
+        return tuple((turn.start, turn.end) for turn in turns)
     return tuple(
         span for turn in turns for span in without([(turn.start, turn.end)], merged(_parts(turn, masked)))
     )

@@ -34,6 +34,8 @@ _TAG = re.compile(
     rf"(?P<opens>{_OPENS})|(?P<closes>{CLOSING})|" + "|".join(map(re.escape, _CHANNELS.values()))
 )
 _BLANK = re.compile(r"\s*")
+_HINTS = ("</", "[/", "|>")
+"""One of these is in every closing tag; most turns have none of them, and need no search for tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def _of_kind(stretches: Sequence[Stretch], kind: Kind) -> list[Span]:
 
 
 def _blocks(text: str, start: int, stop: int) -> list[Span]:
+    if not any(hint in text[start:stop] for hint in _HINTS):
+        return []
     found: list[Span] = []
     opened: re.Match[str] | None = None
     for number, tag in enumerate(_TAG.finditer(text, start, stop)):

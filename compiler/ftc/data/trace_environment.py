@@ -124,9 +124,11 @@ def _count_turn(context: Context, _value: Any) -> str:
 
 
 def _guarded(function: Callable[..., Any], limits: Limits) -> Callable[..., Any]:
+    first = 2 if hasattr(function, "jinja_pass_arg") else 1  # behind the value that is filtered
+
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        check_arguments((*args, *kwargs.values()), limits)
+        check_arguments((*args[first:], *kwargs.values()), limits)
         return function(*args, **kwargs)
 
     return guarded

@@ -20,6 +20,7 @@ class Layout:
     key: str
     sort_keys: bool
     string: Callable[[Any, bool], Any]
+    other: Callable[[Any], Any]
 
     def line(self, level: int) -> str:
         """What starts a line at a depth; empty where everything is on one line."""
@@ -42,11 +43,12 @@ def layout_of(
     separators: Any,
     sort_keys: bool,
     string: Callable[[Any, bool], Any] = traced_string,
+    other: Callable[[Any], Any] = json.dumps,
 ) -> Layout:
-    """The layout that arguments of `json.dumps` ask for; `string` encodes a string."""
+    """The layout that arguments of `json.dumps` ask for; `string` and `other` encode what nests nothing."""
     step = " " * indent if isinstance(indent, int) else indent
     item, key = separators or ((", ", ": ") if indent is None else (",", ": "))
-    return Layout(bool(ensure_ascii), step, item, key, bool(sort_keys), string)
+    return Layout(bool(ensure_ascii), step, item, key, bool(sort_keys), string, other)
 
 
 def _escape_runs(text: Traced, ensure_ascii: bool) -> Iterator[Run]:
@@ -91,7 +93,7 @@ def _encode(value: Any, layout: Layout, level: int) -> Iterator[str]:
     elif isinstance(value, (TracedInt, TracedFloat)):
         yield str(value)
     else:
-        yield json.dumps(value)
+        yield layout.other(value)
 
 
 def encoded(value: Any, layout: Layout) -> Iterator[Any]:

@@ -8,6 +8,7 @@ that may be called.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from types import BuiltinMethodType, MethodType
 from typing import Any
@@ -23,6 +24,7 @@ from ftc.data.specialise.recording import (
     Recorded,
     RecordedList,
     RecordedNumber,
+    RecordedScalar,
     RecordedText,
     Unspecialised,
     called,
@@ -103,8 +105,8 @@ def _holds(value: Any) -> bool:
 
 
 def _finalize(value: Any) -> str:
-    if type(value) is RecordedText:
-        return _Chunk(value)
+    if type(value) in (RecordedText, RecordedScalar):
+        return _Chunk(value if type(value) is RecordedText else value.text())
     return finalize(value)
 
 
@@ -112,6 +114,8 @@ def _part(value: Any) -> Any:
     """What goes into a text: a stand-in or a string with its origins."""
     if type(value) is _Chunk:
         return value.recorded
+    if type(value) is RecordedScalar:
+        return value.text()
     return value if type(value) is RecordedText else finalize(value)
 
 
@@ -159,6 +163,10 @@ def _json_string(value: Any, ensure_ascii: bool) -> Any:
     return chain([quote, inner, quote])
 
 
+def _json_other(value: Any) -> Any:
+    return value.text() if type(value) is RecordedScalar else json.dumps(value)
+
+
 def _tojson(
     value: Any,
     ensure_ascii: bool = False,
@@ -168,7 +176,7 @@ def _tojson(
 ) -> Any:
     if _holds([ensure_ascii, indent, separators, sort_keys]):
         raise Unspecialised("JSON laid out by a message")
-    layout = layout_of(ensure_ascii, indent, separators, sort_keys, string=_json_string)
+    layout = layout_of(ensure_ascii, indent, separators, sort_keys, _json_string, _json_other)
     return chain(encoded(value, layout))
 
 
@@ -205,7 +213,9 @@ _ON_TEXTS: dict[str, Callable[..., Any]] = {
     "first": functools.partial(_end, index=0),
     "last": functools.partial(_end, index=-1),
 }
+_ON_SCALARS: dict[str, Callable[..., Any]] = {"string": lambda value: value.text()}
 _ON_LISTS = {name: _ON_TEXTS[name] for name in ("length", "count", "first", "last")}
+_SPECIAL = {RecordedText: _ON_TEXTS, RecordedScalar: _ON_SCALARS, RecordedList: _ON_LISTS}
 _ON_ALL: dict[str, Callable[..., Any]] = {"tojson": _tojson, "join": _joined}
 
 
@@ -219,7 +229,7 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         if name in _ON_ALL:
             return _ON_ALL[name](*values, **kwargs)
-        special = {RecordedText: _ON_TEXTS, RecordedList: _ON_LISTS}.get(type(values[0]), {})
+        special = _SPECIAL.get(type(values[0]), {})
         if name in special:
             return special[name](*args, **kwargs)
         if name in _PASSING:
@@ -237,6 +247,8 @@ def _test(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         values = args[skipped:]
         if name in ("iterable", "sequence") and type(values[0]) in (RecordedText, RecordedList):
             return True
+        if name in ("iterable", "sequence") and type(values[0]) is RecordedScalar:
+            return False
         if type(values[0]) in (RecordedNumber, Method) and name in _TYPE_TESTS:
             raise Unspecialised(f"the test {name}")
         if name in _PASSING_TESTS or not (_holds(values) or _holds(kwargs)):

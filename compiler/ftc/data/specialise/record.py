@@ -12,13 +12,13 @@ import jinja2
 from ftc.data.chat_template import FAILURES, ChatTemplate, TemplateProblem
 from ftc.data.provenance import Traced
 from ftc.data.specialise.environment import TemplateRaised, concat
-from ftc.data.specialise.expression import Bound, Expression, Fixed, bound
-from ftc.data.specialise.recording import Answer, RecordedText, Recorder, Unspecialised, given
+from ftc.data.specialise.expression import Bound, Expression, Fixed, Given, bound
+from ftc.data.specialise.recording import Answer, RecordedScalar, RecordedText, Recorder, Unspecialised
 from ftc.data.specialise.shape import Place, place_of, places
 from ftc.data.specialise.skeleton import Position, Skeleton
 from ftc.data.trace_environment import BUDGET
 from ftc.data.trace_limits import Budget, Limits
-from ftc.data.trace_values import Message, Origin, Wrapper, plain_value
+from ftc.data.trace_values import Message, Origin, Path, Wrapper, plain_value
 
 Form = tuple[int, bool]
 """A rendering: of the first so many messages, with the generation prompt or without."""
@@ -28,7 +28,7 @@ _REFUSALS = (TemplateRaised, jinja2.UndefinedError)
 
 
 class Subject:
-    """One row: a conversation, its template and tools, and its free strings in order."""
+    """One row: a conversation, its template and tools, its free strings in order, and their size together."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class Subject:
         row: Sequence[str],
     ) -> None:
         self.template, self.messages, self.tools, self.row = template, messages, tools, row
+        self.size = sum(map(len, row))
 
     @cached_property
     def prepared(self) -> list[dict[str, Any]]:
@@ -90,13 +91,25 @@ class _Wrapper(Wrapper):
         self.sources: dict[int, int] = {}
 
     def _text(self, origin: Origin) -> Any:
-        number = None
-        if origin.message is not None and not origin.key:
-            number = self._numbers.get(place_of(origin.message, origin.path))
-        if number is None:
-            return super()._text(origin)
-        self.sources[number] = self._new(origin)
-        return given(self._recorder, number)
+        number = self._free(origin)
+        return super()._text(origin) if number is None else RecordedText(self._recorder, Given(number))
+
+    def _free(self, origin: Origin) -> int | None:
+        """The number of the free string that has an origin, whose source it then is."""
+        if origin.message is None or origin.key:
+            return None
+        number = self._numbers.get(place_of(origin.message, origin.path))
+        if number is not None:
+            self.sources[number] = self._new(origin)
+        return number
+
+    def wrap(self, value: Any, message: int | None, path: Path = ()) -> Any:
+        """The value with every free string and number replaced, and all others traced."""
+        if type(value) in (int, float):
+            number = self._free(Origin(message, path, repr(value)))
+            if number is not None:
+                return RecordedScalar(self._recorder, Given(number), type(value))
+        return super().wrap(value, message, path)
 
     def layout(self, count: int) -> Layout:
         """Where the strings are that have been wrapped."""

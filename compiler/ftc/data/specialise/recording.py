@@ -24,7 +24,6 @@ from ftc.data.specialise.expression import (
     Applied,
     Expression,
     Fixed,
-    Given,
     Joined,
     joined,
     plain,
@@ -188,6 +187,26 @@ class RecordedText(Recorded):
         return _picked(self, key, 0)
 
 
+class RecordedScalar(Recorded):
+    """The stand-in of a number of a message: it can be written, and nothing else."""
+
+    __slots__ = ("_kind",)
+    __hash__ = Recorded.__hash__
+
+    def __init__(self, recorder: Recorder, expression: Expression, kind: type) -> None:
+        super().__init__(recorder, expression)
+        self._kind = kind
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What `isinstance` is told."""
+        return self._kind
+
+    def text(self) -> RecordedText:
+        """The number as it is written."""
+        return RecordedText(self.recorder, self.expression)
+
+
 class RecordedList(Recorded):
     """The stand-in of a list of texts, of which there are at least `least`."""
 
@@ -300,11 +319,6 @@ def called(text: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
     if name not in TEXTS or (name == "replace" and not isinstance(derived.arguments[2], Fixed)):
         recorder.give_up(f"the method {name} with a text of unknown length")
     return recorder.text(derived)
-
-
-def given(recorder: Recorder, number: int) -> RecordedText:
-    """The stand-in of a free string."""
-    return RecordedText(recorder, Given(number))
 
 
 def _least(name: str, arguments: Sequence[Any]) -> int:

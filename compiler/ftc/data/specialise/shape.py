@@ -1,9 +1,9 @@
-"""The shape of a conversation: all of it that is not a free string.
+"""The shape of a conversation: all of it that is not free.
 
-Free are the strings that people and models write: every string of a message but its role and the
-`type` of its parts. The shape is the rest: the messages' keys in order, roles, types, numbers, truth
-values, nulls, the layout of nested values, the tools, the row's own variables. Two conversations of
-one shape differ in nothing but their free strings.
+Free are the strings that people and models write, which is every string of a message but its role and
+the `type` of its parts; and numbers, as they are written. The shape is the rest: the messages' keys in
+order, roles, types, truth values, nulls, which numbers are whole, the layout of nested values, the
+tools, the row's own variables. Two conversations of one shape differ in nothing but what is free.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import marshal
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 from ftc.data.trace_values import REASONING_FIELDS, Path
 
 _FIXED_FIELDS = frozenset({"role", "type"})
 _REASONING = frozenset(REASONING_FIELDS)
+_SPECIAL = _FIXED_FIELDS | _REASONING
 _FREE, _END, _TEXT = object(), object(), object()
-_SCALARS = (bool, int, float, type(None))
 
 Place = tuple[int, Path]
 """A message, and the path of a string in it; every name of the reasoning is its first."""
@@ -41,15 +42,13 @@ def conversation_shape(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[Any
             raise UnusualError
         reasoning = 0
         for name, value in message.items():
-            if value is None:
-                continue  # dropped before a template sees it
-            shape.append(name)
-            if type(value) is str and name not in _FIXED_FIELDS:
-                shape.append(_FREE)
+            if type(value) is str and name not in _SPECIAL:
+                shape += (name, _FREE)
                 free.append(value)
-            else:
+            elif value is not None:  # a null is dropped before a template sees it
+                reasoning += name in _REASONING
+                shape.append(name)
                 _nested(name, value, shape, free)
-            reasoning += name in _REASONING
         if reasoning > 1:
             raise UnusualError
         shape.append(_END)
@@ -75,10 +74,23 @@ def _nested(name: Any, value: Any, shape: list[Any], free: list[str]) -> None:
         shape += (list, len(value))
         for item in value:
             _nested(None, item, shape, free)
-    elif kind in _SCALARS:
-        shape += (kind, repr(value))
+    elif kind in (int, float):
+        shape.append(kind)
+        free.append(_written(value))
+    elif kind is bool or value is None:
+        shape.append(value)
     else:
         raise UnusualError
+
+
+def _written(number: float) -> str:
+    """A number as a template and JSON write it; of those that JSON writes otherwise, raises UnusualError."""
+    if number != number or number in (inf, -inf):
+        raise UnusualError
+    try:
+        return repr(number)
+    except ValueError as error:  # too many digits
+        raise UnusualError from error
 
 
 def place_of(message: int, path: Path) -> Place:
@@ -98,6 +110,8 @@ def places(messages: Sequence[Mapping[str, Any]]) -> dict[Place, str]:
 def _find(number: int, path: Path, name: Any, value: Any, found: dict[Place, str]) -> None:
     if isinstance(value, str) and name not in _FIXED_FIELDS:
         found[place_of(number, path)] = value
+    elif type(value) in (int, float):
+        found[place_of(number, path)] = repr(value)
     elif isinstance(value, dict):
         for key, item in value.items():
             _find(number, (*path, key), key, item, found)

@@ -67,8 +67,7 @@ class Shape:
 
     def _within(self, recording: Recording, subject: Subject) -> bool:
         """Whether no text of the rendering can reach the limit at which a template is stopped."""
-        given = sum(map(len, subject.row))
-        longest = recording.bound.rate * given + recording.bound.constant
+        longest = recording.bound.rate * subject.size + recording.bound.constant
         return longest <= subject.template.limits.characters
 
     def _record(
