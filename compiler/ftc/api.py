@@ -120,6 +120,15 @@ def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noq
 def _plan(
     path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None
 ) -> _Planned:
+    """The plan; once more from the start where a fetched file turns out damaged, as it was removed."""
+    made = _plan_once(path, overrides, after, cache, progress)
+    again = any(one.kind == "fetched" for one in cache.damaged) and has_errors(made.result.findings)
+    return _plan_once(path, overrides, after, cache, progress) if again else made
+
+
+def _plan_once(
+    path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None
+) -> _Planned:
     reach = Reach(fetch=True, progress=progress or HERE.progress)
     checked = _check(path, overrides, cache, reach)
     loaded, seen = checked.loaded, checked.seen

@@ -19,6 +19,9 @@ TITLES = {
     "columns": "columns of sources",
     "gguf": "converted models",
     "describe": "columns of queries",
+    "fetched": "fetched files",
+    "pinned": "pinned digests",
+    "remote": "lists of remote files",
     "digest": "digests of files",
 }
 """What the entries of a kind are; a kind that is not here is shown by its name."""

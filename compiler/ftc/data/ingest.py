@@ -24,6 +24,7 @@ CODE = (
     "facts/sandbox.py",
     "facts/sources",
 )
+FETCHED = "fetched"
 DATABASE = "source.duckdb"
 ACCOUNT = "account.json"
 
@@ -77,11 +78,20 @@ def _entry(
         found = cache.entry("sources", key, deep=True)
         if found is not None:
             return found
+        _check_fetched(source, paths[source.name], cache)
         with cache.scratch() as scratch:
             directory = scratch / "source"
             directory.mkdir()
             ingest(source, paths[source.name], directory, cache, progress)
             return cache.adopt("sources", key, directory)
+
+
+def _check_fetched(source: SourceStep, paths: tuple[Path, ...], cache: Cache) -> None:
+    """Read every byte of what was fetched into the cache before it becomes rows; raises UnreadableSource."""
+    for entry in {path.parent for path in paths if path.is_relative_to(cache.root)}:
+        if cache.entry(FETCHED, entry.name, deep=True) is None:
+            reason = "what was fetched of it was damaged in the cache, and was removed"
+            raise UnreadableSource(source.name, reason, ("run the same command again: it is fetched anew",))
 
 
 def read_account(directory: Path) -> SourceAccount:

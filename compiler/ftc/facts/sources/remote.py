@@ -148,7 +148,7 @@ def _fetched(
         if file.tag and (copy.address, copy.tag) == (file.address, file.tag):
             return copy
     phase = f"fetching {entry.name} (MB)"
-    with cache.scratch() as scratch:
+    with cache.alone(KEPT, _part_key(file)), cache.scratch() as scratch:
         directory = scratch / "fetched"
         directory.mkdir()
         part = _part(cache, file)
@@ -160,9 +160,13 @@ def _fetched(
         return copy
 
 
+def _part_key(file: Remote) -> str:
+    return sha256(f"{file.address} {file.tag}".encode()).hexdigest()
+
+
 def _part(cache: Cache, file: Remote) -> Path:
     """Where a download is kept until it is whole: by the tag, so that parts of two states never mix."""
-    place = cache.root / "partial" / f"{sha256(f'{file.address} {file.tag}'.encode()).hexdigest()}.part"
+    place = cache.root / "partial" / f"{_part_key(file)}.part"
     place.parent.mkdir(parents=True, exist_ok=True)
     if not file.tag:
         place.unlink(missing_ok=True)
