@@ -77,11 +77,19 @@ def _told() -> Iterator[None]:
 def _refuse_other(error: FileNotFoundError) -> None:
     """Raises Unreachable where the file may well be there: fsspec says of every failure that it is not."""
     cause = error.__cause__
-    status = getattr(cause, "status", None)
+    status = _status(cause)
     if status in (401, 403):
-        raise Unreachable(f"it may not be read: {_words(error.__cause__)}", CREDENTIALS, final=True) from None
+        raise Unreachable(f"it may not be read: {_words(cause)}", CREDENTIALS, final=True) from None
     if isinstance(cause, _failures()) and status not in (404, 410):
         raise Unreachable(_words(cause)) from None
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The status that a server answered with, as aiohttp or botocore keeps it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) or None
+    return getattr(error, "status", None)
 
 
 def _words(error: BaseException | None) -> str:
