@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from ftc.data.ingest import Ingested, UnreadableSource, ingested
 from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem, unfit_note
 from ftc.data.result import Result
-from ftc.data.run_query import QueryFailure
+from ftc.data.run_query import QueryFailure, query_key
 from ftc.data.selection.problem import SelectionProblem
+from ftc.data.ties import read_ties, write_ties
 from ftc.data.workers import BadJobs, WorkerKilled
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.lints.spec import library_versions
@@ -38,6 +39,10 @@ CODE = (
     "facts/json_types.py",
     "facts/sources",
     "facts/sandbox.py",
+    "facts/sql_aggregates.py",
+    "facts/sql_order.py",
+    "facts/sql_stability.py",
+    "facts/sql_ties.py",
     "facts/sql_tree.py",
     "lints",
     "plan/steps.py",
@@ -143,7 +148,7 @@ def _stored(cache: Cache, key: str) -> Compiled | None:
     if directory is None:
         return None
     step = DataStep.model_validate_json((directory / STEP).read_bytes())
-    return Compiled(step, directory, (), cached=True, ledger=step.ledger)
+    return Compiled(step, directory, (), cached=True, ledger=step.ledger, notes=read_ties(directory))
 
 
 def _made(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
@@ -171,7 +176,10 @@ def _compiled(request: Request, locations: Locations, cache: Cache, key: str, pr
         if made.step is None or made.directory is None:
             return made
         (made.directory / STEP).write_text(made.step.model_dump_json(), encoding="utf-8")
-        return replace(made, directory=cache.adopt("data", key, made.directory))
+        for result in results:
+            write_ties(made.directory, query_key(result.query), result.ties)
+        notes = made.notes + read_ties(made.directory)
+        return replace(made, directory=cache.adopt("data", key, made.directory), notes=notes)
 
 
 def _by_backends(

@@ -50,7 +50,8 @@ class Result:
     """A query's rows in a DuckDB file of their own, in a total order; use as a context manager.
 
     Where each row is a row of one source they stand in its order, else in that of their ids. The query has
-    been described without problems. Raises QueryFailure and OSError when opened.
+    been described without problems; `ties` are places of its SQL where the data shows ties. Raises
+    QueryFailure and OSError when opened.
     """
 
     def __init__(self, query: QueryStep, sources: Ingested, scratch: Path) -> None:
@@ -58,14 +59,15 @@ class Result:
         self._prefix = f"{query.name}/" if query.name else ""
         self._traced = next((a for a in sources.accounts if a.name == query.traced_source), None)
         scratch.mkdir()
-        in_order = run_query(query, sources.directories, scratch)
+        ran = run_query(query, sources.directories, scratch)
+        self.ties = ran.ties
         self._con = connect(scratch / FILE, threads=threads_for_reading())
         try:
             lock(self._con)
             self.shapes: dict[str, Shape | None] = {
                 column.name: shape_of(self._con, column) for column in query.columns
             }
-            self._table = RAW if in_order else self._sorted()
+            self._table = RAW if ran.in_order else self._sorted()
         except BaseException:
             self._con.close()
             raise

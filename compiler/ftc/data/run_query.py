@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.data.ingest import DATABASE
+from ftc.data.order_of_rows import Determined, attach, determined
 from ftc.facts import sql_tree
 from ftc.facts.bounds import Endless, bounded
-from ftc.facts.sandbox import connect, disk_full, is_full_disk, lock, quoted, threads_for_reading
-from ftc.facts.sql_problems import Text, error_details, place_of, plain_words
+from ftc.facts.sandbox import connect, disk_full, is_full_disk, lock, threads_for_reading
+from ftc.facts.sql_problems import SqlProblem, Text, error_details, place_of, plain_words
 from ftc.plan.steps import QueryStep
 
 if TYPE_CHECKING:
@@ -41,14 +42,22 @@ def query_key(query: QueryStep) -> Key:
     return ("data", "mix", query.name, "query") if query.name else ("data", "query")
 
 
+@dataclass(frozen=True)
+class Ran:
+    """Whether the rows are in their final order, and places of the SQL where the data shows ties."""
+
+    in_order: bool
+    ties: tuple[SqlProblem, ...] = ()
+
+
 def run_query(
     query: QueryStep, sources: Sequence[Path], directory: Path, *, key: Key = (), threads: int | None = None
-) -> bool:
-    """Make the table RAW of a query's rows in `directory`; returns whether it is in its final order.
+) -> Ran:
+    """Make the table RAW of a query's rows in `directory`, those of a traced query with their row number.
 
-    The rows of a traced query get their row number. `key` states the query where it is not one of those
-    whose rows become examples; `threads` is for tests of what depends on their number. Raises QueryFailure
-    and OSError.
+    It runs with several threads where its rows cannot depend on that; with `threads` of them, for a test of
+    just this. `key` states the query where it is not one of those whose rows become examples. Raises
+    QueryFailure and OSError.
     """
     con = connect(directory / FILE, threads=1)
     try:
@@ -62,17 +71,19 @@ class _Run:
     def __init__(self, con: DuckDBPyConnection, query: QueryStep, directory: Path, key: Key) -> None:
         self._con, self._query, self._directory, self._key = con, query, directory, key
 
-    def into_table(self, sources: Sequence[Path], threads: int | None) -> bool:
+    def into_table(self, sources: Sequence[Path], threads: int | None) -> Ran:
         import duckdb
 
-        self._attach(sources)
+        attach(self._con, sources)
         tree = sql_tree.parse(self._con, self._query.sql)
-        sql, in_order, parallel = self._query.sql, False, False
-        if self._query.traced_source is not None and tree is not None:
-            parallel = sql_tree.runs_in_parallel(tree)
-            in_order = parallel and not sql_tree.select_node(tree)["modifiers"]
+        assert tree is not None  # noqa: S101 - it has been described
+        sql, in_order, traced = self._query.sql, False, self._query.traced_source is not None
+        each_alone = traced and sql_tree.runs_in_parallel(tree)
+        if traced:
+            in_order = each_alone and not sql_tree.select_node(tree)["modifiers"]
             sql = sql_tree.unparse(self._con, sql_tree.with_row_numbers(tree))
-        wanted = threads or (threads_for_reading() if parallel else 1)
+        found = Determined(wholly=True) if each_alone else determined(self._query, tree, sources)
+        wanted = threads or (threads_for_reading() if found.wholly else 1)
         self._con.execute(f"set threads={wanted}")
         lock(self._con)
         try:
@@ -82,15 +93,7 @@ class _Run:
         except Endless as stopped:
             place = 0, len(self._query.sql)
             raise QueryFailure(str(stopped), self._key, place, endless=True) from stopped
-        return in_order
-
-    def _attach(self, sources: Sequence[Path]) -> None:
-        """Let the query see the tables of the sources by their names alone."""
-        names = [f'"ftc-source-{number}"' for number in range(len(sources))]
-        for name, directory in zip(names, sources, strict=True):
-            self._con.execute(f"attach {quoted(str(directory / DATABASE))} as {name} (read_only)")
-        path = ",".join(f"{name}.main" for name in names)
-        self._con.execute(f"set search_path={quoted(path)}")
+        return Ran(in_order, found.ties)
 
     def _create(self, sql: str) -> None:
         self._con.execute(PREFIX + sql, self._query.parameters or None)

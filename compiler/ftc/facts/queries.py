@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ftc.diagnostics import Finding, Source, Span
+from ftc.diagnostics import Finding, Severity, Source, Span
 from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.query import CODE, Described, describe
 from ftc.facts.query_columns import (
@@ -21,6 +21,7 @@ from ftc.facts.query_columns import (
 from ftc.facts.sandbox import identifier
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sql_problems import SqlProblem
+from ftc.facts.sql_stability import CODE as WARNING
 from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Parameter, Query, Recipe, SourceFiles, SqlFile
 from ftc.recipe.suggest import did_you_mean, listed
@@ -134,7 +135,7 @@ def _findings(
     return [
         _finding(problem, query, recipe, origins)
         for query, described in zip(asked, found, strict=True)
-        for problem in described.problems
+        for problem in (*described.problems, *described.warnings)
     ]
 
 
@@ -164,6 +165,7 @@ def _finding(problem: SqlProblem, query: StatedQuery, recipe: Recipe, origins: O
         _span(problem, query, recipe, origins),
         help=problem.help,
         notes=problem.notes,
+        severity=Severity.WARNING if problem.code == WARNING else Severity.ERROR,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ftc.facts import sql_parameters, sql_tree
+from ftc.facts.bounds import DESCRIBE_SECONDS, Endless, bounded
 from ftc.facts.described import source_columns
 from ftc.facts.sandbox import connect, identifier, lock
 from ftc.facts.sources import ResolvedSource, SourceError
@@ -25,6 +26,7 @@ from ftc.facts.sql_problems import (
     syntax_problem,
     tree_problems,
 )
+from ftc.facts.sql_stability import instabilities
 from ftc.plan.steps import ColumnType
 from ftc.recipe.base import Frozen
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 CODE = (
     "facts/query.py",
     "facts/sql_parameters.py",
+    "facts/sql_aggregates.py",
+    "facts/sql_order.py",
+    "facts/sql_stability.py",
     "facts/sql_tree.py",
     "facts/sql_problems.py",
     "facts/json_types.py",
@@ -51,13 +56,15 @@ class Described(Frozen):
 
     `name` is the query's in a mix. `asks` are the names of the parameters it asks for, None where that is
     not known, and `parameters` their values. `columns` is empty where there are problems; `perhaps` are then
-    the names that may be among them, None where that is not known.
+    the names that may be among them, None where that is not known. `warnings` are places whose value hangs
+    on an order that nothing states, whatever the data.
     """
 
     name: str = ""
     sql: str
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
     columns: tuple[ColumnType, ...] = ()
+    warnings: tuple[SqlProblem, ...] = ()
     traced_source: str | None = None
     problems: tuple[SqlProblem, ...] = ()
     asks: tuple[str, ...] | None = None
@@ -80,10 +87,22 @@ def describe(
         lock(con)
         unread = [*unread, *(source.step.name for source in sources if source.step.name not in columns)]
         names = SourceNames(columns, known_functions(con), unread, parameters)
-        described = _describe(con, sql, names)
+        described = _within_time(con, sql, names)
         return described.model_copy(update={"problems": problems + described.problems})
     finally:
         con.close()
+
+
+def _within_time(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Described:
+    """Describe a query, or say that DuckDB thinks about it without end."""
+    try:
+        return bounded(con, lambda: _describe(con, sql, names), seconds=DESCRIBE_SECONDS)
+    except Endless as stopped:
+        message = f"the query was stopped before it ran: {stopped}"
+        problem = SqlProblem(
+            code="FTC219", message=message, end=len(sql), help=("write it in a simpler way",)
+        )
+        return Described(sql=sql, problems=(problem,))
 
 
 def _declare(
@@ -127,14 +146,19 @@ def _unreadable(source: ResolvedSource, error: duckdb.Error) -> SqlProblem:
 
 
 def known_functions(con: DuckDBPyConnection) -> dict[str, tuple[str, str]]:
-    """Kind and stability of DuckDB's functions by name; a macro that unnests is of kind `other`."""
+    """Kind and stability of DuckDB's functions by name.
+
+    A macro that unnests is of kind `other`, one that asks DuckDB about itself of kind `outside`.
+    """
     rows = con.execute(
-        "select lower(function_name), case when bool_or(function_type = 'aggregate') then 'aggregate' "
-        "when bool_or(function_type = 'scalar') then 'scalar' "
-        "when bool_and(function_type = 'macro' and not contains(lower(macro_definition), 'unnest')) "
-        "then 'scalar' else 'other' end, "
-        "coalesce(max(stability) filter (function_type = 'scalar'), 'CONSISTENT') "
-        "from duckdb_functions() where function_type not in ('pragma') group by 1"
+        "with f as (select lower(function_name) as name, function_type as type, stability, "
+        "lower(coalesce(macro_definition, '')) as body from duckdb_functions() where type != 'pragma') "
+        "select name, case when bool_or(type = 'aggregate') then 'aggregate' "
+        "when bool_or(type = 'scalar') then 'scalar' "
+        "when bool_or(body like '%from duckdb_%' or body like '%from pragma_%') then 'outside' "
+        "when bool_and(type = 'macro' and not contains(body, 'unnest')) then 'scalar' else 'other' end, "
+        "coalesce(max(case when regexp_matches(body, 'current_(timestamp|date|time)') then 'VOLATILE' "
+        "when type = 'scalar' then stability end), 'CONSISTENT') from f group by name"
     ).fetchall()
     return {name: (kind, stability) for name, kind, stability in rows}
 
@@ -162,7 +186,13 @@ def _describe(con: DuckDBPyConnection, sql: str, names: SourceNames) -> Describe
         return Described(
             sql=sql, problems=_distinct(problems), asks=asks, perhaps=None if hollow else perhaps
         )
-    return _columns(con, sql, tree, names).model_copy(update={"asks": asks})
+    described = _columns(con, sql, tree, names)
+    if described.problems:
+        return described
+    traced = described.traced_source is not None
+    found = instabilities(con, tree, text, names, traced=traced)
+    warnings = tuple(one.problem for one in found if one.tie is None)
+    return described.model_copy(update={"asks": asks, "warnings": warnings})
 
 
 def _hollow_tables(con: DuckDBPyConnection, tree: sql_tree.Node, names: SourceNames) -> frozenset[str]:
@@ -237,7 +267,7 @@ def _binding_problems(
     problems: list[SqlProblem] = []
     for round_ in range(MOST):
         try:
-            values = sql_parameters.bound(con, edited, names.parameters)
+            values = sql_parameters.bound(con, PREFIX + edited, names.parameters)
             rows = con.execute(PREFIX + edited, values or None).fetchall()
         except duckdb.Error as error:
             problem = bind_problem(error, Text(edited), names, prefix=len(PREFIX))

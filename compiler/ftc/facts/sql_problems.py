@@ -25,11 +25,23 @@ OUTSIDE = frozenset(
     (
         "current_setting",
         "current_query",
+        "current_query_id",
+        "current_transaction_id",
+        "current_connection_id",
+        "current_database",
+        "current_catalog",
+        "current_schema",
+        "current_schemas",
+        "in_search_path",
         "getenv",
         "getvariable",
         "write_log",
+        "sleep_ms",
+        "pg_sleep",
         "stats",
-        "current_connection_id",
+        "version",
+        "vector_type",
+        "parse_duckdb_log_message",
     )
 )
 UNSTABLE_NAMES = frozenset(
@@ -44,6 +56,8 @@ CATALOGS = ("duckdb_", "pragma_", "pg_", "sqlite_")
 NAME = "read a declared source by its name alone"
 DECLARE = "declare the file under [data.sources] and read it by its name"
 BY_HASH = "choose rows by the hash of a key: where md5(key::varchar) < '4' keeps a quarter of them"
+BY_SAMPLE = "take a part of the query's rows in the recipe: sample = 0.1 in [data]"
+MAKE_ID = "make an id of what the row has: md5(key::varchar)"
 CONSTANT = "write a date as a constant: date '2025-01-31'"
 CLOCK = ("now", "today", "date", "time", "stamp")
 WORDS = ("select", "from", "where", "group", "order", "join", "left", "having", "limit", "union", "distinct")
@@ -196,10 +210,17 @@ def _calls(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]:
     for node in sql_tree.functions(tree):
         name = _name(node)
         start, end = text.of(node)
-        if name in OUTSIDE:
+        if name in OUTSIDE or names.functions.get(name, ("", ""))[0] == "outside":
             yield _outside(f"`{name}(…)`", start, end, names, help_="write the value itself")
+        elif name == "reservoir_quantile":
+            message = "`reservoir_quantile` takes a sample by chance"
+            yield _unstable(message, start, end, "write quantile_cont(…), which is exact")
+        elif name == "age" and len(sql_tree.arguments(node)) == 1:
+            message = "`age` of one date counts from today, which is another day tomorrow"
+            yield _unstable(message, start, end, "name the day: age(date '2025-01-31', …)")
         elif names.unstable(name) and name != "error":
-            yield _unstable(f"`{name}` gives another answer on every run", start, end)
+            help_ = MAKE_ID if "uuid" in name else ""
+            yield _unstable(f"`{name}` gives another answer on every run", start, end, help_)
 
 
 def forbidden_calls(tree: Node, text: Text) -> dict[tuple[int, int], str]:
@@ -238,17 +259,12 @@ def _samples(tree: Node, text: Text, names: SourceNames) -> Iterator[SqlProblem]
     del names
     for node in sql_tree.samples(tree):
         start, end = text.of(node)
-        yield _unstable("SAMPLE takes other rows on every run", start, end)
+        yield _unstable("SAMPLE takes other rows on every run", start, end, BY_SAMPLE)
 
 
-def _unstable(message: str, start: int, end: int) -> SqlProblem:
-    return SqlProblem(
-        code="FTC215",
-        message=message,
-        start=start,
-        end=end,
-        help=(BY_HASH if not any(word in message for word in CLOCK) else CONSTANT,),
-    )
+def _unstable(message: str, start: int, end: int, help_: str = "") -> SqlProblem:
+    known = CONSTANT if any(word in message for word in CLOCK) else BY_HASH
+    return SqlProblem(code="FTC215", message=message, start=start, end=end, help=(help_ or known,))
 
 
 CHECKS: tuple[Check, ...] = (_tables, _table_functions, _calls, _clock, _samples)

@@ -52,6 +52,11 @@ def select_node(tree: Node) -> Node:
     return node
 
 
+def replace_select(tree: Node, node: Node) -> None:
+    """Put another query in the place of the outermost one."""
+    tree["statements"][0]["node"] = node
+
+
 def with_names(tree: Node) -> frozenset[str]:
     """The names that WITH clauses give, in lower case."""
     maps = (node["cte_map"]["map"] for node in walk(tree) if isinstance(node.get("cte_map"), dict))
@@ -81,6 +86,65 @@ def only_reads(tree: Node) -> bool:
 def parameters(tree: Node) -> Iterator[Node]:
     """The places where a parameter stands, named or numbered."""
     return (node for node in walk(tree) if node.get("class") == "PARAMETER" and "identifier" in node)
+
+
+def queries(tree: Node) -> Iterator[tuple[Node, bool]]:
+    """Every query and subquery, outermost first, and whether only its having rows counts."""
+    asked = {
+        id(node["subquery"]["node"])
+        for node in walk(tree)
+        if node.get("class") == "SUBQUERY" and str(node.get("subquery_type")) in ("EXISTS", "NOT_EXISTS")
+    }
+    kinds = ("SELECT_NODE", "SET_OPERATION_NODE")
+    return ((node, id(node) in asked) for node in walk(tree) if node.get("type") in kinds)
+
+
+def own_nodes(node: Node, *, around: str = "") -> Iterator[tuple[Node, str]]:
+    """The expressions and tables of a query itself, and the function around each, in lower case."""
+    for key, value in node.items():
+        if key in ("cte_map", "subquery", "children") and node.get("class") in (None, "SUBQUERY"):
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                yield item, around
+                inside = str(item.get("function_name", "")).casefold() or around * (item.get("class") is None)
+                yield from own_nodes(item, around=inside)
+
+
+def own_calls(node: Node) -> Iterator[tuple[Node, str]]:
+    """The functions and windows that a query itself calls, and the function around each."""
+    kinds = ("FUNCTION", "WINDOW")
+    return ((item, around) for item, around in own_nodes(node) if item.get("class") in kinds)
+
+
+def own_joins(node: Node) -> Iterator[Node]:
+    """The joins of a query itself."""
+    return (item for item, _ in own_nodes(node) if item.get("type") == "JOIN")
+
+
+def arguments(call: Node) -> list[Node]:
+    """The arguments of a call."""
+    return [argument["expression"] for argument in call.get("arguments") or []]
+
+
+def call_orders(call: Node) -> list[Node]:
+    """The expressions by which the values of an aggregate are ordered."""
+    orders = (call.get("order_bys") or {}).get("orders") or call.get("arg_orders") or []
+    return [order["expression"] for order in orders]
+
+
+def with_probe(tree: Node, call: Node) -> Node:
+    """The tree with a call replaced by one that cannot be bound, of which DuckDB says the argument's type."""
+    memo: dict[int, Any] = {}
+    tree = copy.deepcopy(tree, memo)
+    new: Node = memo[id(call)]
+    new |= {"function_name": "bool_and", "qualified_name": {"path": ["bool_and"]}, "distinct": False}
+    new["arguments"] = [new["arguments"][0]] * 3
+    if new["class"] == "WINDOW":
+        new |= {"type": "WINDOW_AGGREGATE", "arg_orders": []}
+    else:
+        new["order_bys"] = {"type": "ORDER_MODIFIER", "orders": []}
+    return tree
 
 
 def samples(tree: Node) -> Iterator[Node]:
