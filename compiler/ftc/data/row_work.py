@@ -85,11 +85,9 @@ class RowCompiler:
         cut = {numbers[row]: length for row, length in left.cut.items()}
         kept = [numbers[row] for row in left.rows.tolist()]
         texts = [rendered[row] for row in left.rows.tolist()]
+        parts = list(zip(kept, left.parts.tolist(), strict=True))
         return Batch(
-            ids=[
-                f"{ids[row]}/{part}" if part else ids[row]
-                for row, part in zip(kept, left.parts.tolist(), strict=True)
-            ],
+            ids=[f"{ids[row]}/{part}" if part else ids[row] for row, part in parts],
             tokens=left.tokens.tokens,
             mask=left.tokens.mask,
             offsets=left.tokens.offsets,
@@ -102,7 +100,7 @@ class RowCompiler:
             number=rows.number,
             read=len(rows),
             samples=self._sampled.taken() if self._sampled else None,
-            features=self._looked_at(ids, kept, texts, values),
+            features=self._looked_at(ids, parts, texts, values),
         )
 
     def _values(self, rows: Rows) -> list[dict[str, Any]]:
@@ -134,21 +132,21 @@ class RowCompiler:
     def _looked_at(
         self,
         ids: Sequence[str],
-        kept: Sequence[int],
+        parts: Sequence[tuple[int, int]],
         texts: Sequence[Rendered],
         values: Sequence[Mapping[str, Any]],
     ) -> Features:
-        """What the lints keep of the rows, by their numbers; a row's later pieces follow its first."""
+        """What the lints keep of the rows, each by its number and its part (0: all of it)."""
         names = [name for name in self._rendered_columns if values and name in values[0]]
         looked = [
             Row(
-                id=ids[row],
+                id=f"{ids[row]}/{part}" if part else ids[row],
                 asked=text.text if text.prompt is None else text.prompt,
                 answer=text.target,
                 values=tuple(values[row][name] for name in names),
-                continues=at > 0 and kept[at - 1] == row,
+                part=part,
             )
-            for at, (row, text) in enumerate(zip(kept, texts, strict=True))
+            for (row, part), text in zip(parts, texts, strict=True)
         ]
         return self._lints.look(looked)
 

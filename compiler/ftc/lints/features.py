@@ -22,6 +22,7 @@ SHORT = 1000
 Longer texts that differ in these alone share nearly all their n-grams, which are compared anyway.
 """
 
+_PART, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 _DROPPED = b" \t\n\r\v\f!?\"'`"
 
 
@@ -64,9 +65,9 @@ class RowLints:
                 sighting = look(row)
                 if sighting is not None:
                     seen[name].add(row, sighting)
-        asked = [text_hash(row.asked) for row in rows]
+        asked = _asked_hashes(rows)
         loose = [
-            loose_hash(row.asked) if len(row.asked) <= SHORT else exact
+            loose_hash(row.asked) if len(row.asked) <= SHORT and not row.part else exact
             for row, exact in zip(rows, asked, strict=True)
         ]
         answers = [NO_ANSWER if row.answer is None else _answer_hash(row.answer) for row in rows]
@@ -77,6 +78,16 @@ class RowLints:
             characters=np.array([len(row.learned) for row in rows], dtype=np.int32),
             seen=seen,
         )
+
+
+def _asked_hashes(rows: Sequence[Row]) -> list[int]:
+    """A hash for what each row asks; the parts of a row have hashes of their own, and its text has one."""
+    found, text, hash_ = [], None, 0
+    for row in rows:
+        if row.asked is not text:
+            text, hash_ = row.asked, text_hash(row.asked)
+        found.append((hash_ + row.part * _PART) & _MASK)
+    return found
 
 
 def _answer_hash(answer: str) -> int:

@@ -114,8 +114,8 @@ class _Anchors:
         counts = self._starts[anchors + 1] - self._starts[anchors]
         shifts = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         prompts = self._prompts[np.repeat(self._starts[anchors], counts) + shifts]
-        rows: UInt64 = np.repeat(once >> _SHIFT, counts) << _SHIFT
-        return rows | prompts.astype(np.uint64)
+        found: UInt64 = (np.repeat(once >> _SHIFT, counts) << _SHIFT) | prompts.astype(np.uint64)
+        return found
 
 
 def prompt_grams(batches: Iterable[TokenRows], number: Int64, total: int) -> tuple[Grams, bool]:

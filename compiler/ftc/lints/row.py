@@ -31,15 +31,20 @@ class Sighting(NamedTuple):
 class Row:
     """A compiled row: its id, the rendering up to the answer (or all of it), the last answer.
 
-    `values` are those of the columns that were rendered. `continues` says that the row is a later part of
-    a long one, whose texts were looked at with the first part.
+    `values` are those of the columns that were rendered. Of a long row that was split, `part` is the number
+    of the part from 1; the texts of all are looked at with the first.
     """
 
     id: str
     asked: str
     answer: str | None
     values: tuple[Any, ...]
-    continues: bool = False
+    part: int = 0
+
+    @property
+    def continues(self) -> bool:
+        """Whether the row's texts were looked at with an earlier part of it."""
+        return self.part > 1
 
     @cached_property
     def _gathered(self) -> _Gathered:
@@ -62,6 +67,8 @@ class Row:
     @property
     def learned(self) -> str:
         """What the row teaches: its answer, or the document."""
+        if self.continues:
+            return ""
         return self.asked if self.answer is None else self.answer
 
 
