@@ -55,8 +55,9 @@ class Settings:
     sample: SampleStep | None
     dedupe: DedupeStep | None
     split: SplitStep
-    limits: LimitStep
-    chat: bool
+    max_length: int
+    form: tuple[str, str]
+    """The form of the rows, and what becomes of long ones."""
 
 
 def split(**changes: Any) -> SplitStep:
@@ -70,14 +71,7 @@ splits = st.one_of(
     st.integers(1, 9).map(lambda count: split(rows=count)),
     st.floats(0.1, 0.9).map(lambda part: split(fraction=part, stratify="g")),
 )
-TOO_LONG = tuple(
-    policy
-    for policy in ("drop", "truncate", "split")
-    if policy in LimitStep.model_fields["too_long"].annotation.__args__
-)
-limits = st.builds(
-    LimitStep, max_length=st.integers(12, 60), too_long=st.sampled_from(TOO_LONG), invalid=st.just("drop")
-)
+lengths = st.integers(12, 60)
 TRACED = (
     "select n, g, prompt, completion from t",
     "select n, g, prompt, completion from t where g < 3",
@@ -100,8 +94,10 @@ everything = st.builds(
     | st.integers(1, 20).map(lambda count: SampleStep(fraction=None, rows=count)),
     dedupe=st.none() | st.just(DedupeStep(method="exact", columns=("completion", "prompt"))),
     split=splits,
-    limits=limits,
-    chat=st.booleans(),
+    max_length=lengths,
+    form=st.sampled_from(
+        [("completion", "drop"), ("completion", "truncate"), ("chat", "drop"), ("text", "split")]
+    ),
 )
 
 
@@ -113,10 +109,14 @@ def tokenizer() -> Path:
     return directory
 
 
-def completions(**changes: Any) -> RenderStep:
-    fields = {"prompt": None, "completion": None}
-    step = Job(Path(), ()).render.model_copy(update={"unproved": "drop"})
-    return step.model_copy(update={"fields": fields, **changes})
+def rendering(form: str) -> RenderStep:
+    step = Job(Path(), ()).render
+    if form == "chat":
+        step = chat(user="{{ prompt }}", assistant="{{ completion }}")
+    elif form == "text":
+        fields = {"text": "{{ prompt }} {{ completion }}"}
+        step = step.model_copy(update={"form": "text", "fields": fields, "train_on": "all"})
+    return step.model_copy(update={"unproved": "drop"})
 
 
 def run(directory: Path, content: list[str | dict[str, Any]], chosen: Settings) -> tuple[Job, Compiled]:
@@ -128,12 +128,10 @@ def run(directory: Path, content: list[str | dict[str, Any]], chosen: Settings) 
     job = Job(directory, (source(path),), sql=chosen.sql, id="n" if chosen.id else None)
     job.mix = {f"q{place}": part for place, part in enumerate(chosen.mix)}
     job.selection = SelectionStep(sample=chosen.sample, dedupe=chosen.dedupe, seed=3)
-    job.split, job.limits = chosen.split, chosen.limits
-    job.render = (
-        chat(user="{{ prompt }}", assistant="{{ completion }}").model_copy(update={"unproved": "drop"})
-        if chosen.chat
-        else completions()
-    )
+    form, too_long = chosen.form
+    most = chosen.max_length // 6 if too_long == "split" else chosen.max_length
+    job.limits = LimitStep(max_length=most, too_long=too_long, invalid="drop")
+    job.split, job.render = chosen.split, rendering(form)
     return job, job.run()
 
 
@@ -176,7 +174,7 @@ def check(job: Job, compiled: Compiled, chosen: Settings, content: list[str | di
         assert {problem.code for problem in compiled.problems} <= {"FTC601", "FTC602", "FTC605", "FTC212"}
         return
     judge = Judge(directory)
-    event("compiled")
+    event(f"compiled {chosen.form[1]}" + (" in parts" if ledger.more else ""))
     lost = {fate: 0 for line in ledger.lines for fate in [line.fate]}
     for line in ledger.lines:
         lost[line.fate] += line.rows
