@@ -105,7 +105,9 @@ def excerpt(text: str, start: int, end: int, *, width: int = 60) -> str:
     """
     around = max(0, width - (end - start)) // 2
     first, last = max(0, start - around), min(len(text), end + around, start + max(width, around + 1))
-    shown = " ".join("".join(_pieces(text, detect(Scan(text), available(KINDS)), first, last)).split())
+    found = detect(Scan(text), available(KINDS))
+    last = max([last, *(match.end for _, match in found if match.start < last)])
+    shown = " ".join("".join(_pieces(text, found, first, last)).split())
     return f"{'…' if first else ''}{shown}{'…' if last < len(text) else ''}"
 
 
