@@ -105,6 +105,8 @@ def weighed(messages: Sequence[Message]) -> tuple[list[Message], frozenset[int]]
 
     A weight is 0 or 1; 1 says what holds for an assistant's message anyway, and means nothing elsewhere.
     """
+    if not any("weight" in message for message in messages):
+        return list(messages), frozenset()
     silent = frozenset(place for place, message in enumerate(messages) if _weight(place, message) == 0)
     return [{key: message[key] for key in message if key != "weight"} for message in messages], silent
 

@@ -94,12 +94,13 @@ def _trained(turns: Sequence[Turn], masked: Collection[Part]) -> tuple[Span, ...
 def pieces_of(text: str, trained: Sequence[Span]) -> tuple[Piece, ...]:
     """A text cut into pieces, trained or not; the trained stretches stand in order, without overlaps."""
     pieces, at = [], 0
-    for start, end in trained:
-        pieces.append(Piece(text[at:start], trained=False))
-        pieces.append(Piece(text[start:end], trained=True))
+    for start, end in (*trained, (len(text), len(text))):
+        if at < start:
+            pieces.append(Piece(text[at:start], trained=False))
+        if start < end:
+            pieces.append(Piece(text[start:end], trained=True))
         at = end
-    pieces.append(Piece(text[at:], trained=False))
-    return tuple(piece for piece in pieces if piece.text)
+    return tuple(pieces)
 
 
 def _rendered(text: str, pieces: tuple[Piece, ...], last: Turn | None) -> Rendered:
