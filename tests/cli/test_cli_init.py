@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftc import api
@@ -219,6 +221,7 @@ def test_every_keyword_of_duckdb_is_quoted_where_it_must_be() -> None:
     assert len(words) > 400
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20))
 def test_any_column_name_survives_sql_and_toml(name: str) -> None:
     columns = {name: "VARCHAR"}
@@ -231,6 +234,7 @@ def test_any_column_name_survives_sql_and_toml(name: str) -> None:
         assert con.execute(query).fetchall() == [("x",)]
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_any_file_name_makes_a_plain_table_name(stem: str) -> None:
     name = table_name(stem)
@@ -249,3 +253,74 @@ def test_a_written_recipe_loads_by_itself(tmp_path: Path) -> None:
     loaded = load_recipe(path, ())
     assert loaded.findings == ()
     assert loaded.recipe is not None
+
+
+def _saved_dataset(path: Path) -> None:
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    for split in ("test", "train"):
+        (path / split).mkdir(parents=True)
+        (path / split / "state.json").write_text(json.dumps(state))
+        table = pa.table({"question": ["q"], "answer": [split]})
+        place = str(path / split / "data-00000-of-00001.arrow")
+        with pa.OSFile(place, "wb") as file, pa.ipc.new_stream(file, table.schema) as out:
+            out.write_table(table)
+    (path / "dataset_dict.json").write_text(json.dumps({"splits": ["test", "train"]}))
+
+
+def _database(path: Path) -> None:
+    con = sqlite3.connect(path)
+    con.execute("create table counts (n integer)")
+    con.execute("create table tickets (id integer primary key, question text, answer text)")
+    con.execute("insert into tickets values (1, 'a', 'b')")
+    con.commit()
+    con.close()
+
+
+def _texts(path: Path) -> None:
+    (path / "deep").mkdir(parents=True)
+    (path / "a.md").write_text("# A\ntext")
+    (path / "deep" / "b.txt").write_text("more")
+
+
+def _parts(path: Path) -> None:
+    path.mkdir()
+    for part in range(2):
+        write_jsonl(path / f"{part}.jsonl", {"question": "a", "answer": "b"})
+
+
+def _arrow(path: Path) -> None:
+    table = pa.table({"question": ["a"], "answer": ["b"]})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as out:
+        out.write_table(table)
+
+
+KINDS = {
+    "rows.json": (lambda p: p.write_text('[{"question": "a", "answer": "b"}]'), "rows.json", "prompts"),
+    "guide.md": (lambda p: p.write_text("# Guide\ntext"), "guide.md", "plain documents"),
+    "docs": (_texts, {"path": "docs", "format": "text"}, "plain documents"),
+    "rows.arrow": (_arrow, "rows.arrow", "prompts"),
+    "shop.db": (_database, {"path": "shop.db", "table": "tickets"}, "prompts"),
+    "chats": (_saved_dataset, {"path": "chats", "split": "train"}, "prompts"),
+    "parts": (_parts, "parts/*.jsonl", "prompts"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_file_has_a_first_recipe(ftc, tiny_model: Path, tmp_path: Path, name: str) -> None:
+    write, source, says = KINDS[name]
+    write(tmp_path / name)
+    ran = ftc("init", tmp_path / name, "--base", tiny_model)
+    assert ran.code == 0, ran.err
+    assert says in ran.out
+    settings_ = tomllib.loads((tmp_path / "recipe.toml").read_text(encoding="utf-8"))
+    assert list(settings_["data"]["sources"].values()) == [source]
+    assert api.check(tmp_path / "recipe.toml").findings == ()
+    assert ("mind" in ran.out) is (name in ("shop.db", "chats"))
+
+
+def test_a_directory_of_several_kinds_has_none(ftc, tmp_path: Path) -> None:
+    _parts(tmp_path / "parts")
+    (tmp_path / "parts" / "x.csv").write_text("a\n")
+    ran = ftc("init", tmp_path / "parts")
+    assert ran.code == 1
+    assert "holds files of several kinds: .csv, .jsonl" in ran.err
