@@ -7,7 +7,7 @@ import string
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from stdnum import iban as stdnum_iban
 from stdnum import luhn as stdnum_luhn
@@ -144,17 +144,20 @@ def test_what_is_published_for_documentation_is_found_and_is_nobodys(text: str) 
     assert replaced(text, seen).startswith("[")
 
 
+@settings(deadline=None)
 @given(st.text("0123456789", min_size=2, max_size=19))
 def test_the_check_digit_of_cards(digits: str) -> None:
     assert luhn(digits) == stdnum_luhn.is_valid(digits)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**18 - 1), st.integers(0, 99))
 def test_the_check_digits_of_accounts(account: int, check: int) -> None:
     number = f"DE{check:02d}{account:018d}"
     assert bool(found(number, "iban")) == stdnum_iban.is_valid(number, check_country=False)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(0, 99), st.integers(0, 9999))
 def test_numbers_of_social_security(area: int, group: int, serial: int) -> None:
     text = f"{area:03d}-{group:02d}-{serial:04d}"
@@ -168,6 +171,7 @@ PLANTED = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(PROSE, PLANTED), min_size=1, max_size=4), PROSE)
 def test_nothing_planted_is_left_and_nothing_else_changes(parts: list[tuple[str, str]], end: str) -> None:
     text = "".join(f"{prose} \n{value} " for prose, value in parts) + end

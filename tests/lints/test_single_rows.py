@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lint_rows import Rows
 
@@ -109,6 +109,7 @@ def test_text_that_is_not_damaged(text: str) -> None:
     assert "encoding_damage" not in said(text).results()
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="latin-1", min_codepoint=0xA0), min_size=4, max_size=40))
 def test_text_decoded_once_too_often_is_seen_or_ftfy_does_not_mind_it(text: str) -> None:
     from ftfy.badness import is_bad
