@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,9 +164,10 @@ class _Tracer:
             values = Redactor(request.render.redact).row(values)[0]
         eos = Tokenizers(self._tokenizer).text(request.tokenizer.eos_id)
         made = Renderer(request.render, request.tokenizer, eos)(values)
-        return (
-            tuple((piece.text, piece.trained) for piece in made.pieces) if isinstance(made, Rendered) else ()
-        )
+        if not isinstance(made, Rendered):
+            return ()
+        runs = groupby(made.pieces, key=lambda piece: piece.trained)
+        return tuple(("".join(piece.text for piece in run), trained) for trained, run in runs)
 
 
 def why_here(split: SplitStep, values: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ SIDES: tuple[Side, ...] = ("train", "eval")
 PIECE = re.compile(r"(/[1-9]\d*){1,2}")
 """What the id of a part of a row has behind the row's own: the turn, the piece, or both."""
 
+_LAST_PIECE = re.compile(rf"{PIECE.pattern}$")
 SUGGESTED = 3
 SHORTEST_BEGINNING = 6
 """Characters of an id that are enough to suggest the ids that begin with them."""
@@ -219,7 +220,8 @@ def _distance(id_: str, asked: str) -> int | None:
     """How far an id is from the one asked for: other case, another name or piece, its beginning, or None."""
     if id_ == asked:
         return 0
-    if id_.endswith(f"/{asked}") or (asked.startswith(id_) and PIECE.fullmatch(asked, len(id_))):
+    whole = _LAST_PIECE.sub("", asked)
+    if id_.endswith(f"/{asked}") or (whole != asked and (id_ == whole or id_.startswith(f"{whole}/"))):
         return 1
     return 2 if len(asked) >= SHORTEST_BEGINNING and id_.startswith(asked) else None
 
