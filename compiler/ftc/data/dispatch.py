@@ -47,7 +47,7 @@ def _gated(spec: RowSpec) -> tuple[RowSpec, Gate | None]:
     if spec.backend == REFERENCE:
         return spec, None
     gate = Gate(spec.tokenizer_file)
-    if spec.render.convention == "trl" or gate.traits.begins_texts:
+    if spec.render.convention == "trl":
         return replace(spec, backend=REFERENCE), None
     return replace(spec, traits=gate.traits), gate
 

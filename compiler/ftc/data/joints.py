@@ -15,7 +15,10 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ftc.data.pieces import Piece, Pieces
+from ftc.data.ragged import offsets_of
 
 if TYPE_CHECKING:
     from ftc.data.tokenise import Cut
@@ -24,7 +27,6 @@ WINDOW = 24
 """Characters on each side of a cut that are encoded alone and together."""
 
 Row = Sequence["Cut"]
-Tokens = list[int]
 
 
 class Joints:
@@ -38,51 +40,42 @@ class Joints:
 
     def unlike(self, rows: Sequence[Row], whole: Collection[int] = ()) -> list[int]:
         """Numbers of the rows that differ; those in `whole` are encoded whole in any case."""
-        joints = {row: found for row, cuts in enumerate(rows) if (found := self._joints(cuts))}
-        asked = {row for row in joints if row in whole or not self._local}
-        windows = {row: found for row, found in joints.items() if row not in asked}
-        pairs = [pair for found in windows.values() for pair in found]
-        encoded = self._encoded({Piece(text) for pair in pairs for text in _texts(pair)})
-        asked |= {
-            row
-            for row, found in windows.items()
-            if any(encoded[a] + encoded[b] != encoded[ab] for a, b, ab in map(_pieces, found))
-        }
-        return self._different({row: _prompt(rows[row]) for row in sorted(asked | set(whole))})
+        joints = [(row, joint) for row, cuts in enumerate(rows) for joint in self._joints(cuts)]
+        asked = {row for row, _ in joints} if not self._local else set()
+        asked |= self._torn([(row, joint) for row, joint in joints if row not in asked]) | set(whole)
+        return self._different({row: _prompt(rows[row]) for row in sorted(asked)})
 
     def _joints(self, cuts: Row) -> list[tuple[str, str]]:
+        texts = [cut.piece.text for cut in cuts if cut.prompt]
         return [
-            (before.text[-WINDOW:], after.text[:WINDOW])
-            for before, after in pairwise(_prompt(cuts))
-            if not self._pieces.added_at_end(before.text) and not self._pieces.added_at_start(after.text)
+            (before[-WINDOW:], after[:WINDOW])
+            for before, after in pairwise(texts)
+            if not self._pieces.added_at_end(before) and not self._pieces.added_at_start(after)
         ]
 
-    def _encoded(self, pieces: Collection[Piece]) -> dict[Piece, Tokens]:
-        order = sorted(pieces)
-        pool = self._pieces.encode(order)
-        return {piece: pool.of(number) for number, piece in enumerate(order)}
+    def _torn(self, joints: Sequence[tuple[int, tuple[str, str]]]) -> set[int]:
+        """The rows of joints whose two sides, encoded one by one, are not what they are encoded to in one."""
+        if not joints:
+            return set()
+        texts = [Piece(text) for _, (one, other) in joints for text in (one, other, one + other)]
+        pool, numbers = self._pieces.distinct(texts)
+        numbers = numbers.reshape(-1, 3)
+        return {joints[joint][0] for joint in pool.unequal(numbers[:, :2].ravel(), numbers[:, 2]).tolist()}
 
     def _different(self, prompts: dict[int, list[Piece]]) -> list[int]:
         """The prompts whose pieces, encoded one by one, are not what the whole is encoded to."""
-        wholes = {row: Piece("".join(piece.text for piece in pieces)) for row, pieces in prompts.items()}
-        encoded = self._encoded(
-            {piece for row, pieces in prompts.items() for piece in (*pieces, wholes[row])}
-        )
+        pieces = [piece for texts in prompts.values() for piece in texts]
+        wholes = [Piece("".join(piece.text for piece in texts)) for texts in prompts.values()]
+        pool, numbers = self._pieces.distinct(pieces + wholes)
+        bounds = offsets_of(np.array([len(texts) for texts in prompts.values()], dtype=np.int64)).tolist()
         return [
             row
-            for row, pieces in prompts.items()
-            if [token for piece in pieces for token in encoded[piece]] != encoded[wholes[row]]
+            for row, start, end, whole in zip(
+                prompts, bounds, bounds[1:], numbers[len(pieces) :], strict=False
+            )
+            if not np.array_equal(pool.take(numbers[start:end]), pool.take(whole.reshape(1)))
         ]
 
 
 def _prompt(cuts: Row) -> list[Piece]:
     return [cut.piece for cut in cuts if cut.prompt]
-
-
-def _texts(pair: tuple[str, str]) -> tuple[str, str, str]:
-    return (*pair, "".join(pair))
-
-
-def _pieces(pair: tuple[str, str]) -> tuple[Piece, Piece, Piece]:
-    one, other, both = map(Piece, _texts(pair))
-    return one, other, both

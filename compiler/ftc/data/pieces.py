@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ftc.data.batch import Int32, Int64
+from ftc.data.ragged import gather, offsets_of, running
 
 if TYPE_CHECKING:
     from ftc.data.encoders import Backend
@@ -35,11 +36,22 @@ class Pool(NamedTuple):
     starts: Int64
     lengths: Int64
 
-    def of(self, number: int) -> list[int]:
-        """The tokens of one piece."""
-        start = int(self.starts[number])
-        found: list[int] = self.tokens[start : start + int(self.lengths[number])].tolist()
-        return found
+    def take(self, numbers: Int64) -> Int32:
+        """The tokens of some pieces, one after the other."""
+        return gather(self.tokens, self.starts[numbers], self.lengths[numbers])
+
+    def unequal(self, parts: Int64, wholes: Int64) -> Int64:
+        """Where two pieces, one after the other, have other tokens than a third.
+
+        `parts` has two numbers of pieces for each number in `wholes`.
+        """
+        both = self.lengths[parts].reshape(-1, 2).sum(axis=1)
+        differ = both != self.lengths[wholes]
+        alike = np.flatnonzero(~differ)
+        left, right = self.take(parts.reshape(-1, 2)[alike].ravel()), self.take(wholes[alike])
+        wrong = running(left != right)[offsets_of(both[alike])]
+        differ[alike] = np.diff(wrong) > 0
+        return np.flatnonzero(differ)
 
 
 class Pieces:
@@ -49,6 +61,8 @@ class Pieces:
         self._backend, self._begins = backend, begins_texts
         self._added = frozenset(added)
         self._lengths = sorted({len(text) for text in added})
+        self._firsts = frozenset(text[0] for text in added if text)
+        self._lasts = frozenset(text[-1] for text in added if text)
 
     def context(self, before: str) -> str:
         """The context of a piece that follows some text; empty where it follows none, or none is needed."""
@@ -58,11 +72,15 @@ class Pieces:
 
     def added_at_end(self, text: str) -> str:
         """The added token that a text ends with, if it does."""
+        if text[-1:] not in self._lasts:
+            return ""
         ends = (text[-length:] for length in self._lengths)
         return next((end for end in ends if end in self._added), "")
 
     def added_at_start(self, text: str) -> str:
         """The added token that a text starts with, if it does."""
+        if text[:1] not in self._firsts:
+            return ""
         starts = (text[:length] for length in self._lengths)
         return next((start for start in starts if start in self._added), "")
 
@@ -79,6 +97,12 @@ class Pieces:
             if not _shorten(pool, number, contexts[piece.context])
         ]
         return self._replaced(pool, melted, [pieces[number].text for number in melted])
+
+    def distinct(self, pieces: Sequence[Piece]) -> tuple[Pool, Int64]:
+        """The tokens of pieces, each distinct one encoded once, and the number of each in the pool."""
+        numbers: dict[Piece, int] = {}
+        order = [numbers.setdefault(piece, len(numbers)) for piece in pieces]
+        return self.encode(list(numbers)), np.array(order, dtype=np.int64)
 
     def _replaced(self, pool: Pool, numbers: Sequence[int], texts: Sequence[str]) -> Pool:
         """The pool with the tokens of some pieces encoded without their context, which they melt into."""

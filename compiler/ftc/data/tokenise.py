@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,19 +30,12 @@ class Tokens:
     unlike: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A stretch of text that is encoded alone; `prompt` says whether inference is given it."""
 
-    text: str
+    piece: Piece
     trained: bool
     prompt: bool
-    context: str = ""
-
-    @property
-    def piece(self) -> Piece:
-        """What is encoded."""
-        return Piece(self.text, self.context)
 
 
 def boundary(rendered: Rendered) -> int:
@@ -51,25 +44,28 @@ def boundary(rendered: Rendered) -> int:
     return len(prompt) if prompt is not None and rendered.text.startswith(prompt) else -1
 
 
-def cuts(rendered: Rendered, end: int) -> list[Cut]:
-    """The text cut where the loss begins or ends and where the prompt ends (`end`), and nowhere else."""
-    found: list[Cut] = []
+def stretches(rendered: Rendered, end: int) -> list[tuple[str, bool, bool]]:
+    """The text cut where the loss begins or ends and where the prompt ends (`end`), and nowhere else.
+
+    Each stretch with whether it carries loss and whether it belongs to the prompt.
+    """
+    found: list[tuple[str, bool, bool]] = []
     at = 0
     for piece in rendered.pieces:
-        before = min(max(end - at, 0), len(piece.text))
-        for text, in_prompt in ((piece.text[:before], True), (piece.text[before:], False)):
-            _append(found, Cut(text, piece.trained, in_prompt))
-        at += len(piece.text)
+        text, trained = piece.text, piece.trained
+        inside = min(max(end - at, 0), len(text))
+        at += len(text)
+        if inside:
+            _append(found, text[:inside], trained, True)
+        if inside < len(text):
+            _append(found, text[inside:], trained, False)
     return found
 
 
-def _append(found: list[Cut], cut: Cut) -> None:
-    if not cut.text:
-        return
-    if found and (found[-1].trained, found[-1].prompt) == (cut.trained, cut.prompt):
-        found[-1].text += cut.text
-    else:
-        found.append(cut)
+def _append(found: list[tuple[str, bool, bool]], text: str, trained: bool, prompt: bool) -> None:
+    if found and found[-1][1:] == (trained, prompt):
+        text = found.pop()[0] + text
+    found.append((text, trained, prompt))
 
 
 class Encoder:
@@ -91,14 +87,11 @@ class Encoder:
         ends = [boundary(rendered) for rendered in rows]
         cut_rows = [self._cuts(rendered, end) for rendered, end in zip(rows, ends, strict=True)]
         flat = [cut for row in cut_rows for cut in row]
-        numbers: dict[Piece, int] = {}
-        order = [numbers.setdefault(cut.piece, len(numbers)) for cut in flat]
-        pool = self._pieces.encode(list(numbers))
-        chosen = np.array(order, dtype=np.int64)
+        pool, chosen = self._pieces.distinct([cut.piece for cut in flat])
         lengths = pool.lengths[chosen]
-        mask = np.repeat(np.fromiter((cut.trained for cut in flat), np.uint8, len(flat)), lengths)
-        in_prompt = np.fromiter((cut.prompt for cut in flat), np.uint8, len(flat)) * lengths
-        bounds = offsets_of(np.fromiter((len(row) for row in cut_rows), np.int64, len(rows)))
+        mask = np.repeat(np.array([cut.trained for cut in flat], dtype=np.uint8), lengths)
+        in_prompt = np.array([cut.prompt for cut in flat], dtype=np.uint8) * lengths
+        bounds = offsets_of(np.array([len(row) for row in cut_rows], dtype=np.int64))
         found = Tokens(
             tokens=gather(pool.tokens, pool.starts[chosen], lengths),
             mask=mask,
@@ -110,9 +103,10 @@ class Encoder:
         return found if self._bos is None else begun(found, self._bos)
 
     def _cuts(self, rendered: Rendered, end: int) -> list[Cut]:
-        found = cuts(rendered, end)
-        for before, cut in pairwise(found):
-            cut.context = self._pieces.context(before.text)
+        found, before = [], ""
+        for text, trained, prompt in stretches(rendered, end):
+            found.append(Cut(Piece(text, self._pieces.context(before)), trained, prompt))
+            before = text
         return found
 
 
