@@ -106,9 +106,12 @@ def request_key(request: Request) -> str:
 
 def _libraries(request: Request) -> dict[str, str | None]:
     """The versions of what only some requests are compiled with, and of what the lints look with."""
-    dedupe = request.selection.dedupe
-    near = {"rensa": version("rensa")} if dedupe is not None and dedupe.method == "near" else {}
-    return near | library_versions()
+    dedupe, found = request.selection.dedupe, library_versions()
+    if dedupe is not None and dedupe.method == "near":
+        found |= {"rensa": version("rensa")}
+    if request.render.form == "chat":
+        found |= {"transformers": version("transformers")}  # the masks are proved against its rendering
+    return found
 
 
 def compile_data(
