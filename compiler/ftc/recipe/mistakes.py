@@ -217,6 +217,9 @@ def _pattern(mistake: Mistake, scene: Scene) -> Finding:
     message = f"`{wording.name(mistake.path)}` cannot be {wording.shown(mistake.value)}"
     good = re.sub(r"[^A-Za-z0-9._-]+", "-", mistake.value).strip("-._") or "my-run"
     help_line = f'letters, digits, `.`, `_` and `-` make a name: write "{good}"'
+    forms = {"sha256": "a SHA-256 has 64 digits, 0 to 9 and a to f: `ftc plan` prints it"}
+    forms |= {"env": 'write the name of an environment variable, such as "PG_URL"'}
+    help_line = forms.get(str(mistake.path[-1]), help_line)
     return Finding("FTC104", message, scene.origins.value(*mistake.path), help=(help_line,))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc.recipe.model import Recipe
+from ftc.recipe.source_kinds import PLACES
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 """The newest draft that taplo, the TOML language server, reads in full."""
@@ -18,6 +19,7 @@ def recipe_schema() -> dict[str, Any]:
     schema: dict[str, Any] = _plain(Recipe.model_json_schema(ref_template="#/definitions/{model}"))
     definitions = schema.pop("$defs")
     _name_sources(definitions)
+    definitions["SourceFiles"]["oneOf"] = [{"required": [place]} for place in PLACES]
     definitions["Train"]["not"] = {"required": ["epochs", "steps"]}
     head = {
         "$schema": DRAFT,

@@ -35,6 +35,9 @@ KINDS: dict[str, SourceKind] = {
 }
 """In the order in which messages name them."""
 
+PLACES = ("path", "dataset", "database")
+"""The keys of a source's table of which it has one: where its rows are."""
+
 COMPRESSED = (".gz", ".zst")
 """Endings of packed files, behind that of their kind."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from ftc.diagnostics import Finding
 from ftc.recipe.model import SourceFiles
 from ftc.recipe.settings import Settings
-from ftc.recipe.source_kinds import KINDS, kind_of, takers
+from ftc.recipe.source_kinds import KINDS, PLACES, kind_of, takers
 from ftc.recipe.suggest import closest
 
 _WORDS = (
@@ -25,9 +25,6 @@ _WORDS = (
 
 KEYWORDS = frozenset(_WORDS.split())
 """DuckDB's keywords that cannot name a table without quotes (its categories reserved and type_function)."""
-
-PLACES = ("path", "dataset", "database")
-"""The keys of a source's table of which it has one."""
 
 HUB = ("subset", "split", "revision")
 """The options that a data set of the hub takes."""

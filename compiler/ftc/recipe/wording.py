@@ -184,6 +184,10 @@ def _for_table(mistake: Refused) -> str:
         return f"write [{path}], in single brackets"
     if mistake.path == ("data", "sources") and isinstance(mistake.value, str):
         return f"give the source a name: sources.rows = {value}"
+    if mistake.path[:2] == ("data", "sources") and mistake.path[3:] == ("database",):
+        return 'keep the connection string in the environment: database = { env = "PG_URL" }'
+    if mistake.path[:2] == ("data", "sources") and mistake.path[3:] == ("chunk",):
+        return f'write chunk = {{ by = "{mistake.value if isinstance(mistake.value, str) else "heading"}" }}'
     if mistake.path in _FIRST_KEYS:
         key = _FIRST_KEYS[mistake.path]
         is_number = isinstance(mistake.value, (int, float))

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MAGIC = b"ARROW1"
+CONTINUED = b"\xff\xff\xff\xff"
+"""How a stream of batches begins."""
+
 FEATHER_1 = b"FEA1"
+OTHER = ("name the files that are", "or say what it is: format = …")
 
 
 class Arrow:
@@ -70,6 +74,8 @@ def _opened(path: Path) -> Iterator[pa.RecordBatchReader | pa.RecordBatchFileRea
             f"{path.name} is a Feather file of version 1",
             ("write it again: pyarrow.feather.write_feather(table, path)",),
         )
+    if head != MAGIC and not head.startswith(CONTINUED):
+        raise SourceError(f"{path.name} is no Arrow file", OTHER)
     with pa.memory_map(str(path)) as mapped:
         opened = pa.ipc.open_file(mapped) if head == MAGIC else pa.ipc.open_stream(mapped)
         with opened:
@@ -85,7 +91,7 @@ def schema_of(path: Path) -> pa.Schema:
             return opened.schema
     except pa.ArrowException as error:
         message = f"{path.name} is no Arrow file: {first_line(error)}"
-        raise SourceError(message, ("name the files that are", "or say what it is: format = …")) from None
+        raise SourceError(message, OTHER) from None
 
 
 def batches_of(path: Path) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ from ftc.facts.sources.base import Progress, SourceError
 from ftc.plan.steps import FileDigest
 from ftc.recipe.layers import Origins
 from ftc.recipe.model import SourceEntry, SourceFiles
+from ftc.recipe.source_kinds import PLACES
 
 
 class NotFetched(SourceError):  # noqa: N818 - it names a state
@@ -58,7 +59,7 @@ class Entry:
         """What is wrong, at the source's place or at the option that it is about."""
         key: tuple[str, ...] = ("data", "sources", self.name)
         if self.is_table:
-            places = [option for option in ("path", "dataset", "database") if getattr(self.declared, option)]
+            places = [place for place in PLACES if getattr(self.declared, place)]
             key = (*key, error.key or (places or ["path"])[0])
         span = self.origins.value(*key)
         if error.code == "FTC107":

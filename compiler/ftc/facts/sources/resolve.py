@@ -26,7 +26,7 @@ def resolve_source(
 ) -> ResolvedSource | tuple[Finding, ...]:
     """One declared source, or why it cannot be read; nothing is said of one that names no place."""
     entry = entry_of(name, recipe.data.sources[name], origins)
-    if not (entry.path or entry.declared.dataset or entry.declared.database):
+    if not _names_a_place(entry):
         return ()
     try:
         return _resolved(entry, cache, reach)
@@ -41,6 +41,12 @@ def resolve_source(
     except OSError as error:
         reason = error.strerror or str(error)
         return (entry.finding(SourceError(f"the source `{name}` cannot be read: {reason}", code="FTC201")),)
+
+
+def _names_a_place(entry: Entry) -> bool:
+    """Whether a source says where its rows are; the recipe's own checks say what is missing."""
+    declared = entry.declared
+    return bool(entry.path or declared.dataset or (declared.database and declared.table))
 
 
 def _resolved(entry: Entry, cache: Cache, reach: Reach) -> ResolvedSource:
