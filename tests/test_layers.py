@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "compiler"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.diagnostics", "ftc.recipe.base"),
-    ("ftc.plan.steps", "ftc.plan.canonical"),
+    ("ftc.plan.account", "ftc.plan.steps", "ftc.plan.canonical"),
     ("ftc.tuning", "ftc.objectives", "ftc.lints"),
     ("ftc.recipe",),
     ("ftc.facts",),

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from ftc.objectives import load as load_objective
+from ftc.plan.account import Ledger, SourceRows
 from ftc.plan.canonical import canonical_bytes
 from ftc.plan.steps import (
     DataStep,
     EnvironmentStep,
     EvalStep,
     FileDigest,
-    Ledger,
     LimitStep,
     ModelStep,
     ObjectiveStep,
@@ -27,7 +27,6 @@ from ftc.plan.steps import (
     QueryStep,
     RenderStep,
     Shard,
-    SourceRows,
     SourceStep,
     SplitStep,
     TokenizerStep,

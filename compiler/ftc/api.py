@@ -12,7 +12,7 @@ from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.trl_fields import check_trl_options
-from ftc.plan.steps import STAYING
+from ftc.plan.account import STAYING
 from ftc.recipe.load import Loaded, load_recipe
 from ftc.recipe.model import Recipe
 from ftc.results import (
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ftc.artifact.build import Execution
     from ftc.data.lineage import CompiledRows
     from ftc.data.lookup import Order, Side
+    from ftc.plan.account import Fate
     from ftc.plan.compiling import DataCompiler
-    from ftc.plan.steps import Fate
     from ftc.runtime.events import Event
 
 Progress = Callable[[str, int, int | None], None]

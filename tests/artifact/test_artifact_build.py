@@ -21,8 +21,9 @@ from ftc.artifact.inputs_lock import lock_text
 from ftc.artifact.lock import exclusive
 from ftc.artifact.run_directory import changed_since, manifest_text
 from ftc.diagnostics import Finding, Severity
+from ftc.plan.account import LedgerLine
 from ftc.plan.canonical import canonical_bytes, digest
-from ftc.plan.steps import Choice, FileDigest, LedgerLine, Plan
+from ftc.plan.steps import Choice, FileDigest, Plan
 from ftc.runtime.events import Event, Saved, Step
 from tiny_plan import LABELS, Tiny, write_tiny
 

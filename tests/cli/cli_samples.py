@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftc.plan import steps
+from ftc.plan import account, steps
 
 HASH = "ab" * 32
 
@@ -15,20 +15,20 @@ def part(rows: int, tokens: int, trained: int, shortest: int, longest: int) -> s
     )
 
 
-LEDGER = steps.Ledger(
-    sources=(steps.SourceRows(name="trec", rows=5500),),
+LEDGER = account.Ledger(
+    sources=(account.SourceRows(name="trec", rows=5500),),
     read=5500,
     lines=(
-        steps.LedgerLine(
+        account.LedgerLine(
             fate="filtered",
             reason="the query leaves it out",
             rows=373,
             first_ids=("trec:12", "trec:19", "trec:33", "trec:40"),
         ),
-        steps.LedgerLine(
+        account.LedgerLine(
             fate="too_long", reason="longer than 64 tokens", rows=2, first_ids=("trec:900", "trec:4012")
         ),
-        steps.LedgerLine(fate="truncated", reason="cut to 64 tokens", rows=1, first_ids=("trec:7",)),
+        account.LedgerLine(fate="truncated", reason="cut to 64 tokens", rows=1, first_ids=("trec:7",)),
     ),
     train=4613,
     eval=512,

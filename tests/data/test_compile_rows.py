@@ -11,14 +11,15 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from data_requests import Job, chat, pairs, source, write_jsonl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from data_requests import Job, chat, pairs, source, write_jsonl
 from ftc.data.compile import Compiled
 from ftc.data.shards import CompiledRow, find_rows, read_rows
-from ftc.plan.steps import Ledger, LimitStep, SplitStep
+from ftc.plan.account import Ledger
+from ftc.plan.steps import LimitStep, SplitStep
 
 HELD = SplitStep(fraction=0.3, rows=None, keys=("prompt",), seed=0)
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from data_requests import Job, chat, source
 from ftc.data.compile import Compiled
+from ftc.plan.account import STAYING
 from ftc.plan.steps import (
-    STAYING,
     DedupeStep,
     LimitStep,
     RenderStep,

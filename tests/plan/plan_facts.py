@@ -11,18 +11,17 @@ from ftc.facts.model import ModelFacts
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.tokenizer import TokenizerFacts
+from ftc.plan.account import Ledger, SourceRows
 from ftc.plan.context import Compiled, Context, Outcome
 from ftc.plan.pipeline import run_passes
 from ftc.plan.steps import (
     ColumnType,
     DataStep,
     FileDigest,
-    Ledger,
     Part,
     Plan,
     Sequences,
     Shard,
-    SourceRows,
     SourceStep,
 )
 from ftc.recipe.load import load_recipe

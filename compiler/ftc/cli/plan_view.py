@@ -11,12 +11,11 @@ from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, tabl
 from ftc.cli.lint_view import lint_lines
 from ftc.cli.packing_view import batch_words, sequence_lines
 from ftc.cli.terminal import Terminal, escape
+from ftc.plan.account import STAYING, LedgerLine
 from ftc.plan.steps import (
-    STAYING,
     Choice,
     DataStep,
     EvalStep,
-    LedgerLine,
     ModelStep,
     Part,
     Plan,

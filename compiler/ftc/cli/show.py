@@ -10,7 +10,7 @@ import click
 
 from ftc.cli.options import Request, epilog, recipe_options
 from ftc.cli.status import FINE, exit_code
-from ftc.plan.steps import Fate
+from ftc.plan.account import Fate
 
 if TYPE_CHECKING:
     from ftc.data.lineage import Lineage

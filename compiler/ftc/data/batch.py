@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.data.ragged import gather, offsets_of
-from ftc.plan.steps import Fate
+from ftc.plan.account import Fate
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,9 +18,9 @@ from ftc.data.ties import read_ties, write_ties
 from ftc.data.workers import BadJobs, WorkerKilled
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.lints.spec import library_versions
+from ftc.plan.account import Ledger
 from ftc.plan.steps import (
     DataStep,
-    Ledger,
     LimitStep,
     QueryStep,
     RenderStep,
@@ -45,6 +45,7 @@ CODE = (
     "facts/sql_ties.py",
     "facts/sql_tree.py",
     "lints",
+    "plan/account.py",
     "plan/steps.py",
     "recipe/templates.py",
 )

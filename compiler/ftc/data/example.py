@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftc.plan.steps import Fate
+from ftc.plan.account import Fate
 
 
 @dataclass(frozen=True, slots=True)

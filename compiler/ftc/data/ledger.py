@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ftc.data.columns import strings
 from ftc.data.example import Refusal
-from ftc.plan.steps import STAYING, Fate, Ledger, LedgerLine, SourceRows
+from ftc.plan.account import STAYING, Fate, Ledger, LedgerLine, SourceRows
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,8 @@ from ftc.data.shown import ShownExample, Viewer
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache, CacheProblem
 from ftc.lints.redact import Redactor
-from ftc.plan.steps import STAYING, DataStep, Fate, SplitStep
+from ftc.plan.account import STAYING, Fate
+from ftc.plan.steps import DataStep, SplitStep
 
 if TYPE_CHECKING:
     from ftc.data.compile import Locations, Progress, Request

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ftc.data.columns import list_numbers, strings
 from ftc.data.ledger import CHANGED, DROPPED
 from ftc.data.shards import GROUP_ROWS, CompiledRow
-from ftc.plan.steps import STAYING, DataStep, Fate, Part
+from ftc.plan.account import STAYING, Fate
+from ftc.plan.steps import DataStep, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,8 @@ from ftc.data.shards import PartWriter
 from ftc.lints import kept
 from ftc.lints.collector import Collector
 from ftc.lints.spec import LintSpec
-from ftc.plan.steps import DataStep, Ledger, Part, SourceRows
+from ftc.plan.account import Ledger, SourceRows
+from ftc.plan.steps import DataStep, Part
 
 if TYPE_CHECKING:
     from ftc.data.compile import Locations, Progress, Request

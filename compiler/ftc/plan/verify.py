@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ftc.plan.steps import STAYING, DataStep, Ledger, Part, Plan, SplitStep
+from ftc.plan.account import STAYING, Ledger
+from ftc.plan.steps import DataStep, Part, Plan, SplitStep
 
 REQUIRED = (
     "sources",

@@ -25,7 +25,8 @@ from ftc.data.selection.origins import Origins
 from ftc.data.selection.problem import SelectionProblem
 from ftc.data.selection.quotas import mixed
 from ftc.data.selection.sides import by_hash, stratified
-from ftc.plan.steps import DedupeStep, Fate, MixedRows, QueryStep, SampleStep, SelectionStep, SplitStep
+from ftc.plan.account import Fate
+from ftc.plan.steps import DedupeStep, MixedRows, QueryStep, SampleStep, SelectionStep, SplitStep
 
 if TYPE_CHECKING:
     import pyarrow as pa
