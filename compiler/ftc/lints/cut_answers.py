@@ -101,10 +101,10 @@ def describe(result: LintResult) -> Said:
     if unended:
         share = result.word("ended")
         notes.append(
-            f"{unended:,} end in the middle of a sentence, where {share} of the long ones end with one"
+            f"in the middle of a sentence, where {share} of the long ones end as one does: {unended:,}"
         )
     if at:
-        notes.append(f"{at:,} are exactly {length:,} characters long, and none is longer")
+        notes.append(f"exactly {length:,} characters long, and none is longer: {at:,}")
     rows = "one answer seems" if result.rows == 1 else f"{result.rows:,} answers seem"
     return Said(
         f"{rows} to be cut off at the end",

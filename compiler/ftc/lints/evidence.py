@@ -125,14 +125,14 @@ class Evidence:
         return found
 
     @cached_property
-    def _frame(self) -> tuple[int, int]:
-        """How many characters of the template stand before and behind what rows ask."""
+    def _frame(self) -> tuple[str, str]:
+        """What the template puts before and behind what rows ask."""
         few = self.reader.shown(TRAIN, range(min(FRAMED, int((self.sides == TRAIN).sum()))))
         asked = list({row.asked for row in few.values()})
         if len(asked) < 2:
-            return 0, 0
+            return "", ""
         before = _common(asked)
-        return before, _common([text[before:][::-1] for text in asked])
+        return before, _common([text[len(before) :][::-1] for text in asked])[::-1]
 
     def hits(self, pairs: Sequence[tuple[int, int | None]], *, answers: bool = False) -> tuple[Hit, ...]:
         """The first rows of a result, each with the number of the row it belongs with, if there is one.
@@ -154,12 +154,12 @@ class Evidence:
         text = row.answer
         if text is None or not answers:
             before, behind = self._frame
-            text = row.asked[before : max(len(row.asked) - behind, before)] or row.asked
+            text = row.asked.removeprefix(before).removesuffix(behind) or row.asked
         return excerpt(text, 0, len(text))
 
 
-def _common(texts: Sequence[str]) -> int:
-    """With how many characters all of several texts begin."""
+def _common(texts: Sequence[str]) -> str:
+    """What all of several texts begin with."""
     least, greatest = min(texts), max(texts)
     pairs = enumerate(zip(least, greatest, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(least), len(greatest)))
+    return least[: next((at for at, (one, other) in pairs if one != other), len(least))]

@@ -72,12 +72,10 @@ def describe(result: LintResult) -> Said:
     """The result in words."""
     rows = "one held-out row is" if result.rows == 1 else f"{result.rows:,} held-out rows are"
     alike, overlap = int(result.figure("alike")), int(result.figure("overlapping"))
-    notes = []
-    if alike:
-        notes.append(f"{alike:,} differ in case, blanks, quotes or end punctuation alone")
+    of = ", of which a sample is compared" if result.facts.get("sampled") else ""
+    notes = [f"alike but for case, blanks, quotes and end punctuation: {alike:,}"] if alike else []
     if overlap:
-        of = " (of a sample of them)" if result.facts.get("sampled") else ""
-        notes.append(f"{overlap:,} have {percent(SHARE)} or more of their n-grams{of} in one training row")
+        notes.append(f"with {percent(SHARE)} or more of their n-grams{of} in one training row: {overlap:,}")
     groups = result.facts.get("groups")
     notes += [str(line) for line in groups] if isinstance(groups, list) else []
     return Said(

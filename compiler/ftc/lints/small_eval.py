@@ -29,8 +29,8 @@ def rows_needed(width: float) -> int:
     return ceil((Z / (2 * width)) ** 2 - Z * Z)
 
 
-def judge(rows: int, metrics: tuple[str, ...]) -> LintResult | None:
-    """Looks at what is measured on the held-out rows."""
+def judge(rows: int, metrics: tuple[str, ...], *, by_hash: bool = True) -> LintResult | None:
+    """Looks at what is measured on the held-out rows; `by_hash` says that the recipe gives their number."""
     scores = [metric for metric in SCORES if metric in metrics]
     if not scores or not rows or half_width(rows) <= WIDE:
         return None
@@ -42,6 +42,7 @@ def judge(rows: int, metrics: tuple[str, ...]) -> LintResult | None:
             "metric": scores[0],
             "points": round(100 * half_width(rows), 1),
             "needed": rows_needed(WIDE),
+            "by_hash": by_hash,
         },
     )
 
@@ -50,9 +51,13 @@ def describe(result: LintResult) -> Said:
     """The result in words."""
     needed, points = int(result.figure("needed")), result.figure("points")
     rows = "one held-out row is" if result.rows == 1 else f"{result.rows:,} held-out rows are"
+    typed = f": split = {{ eval = {needed} }}" if result.facts.get("by_hash") else ""
     metric = result.word("metric").replace("_", " ")
     return Said(
         f"{rows} few: {metric} is known to ± {points:g} points only",
-        (f"hold out {needed:,} rows for ± {100 * WIDE:g} points: split = {{ eval = {needed} }}",),
+        (
+            f"hold out {needed:,} rows for ± {100 * WIDE:g} points{typed}",
+            'where a rough figure is enough, write small_eval = "allow" in [lints]',
+        ),
         ("95 % of the time the true score is that near (Wilson's interval, at its widest)",),
     )

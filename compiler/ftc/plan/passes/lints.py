@@ -29,7 +29,8 @@ def levelled(plan: Plan, context: Context) -> tuple[Linted, ...]:
 def _results(plan: Plan, context: Context) -> Iterator[LintResult]:
     yield from context.lint_results()
     if plan.eval is not None and plan.data is not None and plan.data.eval is not None:
-        few = small_eval.judge(plan.data.eval.rows, plan.eval.metrics)
+        by_hash = plan.split is not None and (plan.split.rows or plan.split.fraction) is not None
+        few = small_eval.judge(plan.data.eval.rows, plan.eval.metrics, by_hash=by_hash)
         if few is not None:
             yield few
 
