@@ -23,7 +23,8 @@ def recipe(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) ->
     rows = [{"prompt": f"{n}?", "completion": " fox"} for n in range(20)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (tmp_path / "r.toml").write_text(
-        f'[model]\nbase = "{tiny_model}"\n[data]\nsources.rows = "rows.jsonl"\n[render]\nchat = false\n'
+        f'[model]\nbase = "{tiny_model}"\n[data]\nsources.rows = "rows.jsonl"\npacking = true\n'
+        "[data.split]\neval = 0.2\n[render]\nchat = false\n"
         "[train]\nsteps = 1\n",
         encoding="utf-8",
     )
@@ -52,6 +53,7 @@ def found(recipe: Path, pattern: str) -> list[Path]:
         ("data/*/*/train-00000.parquet", b"short"),
         ("source*/*/*/*.duckdb", b"junk"),
         ("source*/*/*/account.json", b""),
+        ("sequences/*/*/sequences.parquet", b"short"),
     ],
 )
 def test_what_is_damaged_is_made_again(recipe: Path, pattern: str, content: bytes | None) -> None:
@@ -90,7 +92,8 @@ def every_file(recipe: Path) -> list[Path]:
     cache = recipe.parent / "cache"
     skipped = ("staging", ".removing", file_list.LEASE)
     names = [p for p in sorted(cache.rglob("*")) if p.is_file() and not set(p.parts) & set(skipped)]
-    assert {path.relative_to(cache).parts[0] for path in names} >= {"data", "describe", "digest"}
+    kinds = {path.relative_to(cache).parts[0] for path in names}
+    assert kinds >= {"columns", "data", "describe", "digest", "sequences", "sources"}
     return names
 
 
