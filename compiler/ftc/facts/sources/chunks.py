@@ -13,6 +13,9 @@ By = Literal["file", "heading", "paragraph", "line"]
 
 HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(?P<text>.*?)(?:[ \t]+#+)?[ \t]*$")
 FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,})(?P<rest>.*)$")
+MARKS = frozenset("#`~ ")
+"""How a line begins that may be a heading or a fence."""
+
 BLANK_START = re.compile(r"\A(?:[^\S\n\r]*(?:\r\n|\n|\r))+")
 BREAKS = (re.compile(r"(?:\r\n|\n|\r)[^\S\n\r]*(?:\r\n|\n|\r)"), re.compile(r"\r\n|\n|\r"), re.compile(r"\s"))
 """Where a text that is too long is cut, best first: behind a blank line, a line break, white space."""
@@ -108,13 +111,11 @@ def _units(lines: Iterable[str], by: By) -> Iterator[_Unit]:
     """The units of a text, which are together all of it; blank lines belong to what they follow."""
     unit, blank = _Unit(), False
     for line, heading in _with_headings(lines):
-        is_blank = not line.strip()
-        starts = {
-            "file": False,
-            "heading": heading is not None,
-            "paragraph": blank and not is_blank,
-            "line": True,
-        }[by]
+        is_blank = line.isspace()
+        if by == "paragraph":
+            starts = blank and not is_blank
+        else:
+            starts = by == "line" or (by == "heading" and heading is not None)
         if starts and unit.parts:
             yield unit
             unit = _Unit()
@@ -128,16 +129,19 @@ def _with_headings(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """Each line with the text of the heading that it is; None where it is none."""
     fence = ""
     for line in lines:
+        if line[0] not in MARKS:
+            yield line, None
+            continue
         bare = line.rstrip("\r\n")
         match = FENCE.match(bare)
+        heading = None
         if match and not fence:
             fence = match["marks"]
         elif match and match["marks"].startswith(fence) and not match["rest"].strip():
             fence = ""
-        elif not fence and (found := HEADING.match(bare)) and found["text"]:
-            yield line, found["text"]
-            continue
-        yield line, None
+        elif not fence and (found := HEADING.match(bare)):
+            heading = found["text"] or None
+        yield line, heading
 
 
 def _gathered(units: Iterable[_Unit], rule: Rule) -> Iterator[_Unit]:
