@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, SPECIAL, TOOLS, assistant, audit_of, call, mask_of, user
 
-from ftc.data.chat_template import ChatTemplate, TemplateProblem, hugging_face_text
+from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.data.example import Refusal, Rendered
-from ftc.data.trace_limits import Limits
 
 TALK = [user("Question?"), assistant("Answer."), user("More?"), assistant("Again.")]
 HEAD = "{{ '<' + m.role + '>' }}"
@@ -234,61 +233,3 @@ def test_what_json_cannot_hold_is_refused_by_name() -> None:
 def test_the_clock_is_reported() -> None:
     assert ChatTemplate("{{ strftime_now('%Y') }}", special_tokens={}).uses_clock
     assert not ChatTemplate(CHATML_WITH_DEFAULT_SYSTEM, special_tokens={}).uses_clock
-
-
-GROWING = (
-    "{% set n = namespace(x=START) %}{% for a in range(99) %}{% set n.x = n.x OPERATOR n.x %}{% endfor %}"
-)
-ENDLESS = {
-    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "macro": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-    "branches": "{% macro f(n) %}{% if n %}{{ f(n-1) ~ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-    "output": "{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}",
-    "doubling": GROWING.replace("START", "'x'").replace("OPERATOR", "+"),
-    "doubling by ~": GROWING.replace("START", "'x'").replace("OPERATOR", "~"),
-    "doubling a list": GROWING.replace("START", "[1]").replace("OPERATOR", "+"),
-    "repetition": "{{ 'x' * 99999999999 }}",
-    "power": "{{ 9 ** 99999999 }}",
-    "width": "{{ '%99999999999d' % 1 }}",
-    "filter": "{{ 'x' | center(99999999999) }}",
-    "method": "{{ messages[0].content.center(99999999999) }}",
-    "replacement": "{{ ('x' * 99999).replace('x', 'y' * 99999) }}",
-}
-
-
-@pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS)
-def test_a_template_that_would_not_end_is_stopped(source: str) -> None:
-    limits = Limits(characters=200_000, turns=50_000)
-    template = ChatTemplate(source, special_tokens={}, limits=limits)
-    with pytest.raises(TemplateProblem) as stopped:
-        template.render([user("x")])
-    assert "the template" in stopped.value.message
-    with pytest.raises(TemplateProblem):
-        template.trace(template.prepared([user("x")]), None)
-
-
-def test_a_large_number_may_be_written() -> None:
-    talk = [user("When?"), assistant("", tool_calls=[call("at", time=1_750_000_000_000)])]
-    body = "{% for c in m.tool_calls or [] %}{{ c.function.arguments.time | tojson }}{% endfor %}"
-    assert "1750000000000" in ChatTemplate(loop(body), special_tokens={}).render(talk)
-
-
-OUTSIDE = [
-    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-    "{{ messages.append(1) }}",
-    "{{ messages[0].update(role='x') }}",
-    "{{ raise_exception.__globals__.x }}",
-    "{{ namespace(_x=1) }}",
-    "{% set n = namespace() %}{% set n._x = 1 %}",
-    "{% include 'x' %}",
-    "{{ '{0.__class__.__init__.__globals__}'.format(messages) }}",
-]
-
-
-@pytest.mark.parametrize("source", OUTSIDE)
-def test_a_template_stays_in_its_sandbox(source: str) -> None:
-    template = ChatTemplate(source, special_tokens={})
-    with pytest.raises(TemplateProblem):
-        template.render([user("x")])
-    with pytest.raises(TemplateProblem):
-        hugging_face_text(source, [user("x")], special_tokens={}, variables={})

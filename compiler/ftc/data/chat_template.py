@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from ftc.data.provenance import FIRST_SOURCE, MARK, Run, Traced, concatenate
 from ftc.data.trace_environment import GenerationTag, TemplateEnvironment, TracingEnvironment, generate
-from ftc.data.trace_limits import Budget, Limits
+from ftc.data.trace_limits import Budget, Limits, TemplateLimit
 from ftc.data.trace_values import Message, Origin, Wrapper, plain_message, plain_value
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["ChatTemplate", "Message", "TemplateProblem", "Trace", "hugging_face_text"]
 
 _NAME = "<chat template>"
+LARGEST_SOURCE = 2**18
+"""Characters of the longest template that is taken; those that are published have a tenth of that."""
 
 # What a template can make Python raise: its own errors, and those of operators and methods on its values.
 FAILURES = (
@@ -33,18 +35,23 @@ FAILURES = (
     LookupError,
     MemoryError,
     RecursionError,
+    SyntaxError,
     TypeError,
     ValueError,
 )
 
 
 class TemplateProblem(Exception):  # noqa: N818  the template's, not the program's
-    """A chat template that cannot be read, or fails on a conversation; `line` is the template's."""
+    """A chat template that cannot be read, or fails on a conversation; `line` is the template's.
 
-    def __init__(self, message: str, line: int | None = None) -> None:
+    `hostile` says that it was stopped: at a limit, or where it reached for what is not a template's.
+    """
+
+    def __init__(self, message: str, line: int | None = None, *, hostile: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.line = line
+        self.hostile = hostile
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +82,19 @@ def _problem(error: Exception) -> TemplateProblem:
     for frame in traceback.extract_tb(error.__traceback__):
         line = frame.lineno if frame.filename == _NAME else line
     if isinstance(error, RecursionError):
-        return TemplateProblem("the template calls itself without end", line)
+        return TemplateProblem("the template calls itself without end", line, hostile=True)
     if isinstance(error, MemoryError):
-        return TemplateProblem("the template needs more memory than there is", line)
+        return TemplateProblem("the template needs more memory than there is", line, hostile=True)
     text = str(error) or type(error).__name__
-    return TemplateProblem(
-        text if isinstance(error, jinja2.TemplateError) else f"{text} ({type(error).__name__})", line
-    )
+    stopped = isinstance(error, (TemplateLimit, jinja2.exceptions.SecurityError))
+    own = isinstance(error, jinja2.TemplateError)
+    return TemplateProblem(text if own else f"{text} ({type(error).__name__})", line, hostile=stopped)
 
 
 def compiled(environment: TemplateEnvironment, source: str) -> jinja2.Template:
     """A template ready to run; raises TemplateProblem where the source is not valid Jinja."""
+    if len(source) > LARGEST_SOURCE:
+        raise TemplateProblem(f"the template is longer than {LARGEST_SOURCE:,} characters")
     try:
         tree = environment.instrumented(environment.parse(source, _NAME, _NAME))
         code = environment.compile(tree, _NAME, _NAME)
@@ -156,6 +165,19 @@ class ChatTemplate:
         other.variables = {**self.variables, **variables}
         return other
 
+    def tried(self) -> TemplateProblem | None:
+        """Why the template is stopped on the smallest of conversations; None where it is not.
+
+        A template may refuse that conversation for reasons of its own.
+        """
+        talk = self.prepared([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+        try:
+            self.render_prepared(talk, None, generation_prompt=True)
+            self.trace(talk, None)
+        except TemplateProblem as problem:
+            return problem if problem.hostile else None
+        return None
+
     def prepared(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages as the template gets them; raises TemplateProblem for what JSON cannot hold."""
         plain = []
@@ -193,13 +215,16 @@ class ChatTemplate:
         generation_prompt: bool,
     ) -> str:
         """`render` for messages that went through `prepared`; a part of them may be rendered."""
-        return self._rendered(messages, tools, Budget(self.limits), generation_prompt)
+        return self._rendered(messages, tools, self._budget(messages, tools), generation_prompt)
+
+    def _budget(self, messages: Sequence[Any], tools: Sequence[Any] | None) -> Budget:
+        return Budget(self.limits.given(_extent(messages) + _extent(tools), len(messages)))
 
     def _rendered(self, messages: Any, tools: Any, budget: Budget, generation_prompt: bool) -> str:
         given = self._given(plain_value(tools), generation_prompt)
         given["messages"] = messages
         try:
-            return "".join(generate(self._plain, given, self.limits, budget))
+            return "".join(generate(self._plain, given, budget))
         except FAILURES as error:
             raise _problem(error) from error
 
@@ -210,7 +235,7 @@ class ChatTemplate:
 
         Raises TemplateProblem where a block is not written out in its place, as in a macro.
         """
-        budget = Budget(self.limits)
+        budget = self._budget(messages, tools)
         text = self._rendered(messages, tools, budget, generation_prompt=False)
         for start, body in budget.blocks:
             if text[start : start + len(body)] != body:
@@ -228,10 +253,19 @@ class ChatTemplate:
         given["messages"] = wrapper.messages(messages)
         given["tools"] = wrapper.wrap(plain_value(tools), None)
         try:
-            text = concatenate(generate(self._tracing, given, self.limits))
+            text = concatenate(generate(self._tracing, given, self._budget(messages, tools)))
         except FAILURES as error:
             raise _problem(error) from error
         return Trace(str.__str__(text), text.runs, tuple(wrapper.origins))
+
+
+def _extent(value: Any) -> int:
+    """About how many characters a value has, keys and brackets included."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_extent(key) + _extent(item) for key, item in value.items()) + 2
+    return sum(map(_extent, value)) + 2 if isinstance(value, (list, tuple)) else 8
 
 
 def _literal(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import BuiltinMethodType, MethodType
@@ -27,18 +28,23 @@ from jinja2.visitor import NodeTransformer
 from ftc.data.provenance import LITERAL, MARK, Traced, concatenate, join, lose
 from ftc.data.trace_json import traced_json
 from ftc.data.trace_limits import (
+    LARGEST_INDENT,
     Budget,
     Limits,
-    check_arguments,
+    TemplateLimit,
+    check_format,
+    check_join,
+    check_json,
+    check_method,
+    check_numbers,
     check_operands,
     check_replacement,
-    check_size,
 )
 from ftc.data.trace_values import MessageDict, mark
 
 # Names with a blank cannot be written in a template, so none can reach or replace these.
 BUDGET = "ftc budget"
-TURN, CONCAT, MARK_FILTER = "ftc turn", "ftc concat", "ftc mark"
+TURN, CONCAT, MARK_FILTER, NEST = "ftc turn", "ftc concat", "ftc mark", "ftc nest"
 _COUNTS = frozenset({"length", "count", "wordcount"})
 
 
@@ -114,63 +120,133 @@ def _tojson(
 
 
 def _strftime_now(form: str) -> str:
+    if len(form) > LARGEST_INDENT or any(letter.isdigit() for letter in form):
+        raise TemplateLimit("the template asks for the time in an enormous form")
     return datetime.now().strftime(form)  # local time, as in transformers
 
 
 @jinja2.pass_context
-def _count_turn(context: Context, _value: Any) -> str:
-    context.parent[BUDGET].turn()
+def _count_turn(context: Context, weight: int) -> str:
+    context.parent[BUDGET].turn(weight)
     return ""
 
 
-def _guarded(function: Callable[..., Any], limits: Limits) -> Callable[..., Any]:
-    first = 2 if hasattr(function, "jinja_pass_arg") else 1  # behind the value that is filtered
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        check_arguments((*args[first:], *kwargs.values()), limits)
-        return function(*args, **kwargs)
-
-    return guarded
+_COMPUTED_WIDTH = re.compile(r"\{[^{}]*:[^{}]*\{")
+_LISTING = frozenset({"list", "sort", "unique", "batch", "slice", "reverse", "map", "select", "reject"})
+_SIZED = frozenset({"batch", "center", "indent", "round", "slice", "truncate", "urlize", "wordwrap"})
+_WHOLE = frozenset({"tojson", "string", "pprint", "join", "sum", "groupby", "unique", "sort"})
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja for chat templates, byte for byte as transformers has it, with limits."""
+    """Jinja for chat templates, byte for byte as transformers has it, with limits.
+
+    `budget` is that of the rendering that goes on, which `generate` sets.
+    """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, limits: Limits, **options: Any) -> None:
+        self.budget = Budget(limits)
+        options = {"finalize": self._written, **options}
         super().__init__(
             trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loop_controls], **options
         )
         self.limits = limits
         self.filters["tojson"] = _tojson
         for name, function in self.filters.items():
-            self.filters[name] = _guarded(function, limits)
+            self.filters[name] = self._guarded(name, function)
         self.filters[TURN] = _count_turn
         self.filters[CONCAT] = self._concat
+        self.filters[NEST] = self._nested
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
         self.globals["dict"] = TemplateDict()
         self.globals["namespace"] = TemplateNamespace
+        del self.globals["lipsum"]  # text at random, and as much as is asked for
+
+    def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter which pays for its work, and is refused what it could not carry out."""
+        first = 1 if hasattr(function, "jinja_pass_arg") else 0  # where the value is that is filtered
+
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if len(args) > first:
+                self._check_filter(name, args[first], (*args[first + 1 :], *kwargs.values()))
+            return function(*args, **kwargs)
+
+        return guarded
+
+    def _check_filter(self, name: str, value: Any, arguments: tuple[Any, ...]) -> None:
+        budget = self.budget
+        budget.value(value)
+        if name in _SIZED:
+            check_numbers(arguments)
+        if name in _LISTING and isinstance(value, str):
+            budget.items(len(value))
+        if name in _WHOLE:
+            budget.nested(value)
+        if name == "tojson":
+            check_json(arguments)
+        elif name == "join":
+            check_join(next((a for a in arguments if isinstance(a, str)), ""), value, budget)
+        elif name == "replace" and isinstance(value, str):
+            check_replacement(value, arguments, budget)
+        elif name == "format" and isinstance(value, str):
+            check_format(value, arguments, budget)
+        elif name in ("indent", "wordwrap", "center") and isinstance(value, str):
+            widths = [len(a) if isinstance(a, str) else a for a in arguments if isinstance(a, (int, str))]
+            lines = len(value) if name == "wordwrap" else value.count("\n") + 1
+            budget.text(len(value) + lines * max([1, *widths]))
+
+    def _written(self, value: Any) -> Any:
+        """What is written out: a list in it must not be larger than it looks."""
+        return value if isinstance(value, str) else self.budget.nested(value)
+
+    def _nested(self, value: Any) -> Any:
+        return self.budget.nested(value)
 
     def _concat(self, parts: Iterable[Any]) -> str:
-        texts = [str(part) for part in parts]
-        check_size(sum(map(len, texts)), self.limits)
+        texts = [str(self._written(part)) for part in parts]
+        self.budget.text(sum(map(len, texts)))
+        return "".join(texts)
+
+    def concat(self, chunks: Iterable[str]) -> str:
+        """What a macro or a block of a template comes to."""
+        texts = list(chunks)
+        self.budget.text(sum(map(len, texts)))
         return "".join(texts)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """An operator whose result might be too large."""
-        check_operands(operator, left, right, self.limits)
+        check_operands(operator, left, right, self.budget)
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """A call from the template; methods of strings may not be asked for enormous results."""
-        if isinstance(__obj, (BuiltinMethodType, MethodType)) and isinstance(__obj.__self__, str):
-            check_arguments((*args, *kwargs.values()), __self.limits)
-            if __obj.__name__ == "replace":
-                check_replacement(__obj.__self__, args, __self.limits)
+        if isinstance(__obj, (BuiltinMethodType, MethodType)):
+            owner = __obj.__self__
+            if isinstance(owner, (str, bytes)):
+                text = owner if isinstance(owner, str) else owner.decode("latin-1")
+                check_method(__obj.__name__, text, (*args, *kwargs.values()), __self.budget)
         return super().call(__context, __obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`str.format` within the sandbox, whose fields may not be enormous."""
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+        text, fill = value.__self__, wrapped
+
+        @functools.wraps(value)
+        def limited(*args: Any, **kwargs: Any) -> str:
+            given = [*args, *kwargs.values()]
+            given += [item for one in given if isinstance(one, Mapping) for item in one.values()]
+            if _COMPUTED_WIDTH.search(text):
+                check_numbers(given)
+            check_format(text, given, self.budget)
+            return fill(*args, **kwargs)
+
+        return limited
 
     def instrumented(self, tree: nodes.Template) -> nodes.Template:
         """The tree with every loop and macro counting its turns."""
@@ -186,14 +262,30 @@ def _filtered(name: str, value: nodes.Expr, args: list[nodes.Expr], line: int) -
     return _placed(nodes.Filter(value, name, args, [], None, None), line)
 
 
+_MACRO = 10
+"""What a call of a macro costs, in turns of a loop."""
+
+
 class _Counting(NodeTransformer):
     def _count(self, node: Any) -> Any:
         self.generic_visit(node)
-        turn = _placed(nodes.ExprStmt(_filtered(TURN, nodes.Const(0), [], node.lineno)), node.lineno)
+        weight = nodes.Const(1 if isinstance(node, nodes.For) else _MACRO)
+        turn = _placed(nodes.ExprStmt(_filtered(TURN, weight, [], node.lineno)), node.lineno)
         node.body.insert(0, turn)
         return node
 
     visit_For = visit_Macro = visit_CallBlock = _count  # noqa: N815
+
+    def _nest(self, node: Any) -> Any:
+        """A list that holds what might be lists is counted, so that none doubles without end."""
+        values = [pair.value for pair in node.items] if isinstance(node, nodes.Dict) else node.items
+        plain = all(isinstance(value, nodes.Const) for value in values)
+        self.generic_visit(node)
+        if plain or getattr(node, "ctx", "load") != "load":
+            return node
+        return _filtered(NEST, node, [], node.lineno)
+
+    visit_List = visit_Dict = visit_Tuple = _nest  # noqa: N815
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802  the visitor's naming
         self.generic_visit(node)
@@ -278,22 +370,31 @@ def _same(value: Any) -> Any:
 class TracingEnvironment(TemplateEnvironment):
     """The same Jinja over traced strings; it gives the same text, and where each character came from."""
 
-    concat = staticmethod(concatenate)
-
     def __init__(self, limits: Limits) -> None:
-        super().__init__(limits, finalize=finalize)
+        super().__init__(limits, finalize=lambda value: finalize(self._written(value)))
         self.literals: list[Traced] = []
         for name, function in self.filters.items():
             self.filters[name] = _losing(name, function)
-        understood = {"tojson": traced_json, "join": _traced_join, "safe": _same, "string": _same}
-        self.filters.update(understood)
+        understood: dict[str, Callable[..., Any]] = {
+            "tojson": traced_json,
+            "join": _traced_join,
+            "safe": _same,
+            "string": _same,
+        }
+        self.filters.update({name: self._guarded(name, function) for name, function in understood.items()})
         self.filters[TURN] = _count_turn
         self.filters[CONCAT] = self._concat
         self.filters[MARK_FILTER] = _mark
 
+    def concat(self, chunks: Iterable[str]) -> str:
+        """What a macro or a block of a template comes to."""
+        texts = list(chunks)
+        self.budget.text(sum(map(len, texts)))
+        return concatenate(texts)
+
     def _concat(self, parts: Iterable[Any]) -> str:
-        texts = [finalize(part) for part in parts]
-        check_size(sum(map(len, texts)), self.limits)
+        texts = [finalize(self._written(part)) for part in parts]
+        self.budget.text(sum(map(len, texts)))
         return join("", texts)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
@@ -308,11 +409,11 @@ class TracingEnvironment(TemplateEnvironment):
         return tree
 
 
-def generate(
-    template: jinja2.Template, variables: Mapping[str, Any], limits: Limits, budget: Budget | None = None
-) -> Iterator[str]:
+def generate(template: jinja2.Template, variables: Mapping[str, Any], budget: Budget) -> Iterator[str]:
     """The chunks a template gives out, until it is done or reaches a limit; `budget` keeps the account."""
-    budget = budget or Budget(limits)
+    environment = template.environment
+    if isinstance(environment, TemplateEnvironment):
+        environment.budget = budget
     for chunk in template.generate(dict(variables, **{BUDGET: budget})):
         budget.give(len(chunk))
         yield chunk

@@ -19,6 +19,10 @@ Form = Literal["chat", "completion", "text"]
 TrainOn = Literal["assistant", "last_assistant", "completion", "all"]
 SOME_DAY = "2024-07-26"
 """The day that Llama 3.1's own template falls back to."""
+STOPPED = (
+    "do not use it: it does what no chat template needs",
+    "name another in [model]: chat_template",
+)
 CHAT_FIELDS = ("system", "user", "assistant")
 BESIDE = ("tools", VARIABLES)
 """Columns which a conversation takes along where the query returns them."""
@@ -104,16 +108,17 @@ def _date(template: str | None, context: Context) -> tuple[str | None, tuple[Cho
     """The day the chat template is to print, if it asks for the present one; a finding if it is not Jinja."""
     if template is None:
         return None, ()
+    key = "base" if context.recipe.model.chat_template is None else "chat_template"
+    span = context.origins.value("model", key)
     try:
-        made = ChatTemplate(template, special_tokens={})
+        made = ChatTemplate(template, special_tokens=context.facts.model.tokenizer.special_tokens)
     except TemplateProblem as problem:
-        key = "base" if context.recipe.model.chat_template is None else "chat_template"
         where = f" (line {problem.line})" if problem.line else ""
-        return Finding(
-            "FTC307",
-            f"the chat template is not valid Jinja: {problem}{where}",
-            context.origins.value("model", key),
-        )
+        return Finding("FTC307", f"the chat template is not valid Jinja: {problem}{where}", span)
+    stopped = made.tried()
+    if stopped is not None:
+        where = f" (line {stopped.line})" if stopped.line else ""
+        return Finding("FTC307", f"the chat template had to be stopped: {stopped}{where}", span, help=STOPPED)
     stated = context.recipe.render.date
     if stated is not None or not made.uses_clock:
         return stated, ()
