@@ -287,10 +287,10 @@ class Train(Table):
     """Optimizer steps, instead of epochs."""
 
     batch: Annotated[int, Field(ge=1)] = 16
-    """Rows per optimizer step."""
+    """Rows per optimizer step; sequences of rows where they are packed."""
 
     micro_batch: Annotated[int, Field(ge=1)] | None = None
-    """Rows at a time; gradients accumulate to `batch`."""
+    """Rows or packed sequences at a time; gradients accumulate to `batch`."""
 
     learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = None
     """Peak learning rate."""
