@@ -29,6 +29,6 @@ def run(plan: Plan, context: Context) -> Outcome:
         )
         return Outcome(plan, (finding,))
     limits = LimitStep(max_length=stated or context_length, too_long=data.too_long, invalid=data.invalid)
-    reason = "the model's context; rows are padded to the longest of their batch, not to this"
+    reason = "the model's context; no row is padded to it"
     chosen = () if stated else (choice("data.max_length", context_length, reason),)
     return Outcome(filled(plan, chosen, limits=limits))
