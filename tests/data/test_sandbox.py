@@ -18,6 +18,8 @@ def con(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(tmp_path / "sources.duckdb") as writer:
         writer.execute("create table t as select 1 as a")
     (tmp_path / "secret.csv").write_text("a\n1\n")
+    with connect(tmp_path / "private.duckdb") as writer:
+        writer.execute("create table t as select 1 as a")
     with connect(tmp_path / "work.duckdb") as locked:
         locked.execute(f"attach {quoted(str(tmp_path / 'sources.duckdb'))} as s (read_only)")
         locked.execute("use s")
@@ -49,6 +51,22 @@ ATTEMPTS = [
     "drop table t",
     "select getenv('HOME')",
     "from secret",
+    "from read_ndjson_objects('{here}/secret.csv')",
+    "from read_parquet('{here}/*.parquet')",
+    "from read_duckdb('{here}/private.duckdb')",
+    "from parquet_metadata('{here}/x.parquet')",
+    "from 's3://bucket/x.parquet'",
+    "from pandas_scan(1)",
+    "import database '{here}'",
+    "update t set a = 2",
+    "delete from t",
+    "truncate t",
+    "alter table t add column c int",
+    "with x as (insert into t values (3) returning *) select * from x",
+    "create secret x (type s3)",
+    "create persistent secret x (type s3)",
+    "force install spatial",
+    "from json_execute_serialized_sql('x')",
 ]
 
 

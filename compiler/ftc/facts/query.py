@@ -233,20 +233,29 @@ def _distinct(problems: Sequence[SqlProblem]) -> tuple[SqlProblem, ...]:
 
 def _not_one_select(sql: str, statements: Sequence[str]) -> SqlProblem:
     bare = [statement for statement in statements if statement.strip(" ;\n\t\r")]
+    help_: tuple[str, ...] = ("write: select … from …",)
+    start = len(sql) - len(sql.lstrip())
     if len(bare) > 1:
         start = len(statements[0])
         start += len(sql[start:]) - len(sql[start:].lstrip())
         message, help_ = f"the query is {len(bare)} statements", ("keep one SELECT; use WITH for steps",)
+    elif "pivot" in sql.casefold():
+        message = "PIVOT must say which values become columns"
+        help_ = ("list them: pivot … on column in ('a', 'b')",)
     else:
-        start = len(sql) - len(sql.lstrip())
         word = sql.split(maxsplit=1)[0].upper().strip(";") if sql.strip(" ;\n\t\r") else ""
-        message = f"the query must be a SELECT, not {word}" if word else "the query is empty"
-        help_ = ("write: select … from …",)
-    if "pivot" in sql.casefold() and len(bare) == 1:
-        help_ = ("list the values that become columns: pivot … on column in ('a', 'b')",)
-    return SqlProblem(
-        code="FTC206", message=message, start=start, end=max(start + 1, len(sql.rstrip())), help=help_
-    )
+        message = "the query is empty"
+        if word:
+            message = NO_SELECT.get(word, f"the query must be a SELECT, not {word}")
+    end = max(start + 1, len(sql.rstrip()))
+    return SqlProblem(code="FTC206", message=message, start=start, end=end, help=help_)
+
+
+NO_SELECT = {
+    "WITH": "the query must be a SELECT, and a part of WITH is none",
+    "SELECT": "the query may read rows, and not DESCRIBE, SHOW or SUMMARIZE tables",
+    "FROM": "the query may read rows, and not DESCRIBE, SHOW or SUMMARIZE tables",
+}
 
 
 def _binding_problems(
