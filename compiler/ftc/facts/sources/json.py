@@ -132,18 +132,15 @@ def _layout(name: str, path: Path) -> str:
 def _columns_of_elements(
     con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path]
 ) -> tuple[ColumnType, ...]:
-    """The columns of the elements before the first that is broken. Raises SourceError and duckdb.Error."""
+    """The columns of the elements that are whole. Raises SourceError and duckdb.Error."""
     names = [file.name for file in step.files] or [path.name for path in paths]
     with TemporaryDirectory() as directory:
-        samples = []
-        for number, (path, name) in enumerate(zip(paths, names, strict=True)):
-            samples.append(Path(directory) / f"{number}.jsonl")
-            with samples[-1].open("wb") as file:
-                try:
-                    lines = islice(element_lines([path], [name]), SAMPLE)
-                    file.writelines(line.content + b"\n" for line in lines)
-                except BrokenArray as broken:
-                    raise SourceError(
-                        f"the source `{step.name}` is no whole JSON array: {broken.reason}", BROKEN
-                    ) from None
+        samples = [Path(directory) / f"{number}.jsonl" for number in range(len(paths))]
+        try:
+            for path, name, sample in zip(paths, names, samples, strict=True):
+                lines = islice(element_lines([path], [name]), SAMPLE)
+                sample.write_bytes(b"".join(line.content + b"\n" for line in lines))
+        except BrokenArray as broken:
+            message = f"the source `{step.name}` is no whole JSON array: {broken.reason}"
+            raise SourceError(message, BROKEN) from None
         return json_columns(con, step, samples, LAYOUT["jsonl"])

@@ -144,14 +144,18 @@ def element_lines(paths: Sequence[Path], names: Sequence[str]) -> Iterator[Line]
     """The elements of several files as lines; a BrokenArray has the file's name in its reason."""
     numbers = count(1)
     for path, name in zip(paths, names, strict=True):
-        with open_bytes(path) as file:
-            try:
-                for element in elements(file):
-                    place = f"{name}:{element.line}:{element.column}"
-                    yield Line(next(numbers), place, element.content.translate(ONE_LINE))
-            except BrokenArray as broken:
-                reason = f"{name}:{broken.line}:{broken.column}: {broken.reason}"
-                raise BrokenArray(reason, broken.line, broken.column) from None
+        for element in _elements_of(path, name):
+            place = f"{name}:{element.line}:{element.column}"
+            yield Line(next(numbers), place, element.content.translate(ONE_LINE))
+
+
+def _elements_of(path: Path, name: str) -> Iterator[Element]:
+    with open_bytes(path) as file:
+        try:
+            yield from elements(file)
+        except BrokenArray as broken:
+            reason = f"{name}:{broken.line}:{broken.column}: {broken.reason}"
+            raise BrokenArray(reason, broken.line, broken.column) from None
 
 
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
