@@ -18,14 +18,14 @@ ROWS = {
     "chat-lora": (
         "chats",
         [
-            {"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": "a"}]}
+            {"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": f"a {i}"}]}
             for i in range(60)
         ],
     ),
     "prompt-completion-lora": (
         "tickets",
         [
-            {"subject": f"s{i}", "body": "b", "reply": "r", "rating": 4 + i % 2, "customer_id": i % 9}
+            {"subject": f"s{i}", "body": "b", "reply": f"r{i}", "rating": 4 + i % 2, "customer_id": i % 9}
             for i in range(40)
         ],
     ),
@@ -46,7 +46,7 @@ def test_a_ready_recipe_plans(path: Path, tiny_model: Path, tmp_path: Path) -> N
     source, rows = ROWS[path.stem]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    settings = [f"data.sources.{source}={data}", f"model.base={tiny_model}"]
+    settings = [f"data.sources.{source}={data}", f"model.base={tiny_model}", "lints.small_eval=allow"]
     if "max_length" in path.read_text(encoding="utf-8"):
         settings.append("data.max_length=256")
     result = ftc.plan(path, set=settings)

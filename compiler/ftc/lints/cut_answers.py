@@ -29,6 +29,10 @@ SPIKE_LENGTH, SPIKE_ROWS, SPIKE_SHARE, SPIKE_HEIGHT = 100, 5, 0.005, 10
 """A length in characters at which answers were cut: none is longer, so many rows share it, so many times
 the rows of the lengths just below it. In real data no length above 100 is shared by ten times as many."""
 
+SPIKE_ABOVE = 0.8
+"""Half of the answers are shorter than this part of the greatest length: where all are about as long, as
+texts from one template are, some length is bound to be the commonest."""
+
 _AFTER = "\"'”’»)]}*_`~> "
 _ENDS = frozenset(".!?…。！？؟।:;")
 _OPEN = frozenset(",-–—(")
@@ -85,13 +89,15 @@ def _spike(evidence: Evidence) -> tuple[int, Int64]:
     longest = int(lengths.max()) if len(lengths) else 0
     at = numbers[lengths == longest]
     enough = longest >= SPIKE_LENGTH and len(at) >= max(SPIKE_ROWS, SPIKE_SHARE * len(numbers))
+    enough = enough and float(np.median(lengths)) < SPIKE_ABOVE * longest
     distinct = len(
         np.unique(np.stack([evidence.asked[at], evidence.answers[at].astype(np.uint64)]), axis=1).T
     )
     if not enough or distinct < SPIKE_ROWS:
         return 0, numbers[:0]
-    near = int(((lengths > 0.8 * longest) & (lengths < longest)).sum())
-    return (longest, at) if len(at) >= SPIKE_HEIGHT * near / (0.2 * longest) else (0, numbers[:0])
+    near = int(((lengths > SPIKE_ABOVE * longest) & (lengths < longest)).sum())
+    usual = near / ((1 - SPIKE_ABOVE) * longest)
+    return (longest, at) if len(at) >= SPIKE_HEIGHT * usual else (0, numbers[:0])
 
 
 def describe(result: LintResult) -> Said:
