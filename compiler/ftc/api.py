@@ -212,7 +212,7 @@ def _compiled(
 ) -> tuple[tuple[Finding, ...], CompiledRows | None]:
     """The compiled rows of a recipe with every byte checked, and what there is to say of them."""
     made = _plan(path, overrides, "sequences", cache, progress)
-    if made.result.data is not None and not _is_whole(cache, made.result.data):
+    if not _is_whole(cache, "data", made.result.data):
         made = _plan(path, overrides, "sequences", cache, progress)
     return sort_findings((*made.result.findings, *_damaged(cache))), made.rows
 
@@ -277,10 +277,10 @@ def account(
         return AccountResult(path, findings, tuple(with_fates(made.directory, fates, rows)), total)
 
 
-def _is_whole(cache: Cache, data: Path) -> bool:
-    """Whether compiled rows have every byte that was written; if not, they are removed where that can be."""
+def _is_whole(cache: Cache, kind: str, directory: Path | None) -> bool:
+    """Whether an entry, if there is one, has every byte that was written; if not, it goes if it can."""
     try:
-        return cache.entry("data", data.name, deep=True) is not None
+        return directory is None or cache.entry(kind, directory.name, deep=True) is not None
     except CacheProblem:
         return False
 
@@ -323,7 +323,8 @@ def _build(
         findings = (*result.findings, done)
         return BuildResult(path, findings, result.plan, result.digest, "failed", None, None)
     if any(finding.code == "FTC706" for finding in done.findings):
-        _is_whole(cache, result.data)
+        _is_whole(cache, "data", result.data)
+        _is_whole(cache, "sequences", result.sequences)
     status: Status = "built" if done.status == "done" else done.status
     findings = (*result.findings, *done.findings)
     return BuildResult(path, findings, result.plan, result.digest, status, done.run, done.evaluation or None)
