@@ -22,12 +22,12 @@ from ftc.data.mask_proof import Conversation
 from ftc.data.provenance import FIRST_SOURCE, Traced
 from ftc.data.specialise import replay as replaying
 from ftc.data.specialise import specialiser as specialising
+from ftc.data.specialise.bounds import longest
 from ftc.data.specialise.environment import RecordingEnvironment
 from ftc.data.specialise.expression import (
     Applied,
     Fixed,
     Given,
-    bound,
     cut_of,
     joined,
     plain,
@@ -89,8 +89,7 @@ def test_an_expression_is_what_python_makes_of_the_text(
     found = traced(expression, [given])
     assert str.__str__(found) == wanted
     assert sum(run[0] for run in found.runs) == len(wanted)
-    longest = bound(expression)
-    assert len(wanted) <= longest.rate * len(text) + longest.constant
+    assert len(wanted) <= longest([expression])(len(text))
     if cut_of(expression) is not None and wanted:
         [(length, source, offset)] = found.runs
         assert (source, text[offset : offset + length]) == (FIRST_SOURCE, wanted)
@@ -265,7 +264,17 @@ HANDED_ON = {
     "items",
     "dictsort",
 }
-HANDED_ON |= {"map", "select", "reject", "selectattr", "rejectattr", "ftc mark", "ftc concat", "ftc turn"}
+HANDED_ON |= {
+    "map",
+    "select",
+    "reject",
+    "selectattr",
+    "rejectattr",
+    "ftc mark",
+    "ftc concat",
+    "ftc turn",
+    "ftc nest",
+}
 
 
 def test_a_filter_that_is_not_known_is_handed_no_stand_in() -> None:

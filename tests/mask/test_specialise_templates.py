@@ -51,7 +51,7 @@ def rows(name: str) -> st.SearchStrategy[tuple[Case, list[dict[str, Any]]]]:
 def test_turns_from_recordings_are_those_of_the_full_proof(name: str) -> None:
     template, seen = made(name), Counter[str]()
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(row=rows(name))
     def compare(row: tuple[Case, list[dict[str, Any]]]) -> None:
         case, messages = row

@@ -32,6 +32,7 @@ from ftc.data.specialise.recording import (
 from ftc.data.trace_environment import (
     CONCAT,
     MARK_FILTER,
+    NEST,
     TURN,
     GenerationTag,
     TemplateDict,
@@ -49,7 +50,7 @@ UNSTEADY_FILTERS = frozenset({"random"})
 
 # These hand their values on, or look at them through the environment, through `==` and through truth.
 _PASSING = frozenset(
-    {TURN, MARK_FILTER, "default", "d", "first", "last", "list", "length", "count", "items", "map"}
+    {TURN, MARK_FILTER, NEST, "default", "d", "first", "last", "list", "length", "count", "items", "map"}
     | {"dictsort"}
     | {"select", "reject", "selectattr", "rejectattr"}
 )
@@ -199,7 +200,11 @@ def _end(_environment: Any, value: Any, *, index: int) -> Any:
         return _environment.undefined("No item, sequence was empty.")
 
 
-# How filters are done on a stand-in; all but `tojson` and `join` want it as their first argument.
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    return default_value if boolean and not value else value
+
+
+# How filters are done on a stand-in.
 _ON_TEXTS: dict[str, Callable[..., Any]] = {
     "trim": _trim,
     "lower": lambda value: called(value, "lower"),
@@ -212,10 +217,17 @@ _ON_TEXTS: dict[str, Callable[..., Any]] = {
     "count": _length,
     "first": functools.partial(_end, index=0),
     "last": functools.partial(_end, index=-1),
+    "default": _default,
+    "d": _default,
 }
-_ON_SCALARS: dict[str, Callable[..., Any]] = {"string": lambda value: value.text()}
-_ON_LISTS = {name: _ON_TEXTS[name] for name in ("length", "count", "first", "last")}
-_SPECIAL = {RecordedText: _ON_TEXTS, RecordedScalar: _ON_SCALARS, RecordedList: _ON_LISTS}
+_ON_SCALARS = {"string": lambda value: value.text(), "default": _default, "d": _default}
+_ON_LISTS = {name: _ON_TEXTS[name] for name in ("length", "count", "first", "last", "default", "d")}
+_SPECIAL: dict[type, Mapping[str, Callable[..., Any]]] = {
+    RecordedText: _ON_TEXTS,
+    RecordedScalar: _ON_SCALARS,
+    RecordedList: _ON_LISTS,
+}
+# How they are done on whatever holds one.
 _ON_ALL: dict[str, Callable[..., Any]] = {"tojson": _tojson, "join": _joined}
 
 
@@ -231,8 +243,11 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             return _ON_ALL[name](*values, **kwargs)
         special = _SPECIAL.get(type(values[0]), {})
         if name in special:
+            values[0].recorder.look(values[0].expression)
             return special[name](*args, **kwargs)
-        if name in _PASSING:
+        if type(values[0]) is RecordedList and name in _PASSING:
+            return function(*args[:skipped], list(values[0]), *values[1:], **kwargs)
+        if name in _PASSING and (name == MARK_FILTER or not isinstance(values[0], Recorded)):
             return function(*args, **kwargs)
         raise Unspecialised(f"the filter {name}")
 
@@ -285,8 +300,6 @@ def _sum(left: Any, right: Any) -> Any:
 class RecordingEnvironment(TracingEnvironment):
     """Jinja over stand-ins for free strings; all other strings are traced."""
 
-    concat = staticmethod(concat)
-
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self.finalize = _finalize
@@ -297,8 +310,18 @@ class RecordingEnvironment(TracingEnvironment):
         self.filters[CONCAT] = self._concat
         self.globals["raise_exception"] = _raise
 
+    def concat(self, chunks: Iterable[Any]) -> Any:
+        """What a macro or a block of a template comes to."""
+        return self._paid(concat(chunks))
+
     def _concat(self, parts: Iterable[Any]) -> Any:
-        return chain(map(_part, parts))
+        return self._paid(chain(map(_part, parts)))
+
+    def _paid(self, text: Any) -> Any:
+        """A text, whose length is counted; a stand-in's is bounded in `bounds`."""
+        if not isinstance(text, Recorded):
+            self.budget.text(len(text))
+        return text
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """A call from the template."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +11,9 @@ import jinja2
 
 from ftc.data.chat_template import FAILURES, ChatTemplate, TemplateProblem
 from ftc.data.provenance import Traced
+from ftc.data.specialise.bounds import Bound, longest, work
 from ftc.data.specialise.environment import TemplateRaised, concat
-from ftc.data.specialise.expression import Bound, Expression, Fixed, Given, bound
+from ftc.data.specialise.expression import Expression, Fixed, Given
 from ftc.data.specialise.recording import Answer, RecordedScalar, RecordedText, Recorder, Unspecialised
 from ftc.data.specialise.shape import Place, place_of, places
 from ftc.data.specialise.skeleton import Position, Skeleton
@@ -71,14 +72,16 @@ class Outcome:
 
     `skeleton` is None where the template refuses the conversation. `asked` are the questions which are
     not in `known`, in order; `blocks` are the places of `{% generation %}` blocks, None where they
-    cannot be told. No text of the rendering is longer than `bound` says.
+    cannot be told. No text of the rendering is longer than `longest` says, and it costs no more than
+    `work` says.
     """
 
     skeleton: Skeleton | None
     asked: list[tuple[Expression, Answer]]
     known: dict[Expression, Answer]
     layout: Layout
-    bound: Bound = field(default_factory=lambda: Bound(0, 0))
+    longest: Bound
+    work: Bound
     blocks: Blocks | None = None
 
 
@@ -126,6 +129,11 @@ class _Account(Budget):
         super().__init__(limits)
         self.chunks: list[Any] = []
 
+    @property
+    def turns(self) -> int:
+        """The turns taken, apart from those for the length of free strings."""
+        return self._turns
+
     def generated(self, text: Any) -> None:
         """Note a block which is about to be written, after the chunks there are."""
         self.blocks.append((len(self.chunks), text))
@@ -146,6 +154,7 @@ def record(
         "tools": wrapper.wrap(plain_value(subject.tools), None),
         BUDGET: account,
     }
+    jinja.environment.budget = account  # type: ignore[attr-defined]
     try:
         for chunk in jinja.generate(variables):
             account.chunks.append(chunk)
@@ -156,10 +165,18 @@ def record(
         return None
     if recorder.failure or not _right(subject, form, recorder, written):
         return None
-    outcome = Outcome(None, recorder.asked, recorder.known, wrapper.layout(len(messages)))
+    looks = recorder.looks
+    outcome = Outcome(
+        skeleton=None,
+        asked=recorder.asked,
+        known=recorder.known,
+        layout=wrapper.layout(len(messages)),
+        longest=longest([Fixed("", ()), *looks]),
+        work=work(looks, account.turns),
+    )
     if written is not None:
         outcome.skeleton = Skeleton(_expression(written))
-        outcome.bound = _longest([_expression(written), *recorder.derived])
+        outcome.longest = longest([_expression(written), *looks])
         outcome.blocks = _blocks(account, outcome.skeleton)
     return outcome
 
@@ -178,11 +195,6 @@ def _right(subject: Subject, form: Form, recorder: Recorder, written: Any) -> bo
     except TemplateProblem:
         return written is None
     return written is not None and Skeleton(_expression(written)).text(recorder.row) == text
-
-
-def _longest(expressions: Sequence[Expression]) -> Bound:
-    bounds = [bound(expression) for expression in expressions]
-    return Bound(max(one.rate for one in bounds), max(one.constant for one in bounds))
 
 
 def _blocks(account: _Account, skeleton: Skeleton) -> Blocks | None:

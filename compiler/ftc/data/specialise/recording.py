@@ -43,14 +43,15 @@ class Unspecialised(Exception):  # noqa: N818  not an error of the program
 class Recorder:
     """Notes what a template learns of one row's free strings.
 
-    `known` are answers that need not be noted again; `asked` are the questions in order, with their answers.
+    `known` are answers that need not be noted again; `asked` are the questions in order, with their
+    answers. `looks` are all expressions that were asked about or derived, as often as they were.
     """
 
     def __init__(self, row: Sequence[str], known: dict[Expression, Answer]) -> None:
         self.row = row
         self.known = dict(known)
         self.asked: list[tuple[Expression, Answer]] = []
-        self.derived: list[Expression] = []
+        self.looks: list[Expression] = []
         self.failure: str | None = None
 
     def give_up(self, reason: str) -> NoReturn:
@@ -61,16 +62,21 @@ class Recorder:
     def ask(self, operation: str, *arguments: Any) -> Any:
         """The answer to a question, which every row must answer alike to be rendered alike."""
         question = Applied(operation, arguments)
+        self.look(question)
         if question not in self.known:
             self.known[question] = plain(question)(self.row)
             self.asked.append((question, self.known[question]))
         return self.known[question]
 
+    def look(self, expression: Expression) -> None:
+        """Count an expression among those that a rendering has to work for."""
+        self.looks.append(expression)
+
     def text(self, expression: Expression) -> Any:
         """The stand-in of an expression; a fixed text stands for itself."""
         if isinstance(expression, Fixed):
             return Traced(expression.text, expression.runs)
-        self.derived.append(expression)
+        self.look(expression)
         return RecordedText(self, expression)
 
     def argument(self, value: Any) -> Any:
@@ -310,6 +316,7 @@ def called(text: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
     if name in FLAGS:
         return text.ask(name, *arguments)
     derived = text.derive(name, *arguments)
+    recorder.look(derived)
     if name in NUMBERS:
         return RecordedNumber(recorder, derived)
     if name in PIECES:

@@ -14,12 +14,13 @@ from ftc.data.mask_content import Unproved
 from ftc.data.mask_parts import Span, Stretch, parts_of
 from ftc.data.mask_proof import Conversation, Turn
 from ftc.data.provenance import FIRST_SOURCE, Traced
-from ftc.data.specialise.expression import Bound, Expression
+from ftc.data.specialise.bounds import Bound
+from ftc.data.specialise.expression import Expression
 from ftc.data.specialise.record import Blocks, Form, Layout, Subject
 from ftc.data.specialise.recording import Answer
 from ftc.data.specialise.skeleton import Position, Skeleton, ends_of
 from ftc.data.specialise.tree import Tree
-from ftc.data.specialise.turns import Plan, Planner, PromptPlan, TurnPlan
+from ftc.data.specialise.turns import Comparison, Plan, Planner, PromptPlan, TurnPlan
 
 if TYPE_CHECKING:
     from ftc.data.specialise.specialiser import Shape
@@ -46,12 +47,14 @@ class Plans:
 class Recording:
     """One rendering of a shape under certain answers; without skeleton, the template refuses it.
 
-    `forms` are recordings of other renderings of the conversation, under these answers and more.
+    `forms` are recordings of other renderings of the conversation, under these answers and more; no text
+    of any of them is longer than `longest` says, and none costs more than `work`.
     """
 
     skeleton: Skeleton | None
     known: dict[Expression, Answer]
-    bound: Bound
+    longest: Bound
+    work: Bound
     blocks: Blocks | None
     forms: dict[Form, Tree[Recording]] = field(default_factory=dict)
     plans: dict[Any, Plans] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class Replay:
         self.messages, self.stop_tokens = subject.messages, tuple(filter(None, stop_tokens))
         self.layout: Layout = shape.layout
         self._with_parts = parts
+        self._forms: dict[Form, Recording | None] = {}
         texts = skeleton.parts(subject.row)
         self.text = "".join(texts)
         # Where each piece of the text begins, and where the last ends.
@@ -154,7 +158,10 @@ class Replay:
 
     def recorded(self, form: Form) -> Recording | None:
         """The recording of another rendering of this row; None where there can be none."""
-        return self.shape.form(self.recording, form, self.subject)
+        forms = self._forms
+        if form not in forms:
+            forms[form] = self.shape.form(self.recording, form, self.subject)
+        return forms[form]
 
     def may_differ(self, form: Form) -> bool:
         """Whether rows that have this recording may have other ones of a form."""
@@ -259,12 +266,17 @@ class Replay:
         if not alike:
             raise _Undecided
 
-    def _begins_with(self, prompt: Form) -> bool:
-        text = self._form_text(prompt)
+    def _begins_with(self, prompt: Comparison) -> bool:
+        if not self.text.startswith(prompt.text, self.offset(prompt.at)):
+            return False
+        text = self._form_text(prompt.form)
         return text is not None and self.text.startswith(text)
 
-    def _ends_alike(self, ended: Form, end: int) -> bool:
-        text = self._form_text(ended)
+    def _ends_alike(self, ended: Comparison, end: int) -> bool:
+        at = self.offset(ended.at)
+        if not self.text.startswith(ended.text[: end - at], at):
+            return False
+        text = self._form_text(ended.form)
         return text is not None and text[:end] == self.text[:end]
 
     def _form_text(self, form: Form) -> str | None:

@@ -13,6 +13,7 @@ from jinja2 import nodes
 from ftc.data.chat import Chat
 from ftc.data.chat_template import ChatTemplate, TemplateProblem, compiled
 from ftc.data.provenance import FIRST_SOURCE, Run
+from ftc.data.specialise.bounds import units
 from ftc.data.specialise.environment import UNSTEADY, UNSTEADY_FILTERS, RecordingEnvironment
 from ftc.data.specialise.record import Form, Layout, Outcome, Subject, record
 from ftc.data.specialise.replay import Recording, Replay
@@ -56,19 +57,22 @@ class Shape:
         return self.rows > patience * self.recordings + (patience > 0)
 
     def form(self, under: Recording, form: Form, subject: Subject) -> Recording | None:
-        """The recording of another rendering of a row."""
+        """The recording of another rendering of a row, whose whole conversation has the one `under`."""
         tree = under.forms.get(form)
         if tree is None:
             tree = under.forms[form] = Tree()
         found = tree.find(subject.row)
         if found is None and not self._closed and tree.size < _FORMS:
             found = self._record(tree, form, subject, under)
-        return found if found and self._within(found, subject) else None
+            if found is not None:
+                under.longest, under.work = under.longest.most(found.longest), under.work.most(found.work)
+                return found if self._within(under, subject) else None
+        return found
 
     def _within(self, recording: Recording, subject: Subject) -> bool:
-        """Whether no text of the rendering can reach the limit at which a template is stopped."""
-        longest = recording.bound.rate * subject.size + recording.bound.constant
-        return longest <= subject.template.limits.characters
+        """Whether no rendering can reach a limit at which a template is stopped."""
+        limits, size = subject.template.limits, subject.size
+        return recording.longest(size) <= limits.characters and recording.work(size) <= units(limits.turns)
 
     def _record(
         self, tree: Tree[Recording], form: Form, subject: Subject, under: Recording | None
@@ -79,7 +83,7 @@ class Shape:
             outcome = record(subject, self._owner.jinja, form, under.known if under else {})
         if outcome is None or (under is None and not _traced_alike(subject, outcome)):
             return None
-        made = Recording(outcome.skeleton, outcome.known, outcome.bound, outcome.blocks)
+        made = Recording(outcome.skeleton, outcome.known, outcome.longest, outcome.work, outcome.blocks)
         try:
             tree.add(outcome.asked, made)
         except InconsistentError:

@@ -42,7 +42,7 @@ from ftc.data.specialise.expression import (
     traced,
 )
 from ftc.data.specialise.record import Form
-from ftc.data.specialise.skeleton import Position, normalised
+from ftc.data.specialise.skeleton import Agreement, Position, Skeleton, normalised
 from ftc.data.trace_values import Origin
 
 if TYPE_CHECKING:
@@ -86,6 +86,18 @@ def _goes_on(runs: list[Run], source: int, found: list[Span]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Another rendering that each row's text is compared with.
+
+    In every row the two agree up to `at`. There the other one goes on with `text`, which mostly decides.
+    """
+
+    form: Form
+    at: Position
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnPlan:
     """A turn of every row: its places, what to check in each row, and the form it is compared with.
 
@@ -99,15 +111,15 @@ class TurnPlan:
     checks: tuple[Check, ...]
     parts: tuple[tuple[Position, Position, Kind], ...]
     requires: tuple[tuple[Form, Recording], ...]
-    ended: Form | None = None
+    ended: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PromptPlan:
     """A turn in history form in every row, unless the row's text has the prompt by chance."""
 
-    prompt: Form
-    requires: tuple[tuple[Form, Recording], ...] = ()
+    prompt: Comparison
+    requires: tuple[tuple[Form, Recording], ...]
 
 
 Plan = TurnPlan | PromptPlan
@@ -135,7 +147,7 @@ class Planner:
             return None
         agreement = prompt.skeleton.agreement(self._replay.skeleton) if prompt.skeleton else None
         if agreement is None or not agreement.whole:
-            return PromptPlan(form)
+            return PromptPlan(_comparison(form, prompt.skeleton, agreement), tuple(self._requires))
         return self._bounded(self._replay.offset(agreement.end), stretch, compared=True)
 
     def _recorded(self, form: Form) -> Recording | None:
@@ -202,14 +214,14 @@ class Planner:
         form = (self._message + 1, False)
         if form[0] == self._replay.layout.count:
             return plan
-        ended = self._replay.recorded(form)
+        ended = self._recorded(form)
         if ended is None:
             return None
         agreement = ended.skeleton.agreement(self._replay.skeleton) if ended.skeleton else None
+        plan = replace(plan, requires=tuple(self._requires))
         if agreement and self._replay.offset(agreement.end) >= self._replay.offset(plan.end):
-            may_differ = self._replay.may_differ(form)
-            return replace(plan, requires=(*plan.requires, (form, ended))) if may_differ else plan
-        return replace(plan, ended=form)
+            return plan
+        return replace(plan, ended=_comparison(form, ended.skeleton, agreement))
 
     def _slots(self, start: int, end: int) -> Iterator[Expression]:
         """The slots, not empty, between two places."""
@@ -259,6 +271,14 @@ class Planner:
             return Position(piece, 0)
         offset = at - self._ends[piece]
         return Position(piece, offset) if offset == 0 or isinstance(self._pieces[piece], str) else None
+
+
+def _comparison(form: Form, skeleton: Skeleton | None, agreement: Agreement | None) -> Comparison:
+    if skeleton is None or agreement is None:
+        return Comparison(form, Position(0, 0), "")
+    at = agreement.end
+    piece = skeleton.pieces[at.piece] if at.piece < len(skeleton.pieces) else ""
+    return Comparison(form, at, piece[at.offset :] if isinstance(piece, str) else "")
 
 
 def _is_complete(origin: Origin, slots: tuple[Expression, ...]) -> bool:
