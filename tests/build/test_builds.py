@@ -34,7 +34,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     (directory / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (directory / "recipe.toml").write_text(
         f'name = "chats"\n[model]\nbase = "{tiny_model}"\n[data]\nsources.chats = "chats.jsonl"\n'
-        'split = { eval = 8 }\n[lints]\nsmall_eval = "allow"\n[train]\nsteps = 12\nbatch = 8\nsave_every = 3\nlearning_rate = 1e-2\n',
+        'split = { eval = 8 }\n[lints]\nsmall_eval = "allow"\n'
+        "[train]\nsteps = 12\nbatch = 8\nsave_every = 3\nlearning_rate = 1e-2\n",
         encoding="utf-8",
     )
     return directory
