@@ -160,6 +160,7 @@ def test_a_data_set_is_fetched_at_a_commit_and_serves_without_a_network(
     assert sorted(hub.given) == [file["name"] for file in source["files"]]
     assert codes(ftc(tmp_path, entry, "check", HF_HUB_OFFLINE="1")) == []
     offline = ftc(tmp_path, entry, "plan", HF_HUB_OFFLINE="1")
+    assert offline["plan"] == planned["plan"]
     assert offline["digest"] == planned["digest"]
     assert codes(offline) == ["FTC223"]
     unreachable = ftc(tmp_path, entry, "plan", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")

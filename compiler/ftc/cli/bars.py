@@ -152,7 +152,8 @@ class Bars:
             return
         self._begin(phase, phase, total)
         self._update(completed=done, total=total, counted=done > 0)
-        if self._building and total is not None and done >= total:
+        counts_rows = not phase.endswith(")")
+        if self._building and counts_rows and total is not None and done >= total:
             self._begin("start", "starting up", None)
 
     def event(self, event: events.Event) -> None:

@@ -35,7 +35,8 @@ def look_at_sources(
     recipe: Recipe, origins: Origins, cache: Cache, known: Known, reach: Reach = HERE
 ) -> Sources:
     """The sources that can be read, the names of those that cannot, and why not."""
-    resolved, findings = [], []
+    resolved: list[ResolvedSource] = []
+    findings: list[Finding] = []
     refused = (key[2] for key in known.gone if key[:2] == ("data", "sources") and len(key) > 2)
     unread = {str(name) for name in refused}
     for name in recipe.data.sources:

@@ -112,7 +112,7 @@ class Reading:
     def fill(self, table: str) -> None:
         """Make the table of what an SQL table expression yields, in that order. Raises duckdb.Error."""
         sql = f"create or replace table {identifier(self.step.name)} as from {table}"
-        total = sum(path.stat().st_size for path in self.paths) // MEGABYTE
+        total = 1 + sum(path.stat().st_size for path in self.paths) // MEGABYTE
 
         def tick() -> None:
             self.progress(f"reading {self.step.name} (MB)", int(self._share() * total), total)
