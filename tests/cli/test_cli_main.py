@@ -51,8 +51,10 @@ def test_version(ftc) -> None:
         ("my.toml", "`my.toml` is not a command; did you mean `ftc build my.toml`?"),
         (
             "xyzzy",
-            "there is no command `xyzzy`; the commands are init, check, plan, show, build, cache, explain, "
-            "schema",
+            (
+                "there is no command `xyzzy`; the commands are init, check, plan, show, build, cache, "
+                "explain, schema"
+            ),
         ),
     ],
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_requests import CSV, Job, chat, pairs, source, write_jsonl
 
+from data_requests import CSV, Job, chat, pairs, source, write_jsonl
 from ftc.data.compile import Compiled, Locations, compile_data
 from ftc.facts.cache import Cache
 from ftc.plan.steps import LimitStep, SplitStep

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from data_requests import CSV, source, write_jsonl
 
+from data_requests import CSV, source, write_jsonl
 from ftc.facts.query import Described, describe
 from ftc.facts.sources import ResolvedSource
 

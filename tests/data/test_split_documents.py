@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_requests import Job, source, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_requests import Job, source, write_jsonl
 from ftc.data.limit import limited
 from ftc.data.ragged import offsets_of
 from ftc.data.shards import CompiledRow, read_rows

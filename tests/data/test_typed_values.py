@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from data_requests import Job, chat, source, write_jsonl
 
+from data_requests import Job, chat, source, write_jsonl
 from ftc.facts.json_types import faithful_type
 from ftc.facts.sandbox import connect
 from ftc.plan.steps import RenderStep, SplitStep

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_requests import Job, chat, pairs, source, write_jsonl
 
+from data_requests import Job, chat, pairs, source, write_jsonl
 from ftc.data import result, workers
 from ftc.data.batch import Rows
 from ftc.facts.cache import Cache

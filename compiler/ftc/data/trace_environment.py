@@ -22,7 +22,6 @@ from jinja2.ext import loopcontrols as loop_controls
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from ftc.data.provenance import LITERAL, MARK, Traced, concatenate, join, lose
@@ -40,6 +39,7 @@ from ftc.data.trace_limits import (
     check_operands,
     check_replacement,
 )
+from ftc.data.trace_names import TemplateDict, TemplateNamespace
 from ftc.data.trace_values import MessageDict, mark
 
 # Names with a blank cannot be written in a template, so none can reach or replace these.
@@ -67,40 +67,6 @@ class GenerationTag(Extension):
         body = caller()
         context.parent[BUDGET].generated(body)
         return body
-
-
-class TemplateDict:
-    """`dict` for templates, without the attributes of the type."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
-        """`dict(…)`."""
-        return dict(*args, **kwargs)
-
-    def fromkeys(self, *args: Any) -> dict[Any, Any]:
-        """`dict.fromkeys`."""
-        return dict.fromkeys(*args)
-
-
-class TemplateNamespace(Namespace):
-    """`namespace` for templates: names that start with an underscore are refused."""
-
-    def __init__(*args: Any, **kwargs: Any) -> None:  # no `self`, so that it may be a keyword
-        self, rest = args[0], args[1:]
-        attributes = dict(*rest, **kwargs)
-        for name in attributes:
-            _check_name(name)
-        Namespace.__init__(self, attributes)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _check_name(name)
-        super().__setitem__(name, value)
-
-
-def _check_name(name: Any) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise jinja2.exceptions.SecurityError(
-            f"a namespace cannot hold {name!r}: names must not start with an underscore"
-        )
 
 
 def _raise_exception(message: str) -> NoReturn:

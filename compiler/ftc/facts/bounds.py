@@ -54,11 +54,10 @@ def bounded(
     with ThreadPoolExecutor(1) as worker:
         answer, started = worker.submit(work), time.monotonic()
         try:
-            while not _done(answer):
+            while not over and not _done(answer):
                 over = _over(time.monotonic() - started, most, directory, disk)
-                if over:
-                    con.interrupt()
-                    break
+            if over:
+                con.interrupt()
         except KeyboardInterrupt:
             con.interrupt()
             raise

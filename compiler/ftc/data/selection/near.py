@@ -68,10 +68,8 @@ def _sets(step: DedupeStep, results: Sequence[Result], kept: Flags) -> Iterator[
         for batch in result.computed([words_of(result, step.columns)], rows=ROWS):
             chosen = kept[number : number + len(batch)]
             number += len(batch)
-            if chosen.any():
-                texts = batch.column(0).filter(flags(chosen.astype(np.uint8)))
-                for piece in _pieces(texts):
-                    yield shingles(piece, step.words)
+            texts = batch.column(0).filter(flags(chosen.astype(np.uint8)))
+            yield from (shingles(piece, step.words) for piece in _pieces(texts) if len(piece))
 
 
 def _pieces(texts: pa.Array) -> Iterator[pa.Array]:

@@ -35,14 +35,13 @@ from ftc.data.trace_environment import (
     NEST,
     TURN,
     GenerationTag,
-    TemplateDict,
     TemplateEnvironment,
-    TemplateNamespace,
     TracingEnvironment,
     finalize,
 )
 from ftc.data.trace_json import encoded, layout_of, traced_string
 from ftc.data.trace_limits import Limits
+from ftc.data.trace_names import TemplateDict, TemplateNamespace
 
 UNSTEADY = frozenset({"lipsum", "strftime_now"})
 """Global functions whose result is another each time."""
