@@ -11,6 +11,7 @@ from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
 from ftc.lints.kinds import is_installed
 from ftc.lints.row import Row, Sighting
+from ftc.lints.seen import Seen
 from ftc.lints.spec import LintSpec
 
 PACKAGE = "py3langid"
@@ -45,7 +46,7 @@ def identifier() -> Any:
 
 
 def looker(spec: LintSpec) -> Look:
-    """Tells the language of what sampled rows teach."""
+    """Takes samples of what rows teach; their language is told at the end, in one process alone."""
     installed = is_installed(PACKAGE)
     below = 2**64 if spec.rows <= SAMPLE else 2**64 * SAMPLE // spec.rows
 
@@ -54,9 +55,7 @@ def looker(spec: LintSpec) -> Look:
             return None
         if int.from_bytes(sha256(row.id.encode()).digest()[:8], "big") >= below:
             return None
-        text = row.learned[:MOST]
-        language = language_of(text)
-        return None if language is None else Sighting((language,), text, 0, len(text))
+        return Sighting((), row.learned, 0, MOST)
 
     return look
 
@@ -73,7 +72,11 @@ def judge(evidence: Evidence) -> LintResult | None:
     """Rows in another language, where most are in one."""
     if not is_installed(PACKAGE):
         return LintResult(lint="language_mix", rows=0, looked_at=0, missing=PACKAGE)
-    seen = evidence.seen["language_mix"]
+    seen = Seen()
+    for id_, text in evidence.seen["language_mix"].sampled:
+        language = language_of(text)
+        if language is not None:
+            seen.count(id_, Sighting((language,), text, 0, len(text)))
     if not seen.rows:
         return None
     main, rows = max(seen.kinds.items(), key=lambda pair: (pair[1], pair[0]))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ftc.lints.scan import Scan
@@ -19,7 +18,10 @@ PACKED = ("[{", '{"')
 
 
 class Sighting(NamedTuple):
-    """Something in a row: its kinds, and the stretch of a text that shows it."""
+    """Something in a row: its kinds, and the stretch of a text that shows it.
+
+    Without a kind it is a sample, of which that will be told later.
+    """
 
     kinds: tuple[str, ...]
     text: str
@@ -27,7 +29,7 @@ class Sighting(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Row:
     """A compiled row: its id, the rendering up to the answer (or all of it), the last answer.
 
@@ -40,28 +42,32 @@ class Row:
     answer: str | None
     values: tuple[Any, ...]
     part: int = 0
+    _gathered: _Gathered | None = field(default=None, init=False, repr=False)
+    _said: Scan | None = field(default=None, init=False, repr=False)
 
     @property
     def continues(self) -> bool:
         """Whether the row's texts were looked at with an earlier part of it."""
         return self.part > 1
 
-    @cached_property
-    def _gathered(self) -> _Gathered:
-        found = _Gathered([], [])
-        for value in self.values:
-            _gather(value, found)
-        return found
+    def _gather(self) -> _Gathered:
+        if self._gathered is None:
+            self._gathered = _Gathered([], [])
+            for value in self.values:
+                _gather(value, self._gathered)
+        return self._gathered
 
-    @cached_property
+    @property
     def said(self) -> Scan:
         """All texts of the row itself, one after the other, without what templates put around them."""
-        return Scan("" if self.continues else "\n".join(self._gathered.texts))
+        if self._said is None:
+            self._said = Scan("" if self.continues else "\n".join(self._gather().texts))
+        return self._said
 
     @property
     def answers(self) -> Sequence[str]:
         """The answers in it, those of a conversation's earlier turns too."""
-        earlier = self._gathered.answers
+        earlier = self._gather().answers
         return earlier if self.answer is None else [*earlier, self.answer]
 
     @property
