@@ -189,7 +189,7 @@ def _tokens_lacking(step: RenderStep, context: Context) -> tuple[Finding, ...]:
     if name is None or (ends and not missing):
         return ()
     stops = ", ".join(f"`{token}`" for token in step.stop_tokens) or "none"
-    notes = (f"tokens of the tokenizer that can end a turn: {stops}",)
+    notes: tuple[str, ...] = (f"tokens of the tokenizer that can end a turn: {stops}",)
     if missing:
         message = f"the chat template `{name}` writes tokens that this tokenizer does not have"
         notes = (f"it has no {listed(missing)}", *notes)
