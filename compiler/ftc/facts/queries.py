@@ -155,7 +155,8 @@ def _remembered(
     else:
         described = describe(sources, query.sql, unread, parameters)
         cache.remember("describe", key, described.model_dump_json().encode())
-    return described.model_copy(update={"name": query.name})
+    file = "" if query.file is None else query.file.name
+    return described.model_copy(update={"name": query.name, "file": file})
 
 
 def _finding(problem: SqlProblem, query: StatedQuery, recipe: Recipe, origins: Origins) -> Finding:

@@ -54,13 +54,14 @@ EMPTY_SOURCE = "create table {name} ({columns})"
 class Described(Frozen):
     """What a query returns: its columns, and the source whose rows its rows are, if there is one.
 
-    `name` is the query's in a mix. `asks` are the names of the parameters it asks for, None where that is
-    not known, and `parameters` their values. `columns` is empty where there are problems; `perhaps` are then
-    the names that may be among them, None where that is not known. `warnings` are places whose value hangs
-    on an order that nothing states, whatever the data.
+    `name` is the query's in a mix, `file` where its SQL stands if not in the recipe. `asks` are the names of
+    the parameters it asks for, None where that is not known, and `parameters` their values. `columns` is
+    empty where there are problems; `perhaps` are then the names that may be among them, None where that is
+    not known. `warnings` are places whose value hangs on an order that nothing states, whatever the data.
     """
 
     name: str = ""
+    file: str = ""
     sql: str
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
     columns: tuple[ColumnType, ...] = ()

@@ -9,12 +9,15 @@ from ftc.data.compile import Compiled as CompiledData
 from ftc.data.compile import Locations, Progress, Request, compile_data
 from ftc.data.laid_out import laid_out
 from ftc.data.problems import RowProblem
-from ftc.diagnostics import Finding
+from ftc.diagnostics import Finding, Source, Span
 from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
+from ftc.facts.query import Described
+from ftc.facts.query_columns import HELD_OUT, QUERY
 from ftc.lints import LintResult, kept
 from ftc.plan.context import Compiled
 from ftc.plan.steps import DataStep, Plan, Sequences
+from ftc.recipe.layers import Key
 from ftc.recipe.load import Origins
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class DataCompiler:
         done = compile_data(request, locations, cache=self._cache, progress=self._progress)
         self._made_from = request, locations
         self.directory, self.sequences = done.directory, None
-        return Compiled(done.step, _findings(done, self._origins))
+        return Compiled(done.step, _findings(done, self._facts, self._origins))
 
     def lay_out(self, capacity: int | None) -> Sequences:
         """Training sequences of the rows compiled last, made or found in the cache; raises CacheProblem."""
@@ -87,18 +90,29 @@ class DataCompiler:
         return CompiledRows(*self._made_from, step, self.directory, self.sequences)
 
 
-def _findings(done: CompiledData, origins: Origins) -> tuple[Finding, ...]:
-    return tuple(_finding(problem, origins) for problem in done.problems + done.notes)
+def _findings(done: CompiledData, facts: Facts, origins: Origins) -> tuple[Finding, ...]:
+    return tuple(_finding(problem, facts, origins) for problem in done.problems + done.notes)
 
 
-def _finding(problem: RowProblem, origins: Origins) -> Finding:
-    span = origins.value(*problem.at) if problem.at else None
-    if problem.inside is not None:
-        span = origins.inside(problem.at, *problem.inside) or span
+def _span(problem: RowProblem, facts: Facts, origins: Origins) -> Span | None:
+    """The place of a problem: characters of a query stand in the recipe, or in the .sql file it names."""
+    if problem.inside is None:
+        return origins.value(*problem.at) if problem.at else None
+    queries: dict[Key, Described] = {
+        ("data", "mix", query.name, "query"): query for query in facts.queries if query.name
+    }
+    queries[QUERY], queries[HELD_OUT] = facts.queries[0], facts.held_out or facts.queries[0]
+    query = queries.get(problem.at)
+    if query is not None and query.file:
+        return Span(Source(query.file, query.sql), *problem.inside)
+    return origins.inside(problem.at, *problem.inside) or origins.value(*problem.at)
+
+
+def _finding(problem: RowProblem, facts: Facts, origins: Origins) -> Finding:
     return Finding(
         problem.code,
         problem.message,
-        span,
+        _span(problem, facts, origins),
         place=problem.place,
         help=problem.help,
         notes=problem.notes,

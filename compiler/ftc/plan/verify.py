@@ -92,7 +92,8 @@ def _query(plan: Plan) -> Iterator[str]:
     if plan.queries is None:
         return
     names = [column.name for column in plan.queries[0].columns]
-    if any(query.columns != plan.queries[0].columns for query in plan.queries):
+    first = {column.name: column.type for column in plan.queries[0].columns}
+    if any({column.name: column.type for column in query.columns} != first for query in plan.queries):
         yield "the queries return different columns"
     if len({query.name for query in plan.queries}) != len(plan.queries):
         yield "the queries' names are not distinct"

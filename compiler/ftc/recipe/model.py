@@ -161,7 +161,7 @@ class Dedupe(Table):
     """Rows that are equal, or rows whose texts share most of their words."""
 
     columns: Strings | None = None
-    """What is compared; all columns of text unless given."""
+    """What is compared; the columns of text that an example is made of unless given."""
 
     similarity: Annotated[float, Field(gt=0, le=1)] | None = None
     """Jaccard similarity from which rows are near duplicates."""
@@ -176,7 +176,7 @@ Duplicates = Annotated[
     Discriminator(_dedupe_kind),
 ]
 
-Parameter = bool | int | float | str
+Parameter = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 
 
 class Data(Table):
@@ -219,7 +219,7 @@ class Data(Table):
     """What becomes of a row that cannot be parsed, has a null or fails its template."""
 
     packing: bool | None = None
-    """Train several rows in one sequence, each seeing itself alone; chosen by device and model unless given."""
+    """Train several rows in one sequence, each seeing itself alone; chosen by device and model if unset."""
 
 
 class Render(Table):
@@ -258,8 +258,8 @@ class Render(Table):
     tool_calls: Literal["train", "mask"] = "train"
     """Whether the tool calls of a trained turn carry loss."""
 
-    history: Literal["error", "exclude", "keep"] = "error"
-    """What becomes of an earlier turn that inference would render otherwise: error, no loss, or trained."""
+    history: Literal["unroll", "error", "exclude", "keep"] = "unroll"
+    """An earlier turn that inference would render otherwise: a row of its own, an error, no loss, trained."""
 
     unproved: Literal["error", "drop"] = "error"
     """What becomes of a row whose mask cannot be proved."""
