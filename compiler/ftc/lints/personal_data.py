@@ -19,6 +19,8 @@ def looker(spec: LintSpec) -> Look:
     kinds = available(LOOKED_FOR)
 
     def look(row: Row) -> Sighting | None:
+        if not row.said.numbers and "@" not in row.said.text:
+            return None
         found = [one for one in detect(row.said, kinds) if not one.match.public]
         if not found:
             return None

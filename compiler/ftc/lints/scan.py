@@ -5,8 +5,6 @@ Each test costs about a microsecond for 1,500 characters, a regular expression o
 
 from __future__ import annotations
 
-from functools import cached_property
-
 _ALL = bytes(range(256))
 _DIGITS = bytes(48 if 48 <= byte < 58 else 120 for byte in _ALL)
 _BETWEEN_DIGITS = b" -.()/\t"
@@ -29,21 +27,30 @@ BEFORE = 48
 class Scan:
     """A text and the tests of it, each made when it is first asked for."""
 
+    __slots__ = ("_bytes", "_long_words", "_numbers", "_unusual", "text")
+
     def __init__(self, text: str) -> None:
         self.text = text
+        self._bytes = text.encode("utf-8", "surrogatepass")
+        self._numbers: bool | None = None
+        self._long_words: bytes | None = None
+        self._unusual: bytes | None = None
 
-    @cached_property
-    def _bytes(self) -> bytes:
-        return self.text.encode("utf-8", "surrogatepass")
-
-    @cached_property
+    @property
     def numbers(self) -> bool:
         """Whether nine digits follow each other, with nothing but grouping between them."""
-        return LONG_NUMBER in self._bytes.translate(_DIGITS, _BETWEEN_DIGITS)
+        if self._numbers is None:
+            self._numbers = LONG_NUMBER in self._bytes.translate(_DIGITS, _BETWEEN_DIGITS)
+        return self._numbers
 
-    @cached_property
+    @property
     def long_words(self) -> bytes:
         """Its words that are as long as a key, each with what stands before it on the line."""
+        if self._long_words is None:
+            self._long_words = self._with_names()
+        return self._long_words
+
+    def _with_names(self) -> bytes:
         plain, words = self._bytes, self._bytes.translate(_WORDS)
         found, at = [], words.find(LONG_WORD)
         while at >= 0:
@@ -53,7 +60,9 @@ class Scan:
             at = words.find(LONG_WORD, end)
         return b"\n".join(found)
 
-    @cached_property
+    @property
     def unusual(self) -> bytes:
         """Its bytes that are no printable ASCII, and `&` and `@`, in their order."""
-        return self._bytes.translate(None, _ORDINARY)
+        if self._unusual is None:
+            self._unusual = self._bytes.translate(None, _ORDINARY)
+        return self._unusual

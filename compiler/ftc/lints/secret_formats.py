@@ -118,6 +118,11 @@ def _is_public(what: str, secret: str) -> bool:
     return what == "assigned secret" and not (mixed and _entropy(secret) >= 3)
 
 
+def may_have_secrets(scan: Scan) -> bool:
+    """Whether it is worth while to look; most texts have no word that is long enough."""
+    return bool(scan.long_words) or "PRIVATE KEY" in scan.text or "://" in scan.text
+
+
 def secrets(scan: Scan) -> Iterator[Match]:
     """Keys, tokens and passwords; placeholders are public."""
     text = scan.text

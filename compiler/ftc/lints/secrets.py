@@ -7,6 +7,7 @@ from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
 from ftc.lints.kinds import detect
 from ftc.lints.row import Row, Sighting
+from ftc.lints.secret_formats import may_have_secrets
 from ftc.lints.spec import LintSpec
 
 KINDS = ("secret",)
@@ -19,6 +20,8 @@ def looker(spec: LintSpec) -> Look:
 
 
 def _look(row: Row) -> Sighting | None:
+    if not may_have_secrets(row.said):
+        return None
     found = [match for _, match in detect(row.said, KINDS) if not match.public]
     if not found:
         return None
