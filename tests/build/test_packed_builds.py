@@ -106,3 +106,35 @@ def test_documents_are_split_and_their_pieces_packed(directory: Path, tiny_model
     assert sorted(row for part in lists(result) for row in part) == list(range(compiled.train.rows))
     assert sum(step["tokens"] for step in steps) == compiled.train.tokens
     assert len(steps) == -(-sequences.count // 2)
+
+
+def test_a_mix_repeats_rows_in_sequences(directory: Path, tiny_model: Path) -> None:
+    """Rows that a mix takes several times are listed as often; their sizes are those of the shards."""
+    from ftc.data.sizes import Sizes
+
+    data = (
+        'sources.chats = "chats.jsonl"\n'
+        'mix.few = { query = "select prompt, completion from chats limit 5", weight = 1, repeat = 4 }\n'
+        'mix.many = { query = "select prompt, completion from chats", weight = 2 }'
+    )
+    for name, more, capacity in (
+        ("mixed", "", None),
+        ("mixed-packed", "\npacking = true\nmax_length = 200", 200),
+    ):
+        result = ftc.plan(recipe(directory, name, tiny_model, data + more, "epochs = 1"))
+        assert result.ok, result.findings
+        assert result.plan is not None
+        assert result.plan.data is not None
+        assert result.data is not None
+        train, sequences = result.plan.data.train, result.plan.data.sequences
+        assert train.repeats > 0
+        assert sequences is not None
+        assert (sequences.capacity, sequences.rows) == (capacity, train.rows + train.repeats)
+        sizes = Sizes.read(result.data)
+        tables = [
+            pq.read_table(result.data / shard.file.name, columns=["input_ids"]) for shard in train.shards
+        ]
+        lengths = [len(ids) for table in tables for ids in table["input_ids"].to_pylist()]
+        assert sizes.lengths.tolist() == lengths
+        assert sizes.repeats == train.repeats
+        assert sequences.tokens == int(sizes.lengths @ sizes.copies)
