@@ -113,6 +113,22 @@ def test_a_killed_worker_is_a_finding(tmp_path: Path, monkeypatch: pytest.Monkey
     assert step.train.rows == 300
 
 
+def test_a_fast_library_that_crashes_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_JOBS", "2")
+    compile_rows = workers._Worker.compile
+
+    def crash(self: workers._Worker, rows: Rows) -> Any:
+        if self._spec.backend == "fastokens" and rows.number > 100:
+            os.kill(self._process.pid, signal.SIGSEGV)
+        return compile_rows(self, rows)
+
+    monkeypatch.setattr(workers._Worker, "compile", crash)
+    done = large(tmp_path).run()
+    assert [(note.code, "SIGSEGV" in note.message) for note in done.notes] == [("FTC622", True)]
+    assert done.step is not None
+    assert done.step.train.rows == 300
+
+
 def test_a_mistake_in_a_worker_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTC_JOBS", "2")
     monkeypatch.setattr(workers, "START", "{path}; raise LookupError('a mistake of ours')")

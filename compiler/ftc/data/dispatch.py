@@ -9,13 +9,16 @@ from itertools import chain
 from pathlib import Path
 
 from ftc.data.batch import Batch, Rows
-from ftc.data.encoders import REFERENCE
+from ftc.data.encoders import REFERENCE, Unfit
 from ftc.data.gate import Gate
 from ftc.data.row_work import RowCompiler, RowSpec
-from ftc.data.workers import Workers, job_count
+from ftc.data.workers import WorkerKilled, Workers, job_count
 
 MOST_BYTES = 4 << 20
 """Of a batch that is compiled at once: a thousand rows may be long documents."""
+
+CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
+"""Signals by which a library's own mistake ends a process; SIGKILL and SIGTERM come from outside."""
 
 INLINE_BYTES = 4 << 20
 """So much text is compiled here, by the reference, in the time that anything faster needs to start."""
@@ -36,10 +39,20 @@ def compiled(spec: RowSpec, rows: Iterable[Rows], logs: Path) -> Generator[Batch
             batches = map(RowCompiler(spec), chain(few, pieces))
         else:
             batches = stack.enter_context(Workers(spec, jobs, logs)).map(chain(few, pieces))
+        yield from batches if gate is None else _checked(batches, gate)
+
+
+def _checked(batches: Iterator[Batch], gate: Gate) -> Generator[Batch]:
+    """The batches of a fast back end, each behind the gate; one that crashes a process is unfit too."""
+    try:
         for batch in batches:
-            if gate is not None and batch.samples is not None:
+            if batch.samples is not None:
                 gate.check(batch.samples)
             yield batch
+    except WorkerKilled as killed:
+        if str(killed) not in CRASHES:
+            raise
+        raise Unfit(f"a process that used it ended by {killed}") from killed
 
 
 def _gated(spec: RowSpec) -> tuple[RowSpec, Gate | None]:
