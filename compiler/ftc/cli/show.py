@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ftc.cli.options import Request, epilog, recipe_options
 from ftc.cli.status import FINE, exit_code
-from ftc.plan.account import Fate
 
 if TYPE_CHECKING:
     from ftc.data.lineage import Lineage
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ftc.data.shown import ShownExample
     from ftc.results import AccountResult, ExamplesResult, TraceResult
 
-FATES: tuple[str, ...] = get_args(Fate)
 FEW, MANY = 3, 20
 
 
@@ -57,6 +56,19 @@ def _order(*, longest: bool, random: bool) -> Order:
     return "longest" if longest else "random" if random else "first"
 
 
+def _fates(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    from typing import get_args
+
+    from ftc.plan.account import Fate
+
+    for fate in value:
+        if fate not in get_args(Fate):
+            close = get_close_matches(fate, get_args(Fate), n=1)
+            meant = f"did you mean `{close[0]}`?" if close else f"the fates are {', '.join(get_args(Fate))}"
+            raise click.BadParameter(f"there is no fate `{fate}`; {meant}")
+    return value
+
+
 @click.command(
     "show",
     epilog=epilog(
@@ -80,7 +92,7 @@ def _order(*, longest: bool, random: bool) -> Order:
     "--fate",
     "fates",
     multiple=True,
-    type=click.Choice(FATES),
+    callback=_fates,
     metavar="FATE",
     help="List rows with this fate in the ledger, such as filtered, too_long or truncated; may be repeated.",
 )
