@@ -194,17 +194,21 @@ def plan(
     *,
     set: Sequence[str] = (),  # noqa: A002
     after: str | None = None,
+    self_test: bool = False,
     progress: Progress | None = None,
 ) -> PlanResult:
     """Make the plan: read and compile the rows, and resolve everything the recipe leaves open.
 
-    `after` stops behind the pass of that name (`ftc.plan.pipeline.NAMES`). Where findings have errors, the
+    `after` stops behind the pass of that name (`ftc.plan.pipeline.NAMES`). `self_test` runs the queries with
+    one thread and with several, and says whether the rows are the same. Where findings have errors, the
     plan is the part that was made before them.
     """
     path = Path(recipe)
     with _cache(path) as cache:
-        result = _plan(path, set, after, cache, progress).result
-        return replace(result, findings=sort_findings((*result.findings, *_damaged(cache))))
+        made = _plan(path, set, after, cache, progress)
+        result = made.result
+        compared = made.compiler.self_test() if self_test and made.compiler and result.data else ()
+        return replace(result, findings=sort_findings((*result.findings, *compared, *_damaged(cache))))
 
 
 def _compiled(

@@ -241,3 +241,10 @@ def test_everything_at_once_makes_the_same_plan_twice(here: Path, tiny_model: Pa
     assert {line.fate for line in data.ledger.lines} >= {"sampled_out", "unmixed"}
     again, _ = compiled(here, tiny_model, text)
     assert again == first
+
+
+def test_the_self_test_compares_threads(here: Path, tiny_model: Path) -> None:
+    _, findings = planned(here, tiny_model, MIX, self_test=True)
+    said = [finding for finding in findings if finding.code == "FTC224"]
+    assert [finding.severity for finding in said] == ["note", "note"]
+    assert "the query `domain` gives the same 60 rows with one thread" in said[0].message

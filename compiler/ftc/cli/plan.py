@@ -29,8 +29,11 @@ def _pass_name(_: click.Context, __: click.Parameter, value: str | None) -> str 
 @click.option(
     "--after", metavar="PASS", callback=_pass_name, help="Print the plan after this pass, as canonical JSON."
 )
+@click.option(
+    "--self-test", is_flag=True, help="Run the queries with one thread and with several, and compare."
+)
 @recipe_options
-def command(request: Request, after: str | None) -> int:
+def command(request: Request, after: str | None, *, self_test: bool) -> int:
     """Show what a build would do, and why.
 
     Reads and compiles the data and prints the account of every row, the tokens, the training schedule and
@@ -47,7 +50,9 @@ def command(request: Request, after: str | None) -> int:
     results = []
     for recipe in request.recipes:
         with data_progress(request) as progress:
-            result = api.plan(recipe, set=request.overrides, after=after, progress=progress)
+            result = api.plan(
+                recipe, set=request.overrides, after=after, self_test=self_test, progress=progress
+            )
         results.append(result)
         if not request.json:
             report_findings(result.findings, request.style, request.terminal)

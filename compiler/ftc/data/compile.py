@@ -216,10 +216,11 @@ def _by_backends(
 
 def _sources(request: Request, locations: Locations, cache: Cache, progress: Progress) -> Ingested:
     """The rows of the sources that the queries read; each source is read once for many queries."""
-    return ingested(_used(request), locations.sources, cache, progress)
+    return ingested(used_sources(request), locations.sources, cache, progress)
 
 
-def _used(request: Request) -> tuple[SourceStep, ...]:
+def used_sources(request: Request) -> tuple[SourceStep, ...]:
+    """The sources that a request's queries read."""
     from ftc.facts import sql_tree
     from ftc.facts.sandbox import connect
 

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftc.data.compile import Locations, Progress, Request, used_sources
+from ftc.data.ingest import ingested
 from ftc.data.run_query import FILE, RAW, run_query
+from ftc.facts.cache import Cache
 from ftc.facts.sandbox import connect
 from ftc.plan.steps import QueryStep
 
@@ -27,6 +30,18 @@ class SelfTest:
     query: str
     rows: int
     same: bool
+
+
+def self_tests(
+    request: Request, locations: Locations, cache: Cache, progress: Progress
+) -> tuple[SelfTest, ...]:
+    """Compare the rows of each query of a request; raises QueryFailure, UnreadableSource and OSError."""
+    sources = ingested(used_sources(request), locations.sources, cache, progress)
+    with cache.scratch() as scratch:
+        return tuple(
+            self_test(query, sources.directories, scratch / f"query-{number}")
+            for number, query in enumerate(request.queries)
+        )
 
 
 def self_test(query: QueryStep, sources: Sequence[Path], scratch: Path) -> SelfTest:

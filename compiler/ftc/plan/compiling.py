@@ -9,7 +9,7 @@ from ftc.data.compile import Compiled as CompiledData
 from ftc.data.compile import Locations, Progress, Request, compile_data
 from ftc.data.laid_out import laid_out
 from ftc.data.problems import RowProblem
-from ftc.diagnostics import Finding, Source, Span
+from ftc.diagnostics import Finding, Severity, Source, Span
 from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
 from ftc.facts.query import Described
@@ -22,6 +22,7 @@ from ftc.recipe.load import Origins
 
 if TYPE_CHECKING:
     from ftc.data.lineage import CompiledRows
+    from ftc.data.self_test import SelfTest
 
 
 def request_of(plan: Plan, facts: Facts) -> Request:
@@ -81,6 +82,23 @@ class DataCompiler:
         assert self.directory is not None  # noqa: S101 - the order of the passes
         return kept.read(self.directory)
 
+    def self_test(self) -> tuple[Finding, ...]:
+        """Whether each query of what was compiled last gives the same rows with one thread and with several.
+
+        Raises CacheProblem and OSError.
+        """
+        from ftc.data.run_query import query_key
+        from ftc.data.self_test import self_tests
+
+        if self._made_from is None:
+            return ()
+        request, locations = self._made_from
+        said = self._progress or (lambda *_: None)
+        said("comparing threads", 0, None)
+        found = self_tests(request, locations, self._cache, said)
+        keys = [query_key(query) for query in request.queries]
+        return tuple(_threads(one, self._origins.value(*key)) for one, key in zip(found, keys, strict=True))
+
     def rows(self, step: DataStep | None) -> CompiledRows | None:
         """The last result with what it was compiled from; None where nothing was compiled."""
         from ftc.data.lineage import CompiledRows
@@ -88,6 +106,20 @@ class DataCompiler:
         if step is None or self.directory is None or self._made_from is None:
             return None
         return CompiledRows(*self._made_from, step, self.directory, self.sequences)
+
+
+def _threads(found: SelfTest, span: Span | None) -> Finding:
+    which = f"the query `{found.query}`" if found.query else "the query"
+    if found.same:
+        message = f"{which} gives the same {found.rows:,} rows with one thread and with several"
+        return Finding("FTC224", message, span, severity=Severity.NOTE)
+    return Finding(
+        "FTC224",
+        f"{which} gives other rows with several threads than with one, with which it is run",
+        span,
+        help=("state the orders that it leaves open: `ftc explain FTC224` says what to write",),
+        severity=Severity.WARNING,
+    )
 
 
 def _findings(done: CompiledData, facts: Facts, origins: Origins) -> tuple[Finding, ...]:
