@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_requests import Job, chat, source, write_jsonl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_requests import Job, chat, source, write_jsonl
 from ftc.data import encoders, gate, result
 from ftc.data.compile import Compiled
 from ftc.data.encoders import Backend, Fastokens, Tokenizers, Unfit

@@ -51,6 +51,10 @@ def op(name: str, *arguments: Any) -> Applied:
     return Applied(name, (Given(0), *[fixed(a) if isinstance(a, str) else a for a in arguments]))
 
 
+def longer(text: str) -> str:
+    return text.replace("a", "aaa").replace("aa", "bbbbb")
+
+
 EXPRESSIONS: list[tuple[Any, Callable[[str], Any]]] = [
     (Given(0), lambda s: s),
     (op("strip"), str.strip),
@@ -62,6 +66,8 @@ EXPRESSIONS: list[tuple[Any, Callable[[str], Any]]] = [
     (op("casefold"), str.casefold),
     (op("replace", "a", "xyz", -1), lambda s: s.replace("a", "xyz")),
     (op("replace", "", "-", -1), lambda s: s.replace("", "-")),
+    (op("replace", "aa", "xyz", -1), lambda s: s.replace("aa", "xyz")),
+    (Applied("replace", (op("replace", "a", "aaa", -1), fixed("aa"), fixed("bbbbb"), -1)), longer),
     (op("slice", 1, -1, None), lambda s: s[1:-1]),
     (op("slice", None, None, -2), lambda s: s[::-2]),
     (Applied("item", (op("split", "a"), -1)), lambda s: s.split("a")[-1]),
@@ -334,7 +340,7 @@ def test_recordings_and_plans_are_limited(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_row_that_could_reach_the_limit_is_rendered_itself() -> None:
-    template = chatml(limits=Limits(characters=400))
+    template = chatml(limits=Limits(characters=1_424))
     eager(template)
     for length, recorded in ((5, True), (100, True), (390, False), (1_000, False)):
         chat = Chat([user("x" * length), assistant("Me.")])

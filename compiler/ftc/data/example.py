@@ -20,20 +20,24 @@ class Rendered:
     """A row as text: its pieces in order; their concatenation is the rendering, byte for byte.
 
     `prompt` is what inference would be given before the last trained answer and `target` the answer
-    without its stop token; both None where there is no answer (plain documents). `joined` rows are
-    encoded in one go, and a token carries loss where any of its characters does; others are cut where
-    the loss begins and ends.
+    without its stop token; both None where there is no answer (plain documents).
     """
 
     pieces: tuple[Piece, ...]
     prompt: str | None = None
     target: str | None = None
-    joined: bool = False
 
     @property
     def text(self) -> str:
         """The whole rendering."""
         return "".join(piece.text for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """A conversation as several rows, each with turns as inference would produce them."""
+
+    rows: tuple[Rendered, ...]
 
 
 @dataclass(frozen=True, slots=True)

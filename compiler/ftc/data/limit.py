@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,23 @@ def limited(rows: Tokens, limits: LimitStep) -> Limited:
         refusals=refusals,
         cut=cut,
     )
+
+
+def whole(left: Limited, numbers: Sequence[int]) -> Limited:
+    """What is left without the rows of which another part was refused; row i is a part of `numbers[i]`."""
+    gone = {numbers[row] for row in left.refusals}
+    kept = np.array([at for at, row in enumerate(left.rows.tolist()) if numbers[row] not in gone], np.int64)
+    if len(kept) == len(left.rows):
+        return left
+    begins, lengths = left.tokens.offsets[:-1][kept], np.diff(left.tokens.offsets)[kept]
+    tokens = Tokens(
+        tokens=gather(left.tokens.tokens, begins, lengths),
+        mask=gather(left.tokens.mask, begins, lengths),
+        offsets=offsets_of(lengths),
+        prompts=left.tokens.prompts[kept],
+    )
+    cut = {row: length for row, length in left.cut.items() if numbers[row] not in gone}
+    return Limited(tokens, left.rows[kept], left.parts[kept], left.answers[kept], left.refusals, cut)
 
 
 def _too_long(length: int, limits: LimitStep, *, nothing_left: bool) -> Refusal | None:

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.data.example import Rendered
+from ftc.data.example import Rendered, Unrolled
 from ftc.data.ingest import Ingested, UnreadableSource, ingested
 from ftc.data.lookup import Accounted, Side, accounted, similar_ids
 from ftc.data.origin import Origin, Origins, SourceRow
@@ -165,6 +165,8 @@ class _Tracer:
             values = Redactor(request.render.redact).row(values)[0]
         eos = Tokenizers(self._tokenizer).text(request.tokenizer.eos_id)
         made = Renderer(request.render, request.tokenizer, eos)(values)
+        if isinstance(made, Unrolled):
+            made = made.rows[-1]
         if not isinstance(made, Rendered):
             return ()
         runs = groupby(made.pieces, key=lambda piece: piece.trained)

@@ -75,8 +75,8 @@ def mask_generation(
     pieces = pieces_of(text, trained)
     last = proved_last(conversation) if conversation else None
     if last is None:
-        return Rendered(pieces, joined=True)
-    return Rendered(pieces, prompt=text[: last.start], target=text[last.start : last.stop], joined=True)
+        return Rendered(pieces)
+    return Rendered(pieces, prompt=text[: last.start], target=text[last.start : last.stop])
 
 
 def audit_generation(template: ChatTemplate, chat: Chat) -> Refusal | None:

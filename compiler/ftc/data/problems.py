@@ -74,6 +74,7 @@ KINDS: dict[str, _Kind] = {
         ("render", "unproved"),
         (
             'write train_on = "last_assistant" in [render]',
+            "where the template thinks unless told otherwise: variables = { enable_thinking = false }",
             'or unproved = "drop" to leave such rows out and count them',
         ),
     ),

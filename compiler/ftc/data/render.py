@@ -17,7 +17,7 @@ from ftc.data.chat import (
     valid_variables,
     weighed,
 )
-from ftc.data.example import Piece, Refusal, Rendered
+from ftc.data.example import Piece, Refusal, Rendered, Unrolled
 from ftc.plan.steps import RenderStep, TokenizerStep
 from ftc.recipe.templates import jinja_environment
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftc.data.mask import Part, Policy
 
 Row = Mapping[str, Any]
+Made = Rendered | Unrolled | Refusal
 SPEAKERS = ("system", "user", "prompt", "assistant", "completion")
 """Fields that are messages, in the order of the conversation."""
 
@@ -41,6 +42,7 @@ MASKS: dict[str, Literal["assistant", "last_assistant", "all"]] = {
 
 
 HISTORY: dict[str, Literal["refuse", "exclude", "keep"]] = {
+    "unroll": "refuse",
     "error": "refuse",
     "exclude": "exclude",
     "keep": "keep",
@@ -50,10 +52,12 @@ HISTORY: dict[str, Literal["refuse", "exclude", "keep"]] = {
 HALF_A_CHARACTER = "it has half of a surrogate pair, such as \\ud83d alone, which is no character"
 
 
-def _is_unicode(made: Rendered | Refusal) -> bool:
+def _is_unicode(made: Made) -> bool:
     """Whether the text can be written; JSON's escapes can make text that cannot."""
+    rows = made.rows if isinstance(made, Unrolled) else (made,)
     try:
-        (made.text if isinstance(made, Rendered) else made.reason).encode()
+        for row in rows:
+            (row.text if isinstance(row, Rendered) else row.reason).encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -87,7 +91,7 @@ class Renderer:
     def __init__(self, step: RenderStep, tokenizer: TokenizerStep, eos: str) -> None:
         self.step, self._tokenizer, self._eos = step, tokenizer, eos
         self._fields = {name: self._field(name, source) for name, source in step.fields.items()}
-        self._form: Callable[[Row], Rendered | Refusal] = {
+        self._form: Callable[[Row], Made] = {
             "chat": self._chat,
             "completion": self._completion,
             "text": self._text,
@@ -123,15 +127,15 @@ class Renderer:
             variables={**self.step.variables, **clock},
         )
 
-    def __call__(self, row: Row) -> Rendered | Refusal:
-        """The row as text, or why it cannot be used."""
+    def __call__(self, row: Row) -> Made:
+        """The row as text, as several texts, or why it cannot be used."""
         try:
             made = self._form(row)
         except Refused as refused:
             made = refused.refusal
         return made if _is_unicode(made) else Refusal("invalid", "FTC604", HALF_A_CHARACTER)
 
-    def audit(self, row: Row, rendered: Rendered) -> Refusal | None:
+    def audit(self, row: Row, made: Rendered | Unrolled) -> Refusal | None:
         """Compare a chat's text with transformers' own rendering, and its pieces with the row's own proof.
 
         None where they agree.
@@ -141,8 +145,15 @@ class Renderer:
         from ftc.data.mask import audit_recording
 
         chat = self.chat(row)
-        wrong = audit_recording(rendered, self._masked(chat, full=True))
-        return wrong or self._judged(chat, rendered)
+        if isinstance(made, Rendered):
+            return audit_recording(made, self._masked(chat, full=True)) or self._judged(chat, made)
+        parts = self._parts(chat, full=True)
+        if isinstance(parts, Refusal) or len(parts) != len(made.rows):
+            return Refusal("unproved", "FTC305", "the row's own proof unrolls it otherwise, a mistake of ftc")
+        pairs = list(zip(parts, made.rows, strict=True))
+        wrong = (audit_recording(one, self._masked(part, full=True)) for part, one in pairs)
+        judged = (self._judged(part, one) for part, one in pairs)
+        return next((refusal for refusal in (*wrong, *judged) if refusal), None)
 
     def _judged(self, chat: Chat, rendered: Rendered) -> Refusal | None:
         if self.step.date is None:
@@ -201,8 +212,39 @@ class Renderer:
         role = {"prompt": "user", "completion": "assistant"}.get(name, name)
         return {"role": role, "content": self._string(name, row)}
 
-    def _chat(self, row: Row) -> Rendered | Refusal:
-        return self._masked(self.chat(row), full=False)
+    def _chat(self, row: Row) -> Made:
+        chat = self.chat(row)
+        made = self._masked(chat, full=False)
+        asked = self.step.history == "unroll" and self.step.train_on != "all"
+        if asked and isinstance(made, Refusal) and made.code == "FTC308":
+            return self._unrolled(chat)
+        return made
+
+    def _unrolled(self, chat: Chat) -> Unrolled | Refusal:
+        parts = self._parts(chat, full=False)
+        if isinstance(parts, Refusal):
+            return parts
+        rows: list[Rendered] = []
+        for part in parts:
+            made = self._masked(part, full=False)
+            if isinstance(made, Refusal):
+                return made
+            rows.append(made)
+        return Unrolled(tuple(rows))
+
+    def _parts(self, chat: Chat, *, full: bool) -> tuple[Chat, ...] | Refusal:
+        """The conversations that a chat with turns in history form becomes."""
+        from ftc.data.chat_template import TemplateProblem
+        from ftc.data.mask import template_refusal
+        from ftc.data.mask_content import Unproved
+        from ftc.data.mask_unroll import unrolled
+
+        try:
+            return unrolled(self.template.varied(chat.variables), chat, self.policy, full=full)
+        except Unproved as unproved:
+            return unproved.refusal
+        except TemplateProblem as problem:
+            return template_refusal(problem)
 
     def _masked(self, chat: Chat, *, full: bool) -> Rendered | Refusal:
         """The pieces of a chat; with `full`, from a rendering and a trace of its own."""

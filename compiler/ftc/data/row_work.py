@@ -12,12 +12,12 @@ import numpy as np
 
 from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
 from ftc.data.encoders import BACKENDS, REFERENCE, Backend, Tokenizers, Traits
-from ftc.data.example import Refusal, Rendered
+from ftc.data.example import Refusal, Rendered, Unrolled
 from ftc.data.gate import Sampled
 from ftc.data.joints import Joints
-from ftc.data.limit import Limited, limited
+from ftc.data.limit import Limited, limited, whole
 from ftc.data.pieces import Pieces
-from ftc.data.render import Renderer
+from ftc.data.render import Made, Renderer
 from ftc.data.selection.hashes import row_hash
 from ftc.data.tokenise import Encoder
 from ftc.data.tokenise_whole import WholeEncoder
@@ -32,6 +32,9 @@ from ftc.recipe.templates import template_variables
 AUDITED_FIRST = 3
 AUDITED_OF = 100
 """One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
+
+
+UNROLLED = "the template writes a turn otherwise once others follow it: {} rows, one for each form"
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,20 @@ class RowCompiler:
         audited = [rows.number + row < AUDITED_FIRST or _chosen(id_) for row, id_ in enumerate(rows.ids)]
         made = [self._rendered(value, audit) for value, audit in zip(values, audited, strict=True)]
         ids = self._safe_ids(rows.ids, made)
-        numbers = [row for row, one in enumerate(made) if isinstance(one, Rendered)]
-        rendered = [one for one in made if isinstance(one, Rendered)]
-        whole = [number for number, row in enumerate(numbers) if audited[row]]
-        left = limited(self._encoder.encode(rendered, whole), self._spec.limits)
+        flat = [(row, part, text) for row, one in enumerate(made) for part, text in _texts(one)]
+        numbers, rendered = [row for row, _, _ in flat], [text for _, _, text in flat]
+        compared = [number for number, row in enumerate(numbers) if audited[row]]
+        encoded = self._encoder.encode(rendered, compared)
+        left = whole(limited(encoded, self._spec.limits), numbers)
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
-        refusals |= {numbers[row]: refusal for row, refusal in left.refusals.items()}
+        refusals |= {numbers[row]: refusal for row, refusal in reversed(left.refusals.items())}
         redacted = {row: kinds for row, kinds in redacted.items() if row not in refusals}
         cut = {numbers[row]: length for row, length in left.cut.items()}
         kept = [numbers[row] for row in left.rows.tolist()]
         texts = [rendered[row] for row in left.rows.tolist()]
-        parts = list(zip(kept, left.parts.tolist(), strict=True))
+        cuts = zip(left.rows.tolist(), left.parts.tolist(), strict=True)
+        parts = [(numbers[row], part or flat[row][1]) for row, part in cuts]
+        unrolled = {row: len(one.rows) for row, one in enumerate(made) if isinstance(one, Unrolled)}
         return Batch(
             ids=[f"{ids[row]}/{part}" if part else ids[row] for row, part in parts],
             tokens=left.tokens.tokens,
@@ -96,7 +102,7 @@ class RowCompiler:
             targets=_targets(texts, left),
             sides=sides[kept],
             copies=rows.copies[kept],
-            account=self._account(ids, refusals, cut, redacted),
+            account=self._account(ids, refusals, cut, redacted, unrolled),
             number=rows.number,
             read=len(rows),
             samples=self._sampled.taken() if self._sampled else None,
@@ -120,7 +126,7 @@ class RowCompiler:
         rows = [self._redactor.row(values) for values in given]
         return [values for values, _ in rows], {row: kinds for row, (_, kinds) in enumerate(rows) if kinds}
 
-    def _safe_ids(self, ids: list[str], made: list[Rendered | Refusal]) -> list[str]:
+    def _safe_ids(self, ids: list[str], made: list[Made]) -> list[str]:
         """The ids; rows whose id holds what is to go are refused, as their ids would stay everywhere."""
         if self._redactor is None:
             return ids
@@ -156,11 +162,11 @@ class RowCompiler:
             [EVAL if row_hash(split, row) < threshold else TRAIN for row in values], dtype=np.uint8
         )
 
-    def _rendered(self, values: Mapping[str, Any], audit: bool) -> Rendered | Refusal:
-        rendered = self._renderer(values)
-        if isinstance(rendered, Rendered) and audit:
-            return self._renderer.audit(values, rendered) or rendered
-        return rendered
+    def _rendered(self, values: Mapping[str, Any], audit: bool) -> Made:
+        made = self._renderer(values)
+        if isinstance(made, Refusal) or not audit:
+            return made
+        return self._renderer.audit(values, made) or made
 
     def _account(
         self,
@@ -168,12 +174,18 @@ class RowCompiler:
         refusals: Mapping[int, Refusal],
         cut: Mapping[int, int],
         redacted: Mapping[int, Mapping[str, int]],
+        unrolled: Mapping[int, int],
     ) -> list[Account]:
+        several = {row: count for row, count in unrolled.items() if row not in refusals}
         found = [(row, self._cut(ids[row], length)) for row, length in cut.items()]
         found += [(row, Account(ids[row], "redacted", replaced_by(kinds))) for row, kinds in redacted.items()]
         found += [
             (row, Account(ids[row], refusal.fate, refusal.reason, refusal.code))
             for row, refusal in refusals.items()
+        ]
+        found += [
+            (row, Account(ids[row], "unrolled", UNROLLED.format(count), more=count - 1))
+            for row, count in several.items()
         ]
         return [account for _, account in sorted(found)]
 
@@ -185,6 +197,14 @@ class RowCompiler:
             return Account(id_, "truncated", f"cut to {most} tokens")
         parts = -(-length // most)
         return Account(id_, "split", f"{length} tokens became {parts} rows of at most {most}", more=parts - 1)
+
+
+def _texts(made: Made) -> list[tuple[int, Rendered]]:
+    """The texts of a row, each with its number from 1; 0 where it is the only one."""
+    if isinstance(made, Refusal):
+        return []
+    texts = made.rows if isinstance(made, Unrolled) else (made,)
+    return list(enumerate(texts, 1)) if len(texts) > 1 else [(0, texts[0])]
 
 
 def rendered_columns(render: RenderStep) -> tuple[str, ...]:

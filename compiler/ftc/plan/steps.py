@@ -145,7 +145,7 @@ class RenderStep(Frozen):
     variables: dict[str, JsonValue]
     date: str | None = None
     stop_tokens: tuple[str, ...] = ()
-    history: Literal["error", "exclude", "keep"] = "error"
+    history: Literal["unroll", "error", "exclude", "keep"] = "error"
     train_on: Literal["assistant", "last_assistant", "completion", "all"]
     unproved: Literal["error", "drop"]
     redact: tuple[str, ...] = ()

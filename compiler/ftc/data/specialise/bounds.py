@@ -11,6 +11,8 @@ from ftc.data.specialise.expression import CASES, PIECES, Applied, Expression, F
 
 _LONGEST_ESCAPE = 12  # of a character outside the basic plane, as two escapes
 _LONGEST_CASE = 3  # `ΐ`.upper() has three characters
+SPARE = 1024
+"""Characters below which `trace_limits` takes the length of a replacement to be larger than it is."""
 _UNITS = 1024
 _UNITS_OF_TEXT = 4
 _UNITS_OF_PIECES = 192
@@ -82,8 +84,14 @@ def _applied(operation: str, arguments: tuple[Any, ...]) -> Extent:
     if operation == "json":
         return inner.times(_LONGEST_ESCAPE)
     if operation == "replace":
-        return inner.times(1 + len(arguments[2].text))
+        return inner.times(_growth(arguments[1], arguments[2]))
     return inner.times(_LONGEST_CASE) if operation in CASES else inner
+
+
+def _growth(old: Any, new: Any) -> int:
+    """How many characters `replace` makes of one, at most; a match takes the room of its own length."""
+    room = len(old.text) if isinstance(old, Fixed) else 0
+    return max(1, -(-len(new.text) // room)) if room else 1 + len(new.text)
 
 
 def longest(expressions: Sequence[Expression]) -> Bound:

@@ -13,7 +13,7 @@ from jinja2 import nodes
 from ftc.data.chat import Chat
 from ftc.data.chat_template import ChatTemplate, TemplateProblem, compiled
 from ftc.data.provenance import FIRST_SOURCE, Run
-from ftc.data.specialise.bounds import units
+from ftc.data.specialise.bounds import SPARE, units
 from ftc.data.specialise.environment import UNSTEADY, UNSTEADY_FILTERS, RecordingEnvironment
 from ftc.data.specialise.record import Form, Layout, Outcome, Subject, record
 from ftc.data.specialise.replay import Recording, Replay
@@ -72,7 +72,8 @@ class Shape:
     def _within(self, recording: Recording, subject: Subject) -> bool:
         """Whether no rendering can reach a limit at which a template is stopped."""
         limits, size = subject.template.limits, subject.size
-        return recording.longest(size) <= limits.characters and recording.work(size) <= units(limits.turns)
+        fits = recording.longest(size) + SPARE <= limits.characters
+        return fits and recording.work(size) <= units(limits.turns)
 
     def _record(
         self, tree: Tree[Recording], form: Form, subject: Subject, under: Recording | None
