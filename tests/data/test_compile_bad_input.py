@@ -54,7 +54,7 @@ def test_one_row_that_is_held_out(tmp_path: Path) -> None:
     one = job(tmp_path, GOOD)
     one.split = SplitStep(fraction=None, rows=1, keys=("prompt",), seed=0)
     (problem,) = one.run().problems
-    assert (problem.code, problem.at) == ("FTC601", ("data", "split", "eval"))
+    assert (problem.code, problem.at) == ("FTC601", ("data", "split"))
 
 
 def test_a_fraction_that_holds_nothing_out(tmp_path: Path) -> None:
