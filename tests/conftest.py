@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite markers and snapshots of bad_recipes")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no fixture of a module, sees or fills the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "ftc-cache"))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees or fills the user's cache, and output does not depend on the terminal."""
-    monkeypatch.setenv("FTC_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "ftc-cache"))
+def hermetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output does not depend on the terminal."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
 
