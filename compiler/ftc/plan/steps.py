@@ -249,7 +249,6 @@ class Part(Frozen):
     repeats: int = 0
 
 
-
 class PackingStep(Frozen):
     """Whether training sequences hold several rows, each of which sees itself alone."""
 
