@@ -100,7 +100,7 @@ def make(work: Path, tokenizer: str, rows: str) -> dict[str, Any]:
     from data_set import write_conversations
     from tokenizers import Tokenizer
 
-    from ftc.data.chat_template import ChatTemplate
+    from ftc.data.template.chat_template import ChatTemplate
 
     file, count = work / "rows.parquet", int(rows)
     tokens = make_model(work, tokenizer)
@@ -239,20 +239,20 @@ def again(work: Path) -> dict[str, Any]:
 
 STAGES = (
     ("read the sources", "ftc.data.compile._sources"),
-    ("run the query", "ftc.data.result.Result.__init__"),
-    ("load tokenizers and template", "ftc.data.row_work.RowCompiler.__init__"),
-    ("load the reference", "ftc.data.gate.Gate.__init__"),
+    ("run the query", "ftc.data.query.result.Result.__init__"),
+    ("load tokenizers and template", "ftc.data.work.row_work.RowCompiler.__init__"),
+    ("load the reference", "ftc.data.tokens.gate.Gate.__init__"),
     ("select rows", "ftc.data.selection.select.select"),
-    ("Arrow to Python values", "ftc.data.row_work.RowCompiler._values"),
-    ("sides of the split", "ftc.data.row_work.RowCompiler._sides"),
-    ("render and prove masks", "ftc.data.render.Renderer.__call__"),
-    ("audit against transformers", "ftc.data.render.Renderer.audit"),
-    ("tokenise", "ftc.data.tokenise.Encoder.encode"),
-    ("parity gate", "ftc.data.gate.Gate.check"),
-    ("limits", "ftc.data.row_work.limited"),
-    ("prompt hashes", "ftc.data.row_work.prompt_hash"),
-    ("row lints", "ftc.data.row_work.RowLints.look"),
-    ("write shards", "ftc.data.shards.PartWriter.add"),
+    ("Arrow to Python values", "ftc.data.work.row_work.RowCompiler._values"),
+    ("sides of the split", "ftc.data.work.row_work.RowCompiler._sides"),
+    ("render and prove masks", "ftc.data.rendering.renderer.Renderer.__call__"),
+    ("audit against transformers", "ftc.data.rendering.renderer.Renderer.audit"),
+    ("tokenise", "ftc.data.tokens.tokenise.Encoder.encode"),
+    ("parity gate", "ftc.data.tokens.gate.Gate.check"),
+    ("limits", "ftc.data.work.row_work.limited"),
+    ("prompt hashes", "ftc.data.work.row_work.prompt_hash"),
+    ("row lints", "ftc.data.work.row_work.RowLints.look"),
+    ("write shards", "ftc.data.kept.shards.PartWriter.add"),
     ("lints over all rows", "ftc.data.pipeline.Collector.close"),
     ("shared prompts", "ftc.data.shared_prompts.PromptHashes.shared"),
 )
@@ -270,7 +270,7 @@ def stages(work: Path, rows: str) -> dict[str, Any]:
     (work / "stages.toml").write_text(limited)
     found: dict[str, Any] = {}
     from ftc.api import plan
-    from ftc.data.encoders import installed
+    from ftc.data.tokens.encoders import installed
 
     with timed_compilation(found):
         result = plan(work / "stages.toml")

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate
-from ftc.data.example import Rendered
-from ftc.data.mask import Policy, mask_conversation
+from ftc.data.mask.masks import Policy, mask_conversation
+from ftc.data.rendering.conversation import Chat
+from ftc.data.rendering.example import Rendered
+from ftc.data.template.chat_template import ChatTemplate
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 WORDS = ("the", "of", "model", "token", "loss", "mask", "column", "answer", "question", "compile", "template")

@@ -2,8 +2,8 @@
 
     python benchmarks/packing.py [--rows 1000000] [--trl-rows 100000]
 
-For several kinds of lengths it prints the CPU seconds of `ftc.data.pack` for all rows. Then, on the first
-of them, the seconds of ftc and TRL and their ratio (TRL moves the tokens too, a byte each here), and how full
+For several kinds of lengths it prints the CPU seconds of `ftc.data.packing.pack` for all rows. Then, on
+the first of them, the seconds of ftc and TRL and their ratio (TRL moves the tokens too, a byte each here), and how full
 the sequences are: as ftc lays them out, as TRL does over the whole set, as TRL does by default (of every
 1,000 rows), and as no layout can surpass (the lower bound of Martello and Toth on the number of sequences).
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ftc.data.pack import least_sequences, pack
+from ftc.data.packing.pack import least_sequences, pack
 
 TRL_AT_ONCE = 1000
 """Rows that TRL packs together by default, the batch of `datasets.map`."""

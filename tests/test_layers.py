@@ -83,7 +83,7 @@ def test_only_the_runtime_imports_what_trains() -> None:
         if name.split(".")[0] in TRAINING
     }
     # The audit of the masks asks transformers' own renderer, which loads no torch.
-    assert {module for module, _ in outside} <= {"ftc.data.chat_template"}
+    assert {module for module, _ in outside} <= {"ftc.data.template.chat_template"}
 
 
 def test_the_runtime_reads_nothing_but_the_plan() -> None:

@@ -27,8 +27,8 @@ from ftc.results import (
 
 if TYPE_CHECKING:
     from ftc.artifact.build import Execution
-    from ftc.data.lineage import CompiledRows
-    from ftc.data.lookup import Order, Side
+    from ftc.data.kept.lineage import CompiledRows
+    from ftc.data.kept.lookup import Order, Side
     from ftc.plan.account import Fate
     from ftc.plan.compiling import DataCompiler
     from ftc.runtime.events import Event
@@ -251,7 +251,7 @@ def trace(
         findings, made = _compiled(path, set, cache, progress)
         if made is None:
             return TraceResult(path, findings)
-        from ftc.data.lineage import trace_rows
+        from ftc.data.kept.lineage import trace_rows
 
         rows, more = trace_rows(made, ids, cache, progress)
         return TraceResult(path, sort_findings((*findings, *more)), rows)
@@ -271,7 +271,7 @@ def account(
         findings, made = _compiled(path, set, cache, progress)
         if made is None:
             return AccountResult(path, findings)
-        from ftc.data.lookup import with_fates
+        from ftc.data.kept.lookup import with_fates
 
         total = sum(
             line.rows

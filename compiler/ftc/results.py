@@ -10,9 +10,9 @@ from ftc.diagnostics import Finding, has_errors
 from ftc.recipe.model import Recipe
 
 if TYPE_CHECKING:
-    from ftc.data.lineage import Lineage
-    from ftc.data.lookup import Accounted
-    from ftc.data.shown import ShownExample
+    from ftc.data.kept.lineage import Lineage
+    from ftc.data.kept.lookup import Accounted
+    from ftc.data.kept.shown import ShownExample
     from ftc.lints.base import Linted
     from ftc.plan.steps import Plan
 

@@ -110,7 +110,7 @@ def test_documents_are_split_and_their_pieces_packed(directory: Path, tiny_model
 
 def test_a_mix_repeats_rows_in_sequences(directory: Path, tiny_model: Path) -> None:
     """Rows that a mix takes several times are listed as often; their sizes are those of the shards."""
-    from ftc.data.sizes import Sizes
+    from ftc.data.packing.sizes import Sizes
 
     data = (
         'sources.chats = "chats.jsonl"\n'

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Literal, assert_type
 
 import ftc
-from ftc.data.lineage import Lineage
-from ftc.data.shown import ShownExample
+from ftc.data.kept.lineage import Lineage
+from ftc.data.kept.shown import ShownExample
 from ftc.plan.steps import Plan
 
 assert_type(ftc.check("recipe.toml").ok, bool)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ftc import api
-from ftc.data.lineage import Lineage
-from ftc.data.lookup import Accounted
-from ftc.data.origin import SourceRow
-from ftc.data.shown import PackedIn, ShownExample, Token
+from ftc.data.kept.lineage import Lineage
+from ftc.data.kept.lookup import Accounted
+from ftc.data.kept.shown import PackedIn, ShownExample, Token
+from ftc.data.query.origin import SourceRow
 from ftc.diagnostics import Finding
 
 TOKENS = (

@@ -248,7 +248,7 @@ def full(*arguments: object, **options: object) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["pyarrow.parquet.write_table", "ftc.data.ingest.ingest", "ftc.facts.cache._publish"],
+    ["pyarrow.parquet.write_table", "ftc.data.query.ingest.ingest", "ftc.facts.cache._publish"],
 )
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     one = job(tmp_path, GOOD)
@@ -283,7 +283,7 @@ def test_an_interruption_leaves_nothing_half_written(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ftc.data.shards.PartWriter.close", interrupt)
+        patch.setattr("ftc.data.kept.shards.PartWriter.close", interrupt)
         with pytest.raises(KeyboardInterrupt):
             one.run()
     assert_nothing_stored(one)

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from data_requests import Job, chat, pairs, source, write_jsonl
 from ftc.data.compile import Compiled
-from ftc.data.shards import CompiledRow, find_rows, read_rows
+from ftc.data.kept.shards import CompiledRow, find_rows, read_rows
 from ftc.plan.account import Ledger
 from ftc.plan.steps import LimitStep, SplitStep
 
@@ -185,8 +185,8 @@ def test_the_same_bytes_on_every_run_and_number_of_threads(
     path = write_jsonl(tmp_path / "t.jsonl", pairs(3000))
     seen = set()
     for threads in (1, 2, 2):
-        monkeypatch.setattr("ftc.data.ingest.threads_for_reading", lambda t=threads: t)
-        monkeypatch.setattr("ftc.data.result.threads_for_reading", lambda t=threads: t)
+        monkeypatch.setattr("ftc.data.query.ingest.threads_for_reading", lambda t=threads: t)
+        monkeypatch.setattr("ftc.data.query.result.threads_for_reading", lambda t=threads: t)
         job = Job(tmp_path / f"{len(list(tmp_path.iterdir()))}", (source(path),), sql=sql, split=HELD)
         job.directory.mkdir()
         job.limits = dropping(max_length=1_000_000)
@@ -257,7 +257,7 @@ def test_a_damaged_entry_is_made_again(job: Job) -> None:
 
 def test_another_query_does_not_read_the_sources_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.run()
-    monkeypatch.setattr("ftc.data.ingest.ingest", None)
+    monkeypatch.setattr("ftc.data.query.ingest.ingest", None)
     job.sql = "select * from t where n < 10"
     assert len(ids(job.run())) == 10
 
@@ -306,7 +306,7 @@ def test_rows_can_be_found_by_id(job: Job) -> None:
 
 def test_shards_are_cut_as_they_fill(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(rows_of(job.run()))
-    monkeypatch.setattr("ftc.data.shards.SHARD_ROWS", 16)
+    monkeypatch.setattr("ftc.data.kept.shards.SHARD_ROWS", 16)
     job.cache = None
     job.limits = job.limits.model_copy(update={"max_length": 511})
     compiled = job.run()

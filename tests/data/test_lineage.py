@@ -15,9 +15,9 @@ from tokenizers import Tokenizer
 
 from data_requests import Job, pairs, source, write_jsonl
 from ftc.data import lookup
-from ftc.data.laid_out import laid_out
-from ftc.data.lineage import CompiledRows, Lineage, trace_rows
-from ftc.data.lookup import Place, chosen, ids_at, places, rows_at, with_fates
+from ftc.data.kept.lineage import CompiledRows, Lineage, trace_rows
+from ftc.data.kept.lookup import Place, chosen, ids_at, places, rows_at, with_fates
+from ftc.data.packing.laid_out import laid_out
 from ftc.facts.cache import Cache
 from ftc.plan.steps import DedupeStep, LimitStep, SampleStep, SelectionStep, SplitStep
 

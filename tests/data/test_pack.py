@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftc.data.columns import list_numbers
-from ftc.data.pack import _best_fit, _by_length, _pair_fill, least_sequences, pack
-from ftc.data.residuals import NumberSet
-from ftc.data.sequences import SEQUENCES, lay_out, sequence_of
-from ftc.data.sizes import Sizes
+from ftc.data.packing.pack import _best_fit, _by_length, _pair_fill, least_sequences, pack
+from ftc.data.packing.residuals import NumberSet
+from ftc.data.packing.sequences import SEQUENCES, lay_out, sequence_of
+from ftc.data.packing.sizes import Sizes
 
 
 def int32(values: object) -> np.ndarray:
@@ -200,7 +200,7 @@ def test_laying_out_loads_no_pandas(tmp_path: Path) -> None:
 
     code = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from ftc.data.sequences import lay_out; from ftc.data.sizes import Sizes\n"
+        "from ftc.data.packing.sequences import lay_out; from ftc.data.packing.sizes import Sizes\n"
         "ones = np.ones(9, dtype=np.int32)\n"
         f"lay_out(Sizes(ones, ones), 4, Path({str(tmp_path)!r}))\n"
         "print('pandas' in sys.modules)"

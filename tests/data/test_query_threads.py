@@ -13,10 +13,10 @@ import duckdb
 import pytest
 
 from data_requests import Job, pairs, source, write_jsonl
-from ftc.data.ingest import DATABASE
-from ftc.data.order_of_rows import attach, determined
-from ftc.data.run_query import RAW
-from ftc.data.self_test import CONTENT, THREADS, content, self_test
+from ftc.data.query.ingest import DATABASE
+from ftc.data.query.order_of_rows import attach, determined
+from ftc.data.query.run_query import RAW
+from ftc.data.query.self_test import CONTENT, THREADS, content, self_test
 from ftc.facts import sql_tree
 from ftc.facts.sandbox import connect
 from ftc.plan.steps import ColumnType, QueryStep

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ftc.data.chat_template import hugging_face_text
-from ftc.data.example import Refusal, Rendered
-from ftc.data.render import Renderer
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.rendering.renderer import Renderer
+from ftc.data.template.chat_template import hugging_face_text
 from ftc.plan.steps import RenderStep, TokenizerStep
 
 DATED = (

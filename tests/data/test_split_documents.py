@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_requests import Job, source, write_jsonl
-from ftc.data.limit import limited
+from ftc.data.kept.shards import CompiledRow, read_rows
 from ftc.data.ragged import offsets_of
-from ftc.data.shards import CompiledRow, read_rows
-from ftc.data.tokenise import Tokens
+from ftc.data.tokens.limit import limited
+from ftc.data.tokens.tokenise import Tokens
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep
 
 TEXT = RenderStep(

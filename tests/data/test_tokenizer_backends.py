@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from data_requests import Job, chat, source, write_jsonl
 from ftc.data import encoders, gate, result
 from ftc.data.compile import Compiled
-from ftc.data.encoders import Backend, Fastokens, Tokenizers, Unfit
 from ftc.data.ragged import offsets_of
+from ftc.data.tokens.encoders import Backend, Fastokens, Tokenizers, Unfit
 from ftc.facts.cache import Cache
 from ftc.plan.steps import SplitStep
 from models import write_tiny_tokenizer
@@ -207,7 +207,7 @@ def test_the_gate_tells_a_token_too_many(tiny: Path) -> None:
 
 def compiled(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, rows: int = 400) -> Compiled:
     """Chats compiled by the fast back end of the moment, in many batches."""
-    monkeypatch.setattr("ftc.data.dispatch.INLINE_BYTES", -1)
+    monkeypatch.setattr("ftc.data.work.dispatch.INLINE_BYTES", -1)
     monkeypatch.setattr(result, "BATCH", 64)
     path = tmp_path / "t.jsonl"
     if not path.exists():

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_requests import Job, chat, source, write_jsonl
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate, TemplateProblem
 from ftc.data.compile import Compiled
-from ftc.data.example import Refusal, Rendered, Unrolled
-from ftc.data.render import Renderer
-from ftc.data.shown import Viewer
+from ftc.data.kept.shown import Viewer
+from ftc.data.rendering.conversation import Chat
+from ftc.data.rendering.example import Refusal, Rendered, Unrolled
+from ftc.data.rendering.renderer import Renderer
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
 from ftc.plan.steps import LimitStep, RenderStep, TokenizerStep
 from mask.mask_cases import (
     CASES,
@@ -222,8 +222,8 @@ def test_a_row_goes_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_chat_knows_what_it_does_not_train() -> None:
-    from ftc.data.mask import Policy
-    from ftc.data.mask_unroll import unrolled as parts_of
+    from ftc.data.mask.masks import Policy
+    from ftc.data.mask.unroll import unrolled as parts_of
 
     template = ChatTemplate(FORGETS, special_tokens=SPECIAL)
     parts = parts_of(template, Chat(THOUGHT), Policy(stop_tokens=("<|im_end|>",)))

@@ -18,7 +18,7 @@ import pytest
 
 from data_requests import Job, chat, pairs, source, write_jsonl
 from ftc.data import result, workers
-from ftc.data.batch import Rows
+from ftc.data.work.batch import Rows
 from ftc.facts.cache import Cache
 from ftc.plan.steps import SplitStep
 
@@ -26,7 +26,7 @@ from ftc.plan.steps import SplitStep
 @pytest.fixture(autouse=True)
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every job is large enough for several processes, in several batches."""
-    monkeypatch.setattr("ftc.data.dispatch.INLINE_BYTES", -1)
+    monkeypatch.setattr("ftc.data.work.dispatch.INLINE_BYTES", -1)
     monkeypatch.setattr(result, "BATCH", 16)
 
 
@@ -235,7 +235,7 @@ def test_no_worker_outlives_the_program(tmp_path: Path, number: signal.Signals) 
 
 
 def test_messages_come_whole_through_a_pipe() -> None:
-    from ftc.data import messages
+    from ftc.data.work import messages
 
     read, write = os.pipe()
     value = {"n": np.arange(1000, dtype=np.int32), "text": "x" * 100}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate, TemplateProblem
-from ftc.data.example import Refusal, Rendered
-from ftc.data.mask import Policy, audit_conversation, mask_conversation
+from ftc.data.mask.masks import Policy, audit_conversation, mask_conversation
+from ftc.data.rendering.conversation import Chat
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 

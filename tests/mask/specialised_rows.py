@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import strategies as st
 from mask_cases import Case
 
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate, TemplateProblem
-from ftc.data.mask import History, Part, Policy, TrainOn, mask_conversation
-from ftc.data.mask_content import Unproved
-from ftc.data.mask_proof import Conversation, Turn
-from ftc.data.specialise.replay import Replay
-from ftc.data.specialise.specialiser import Specialiser
+from ftc.data.mask.content import Unproved
+from ftc.data.mask.masks import History, Part, Policy, TrainOn, mask_conversation
+from ftc.data.mask.proof import Conversation, Turn
+from ftc.data.rendering.conversation import Chat
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
+from ftc.data.template.specialise.replay import Replay
+from ftc.data.template.specialise.specialiser import Specialiser
 
 FIXED = ("role", "type")
 TRICKY = [

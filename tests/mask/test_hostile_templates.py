@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from mask_cases import assistant, user
 
-from ftc.data.chat_template import LARGEST_SOURCE, ChatTemplate, TemplateProblem
-from ftc.data.trace_limits import Limits
+from ftc.data.template.chat_template import LARGEST_SOURCE, ChatTemplate, TemplateProblem
+from ftc.data.template.limits import Limits
 from ftc.plan.passes import objective, render
 from ftc.plan.steps import Plan
 from plan.plan_facts import context_of

@@ -24,9 +24,9 @@ from mask_cases import (
     user,
 )
 
-from ftc.data.chat_template import ChatTemplate
-from ftc.data.example import Refusal, Rendered
-from ftc.data.mask_parts import merged, without
+from ftc.data.mask.parts import merged, without
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.template.chat_template import ChatTemplate
 
 SOURCES = shipped_templates()
 MODELS = [name for name in SOURCES if not name.endswith("_training")]

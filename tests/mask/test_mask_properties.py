@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, LLAMA3_LIKE, SPECIAL, audit_of, mask_of
 
-from ftc.data.chat_template import ChatTemplate, hugging_face_text
-from ftc.data.example import Piece, Refusal, Rendered
+from ftc.data.rendering.example import Piece, Refusal, Rendered
+from ftc.data.template.chat_template import ChatTemplate, hugging_face_text
 
 CHATML = ChatTemplate(CHATML_WITH_DEFAULT_SYSTEM, special_tokens=SPECIAL)
 LLAMA3 = ChatTemplate(LLAMA3_LIKE, special_tokens=SPECIAL)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from mask_cases import CHATML_WITH_DEFAULT_SYSTEM, SPECIAL, TOOLS, assistant, audit_of, call, mask_of, user
 
-from ftc.data.chat_template import ChatTemplate, TemplateProblem
-from ftc.data.example import Refusal, Rendered
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
 
 TALK = [user("Question?"), assistant("Answer."), user("More?"), assistant("Again.")]
 HEAD = "{{ '<' + m.role + '>' }}"

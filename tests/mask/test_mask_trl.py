@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from mask_cases import CASES, Case, shaped, shipped_templates, stops
 
-from ftc.data.chat_template import ChatTemplate, hugging_face_blocks
-from ftc.data.encoders import Tokenizers
-from ftc.data.example import Refusal, Rendered
-from ftc.data.render import Renderer
-from ftc.data.tokenise_whole import WholeEncoder
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.rendering.renderer import Renderer
+from ftc.data.template.chat_template import ChatTemplate, hugging_face_blocks
+from ftc.data.tokens.encoders import Tokenizers
+from ftc.data.tokens.tokenise_whole import WholeEncoder
 from ftc.facts.tokenizer import read_tokenizer
 from ftc.facts.training_template import training_template
 from ftc.plan.steps import RenderStep

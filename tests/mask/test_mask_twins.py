@@ -15,9 +15,9 @@ from typing import Literal
 import pytest
 from mask_cases import CASES, SPECIAL, Case, audit_of, mask_of, renderable, shaped, shipped_templates, stops
 
-from ftc.data.chat_template import ChatTemplate, TemplateProblem, Trace, hugging_face_text
-from ftc.data.example import Refusal, Rendered
-from ftc.data.provenance import FIRST_SOURCE
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem, Trace, hugging_face_text
+from ftc.data.template.provenance import FIRST_SOURCE
 
 SOURCES = shipped_templates()
 MODELS = [name for name in SOURCES if not name.endswith("_training")]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.data.provenance import CONTINUED, FIRST_SOURCE, LITERAL, LOST, Traced, concatenate, join
-from ftc.data.trace_json import traced_json
+from ftc.data.template.provenance import CONTINUED, FIRST_SOURCE, LITERAL, LOST, Traced, concatenate, join
+from ftc.data.template.trace_json import traced_json
 
 texts = st.text(alphabet='aB </>\n\t"\\ßéİ👩\u200d', max_size=14)
 short = st.text(alphabet="aB <\n", min_size=1, max_size=2)

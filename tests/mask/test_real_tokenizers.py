@@ -22,11 +22,11 @@ import pytest
 from mask_cases import CASES, Case
 from mask_cases import shipped_templates as trl_templates
 
-from ftc.data.batch import Batch, Rows
-from ftc.data.chat_template import ChatTemplate, TemplateProblem
-from ftc.data.example import Rendered
-from ftc.data.render import Renderer
-from ftc.data.row_work import RowCompiler, RowSpec
+from ftc.data.rendering.example import Rendered
+from ftc.data.rendering.renderer import Renderer
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
+from ftc.data.work.batch import Batch, Rows
+from ftc.data.work.row_work import RowCompiler, RowSpec
 from ftc.facts.shipped import shipped_templates
 from ftc.facts.tokenizer import read_tokenizer
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from mask_cases import CASES, SPECIAL, Case, audit_of, mask_of, shipped_templates
 
-from ftc.data.chat_template import ChatTemplate, TemplateProblem, hugging_face_text
-from ftc.data.example import Refusal
+from ftc.data.rendering.example import Refusal
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem, hugging_face_text
 from ftc.facts.shipped import shipped_templates as shipped
 from ftc.facts.shipped import template_facts, template_tokens
 

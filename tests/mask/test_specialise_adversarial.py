@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mask_cases import SPECIAL, TOOLS, Case, assistant, call, user
 from specialised_rows import TRICKY, compare_pieces, compare_turns, eager, policies, renders, replayed
 
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate
-from ftc.data.mask import Policy
+from ftc.data.mask.masks import Policy
+from ftc.data.rendering.conversation import Chat
+from ftc.data.template.chat_template import ChatTemplate
 
 HEAD = "{{ '<' + m.role + '>' }}"
 TAIL = "{{ '<end>' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"

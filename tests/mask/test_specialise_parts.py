@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 from mask_cases import CHATML_STOP, CHATML_WITH_DEFAULT_SYSTEM, SPECIAL, assistant, user
 from specialised_rows import TRICKY, eager, replayed
 
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate
-from ftc.data.example import Refusal, Rendered
-from ftc.data.mask import Policy, audit_recording, mask_conversation
-from ftc.data.mask_proof import Conversation
-from ftc.data.provenance import FIRST_SOURCE, Traced
-from ftc.data.specialise import replay as replaying
-from ftc.data.specialise import specialiser as specialising
-from ftc.data.specialise.bounds import longest
-from ftc.data.specialise.environment import RecordingEnvironment
-from ftc.data.specialise.expression import (
+from ftc.data.mask.masks import Policy, audit_recording, mask_conversation
+from ftc.data.mask.proof import Conversation
+from ftc.data.rendering.conversation import Chat
+from ftc.data.rendering.example import Refusal, Rendered
+from ftc.data.template.chat_template import ChatTemplate
+from ftc.data.template.limits import Limits
+from ftc.data.template.provenance import FIRST_SOURCE, Traced
+from ftc.data.template.specialise import replay as replaying
+from ftc.data.template.specialise import specialiser as specialising
+from ftc.data.template.specialise.bounds import longest
+from ftc.data.template.specialise.environment import RecordingEnvironment
+from ftc.data.template.specialise.expression import (
     Applied,
     Fixed,
     Given,
@@ -34,11 +35,10 @@ from ftc.data.specialise.expression import (
     stripped,
     traced,
 )
-from ftc.data.specialise.recording import RecordedNumber, RecordedText, Recorder, Unspecialised
-from ftc.data.specialise.shape import UnusualError, conversation_shape, places, surroundings
-from ftc.data.specialise.skeleton import Skeleton
-from ftc.data.specialise.tree import InconsistentError, Tree
-from ftc.data.trace_limits import Limits
+from ftc.data.template.specialise.recording import RecordedNumber, RecordedText, Recorder, Unspecialised
+from ftc.data.template.specialise.shape import UnusualError, conversation_shape, places, surroundings
+from ftc.data.template.specialise.skeleton import Skeleton
+from ftc.data.template.specialise.tree import InconsistentError, Tree
 
 texts = st.one_of(st.sampled_from(TRICKY), st.text(alphabet='aB \n<>ß"\\é👩', max_size=12))
 

@@ -21,12 +21,12 @@ from specialised_rows import (
     row_strategy,
 )
 
-from ftc.data.chat import Chat
-from ftc.data.chat_template import ChatTemplate
-from ftc.data.mask import Policy
-from ftc.data.mask_proof import Turn
-from ftc.data.specialise.replay import Replay
-from ftc.data.specialise.turns import PromptPlan
+from ftc.data.mask.masks import Policy
+from ftc.data.mask.proof import Turn
+from ftc.data.rendering.conversation import Chat
+from ftc.data.template.chat_template import ChatTemplate
+from ftc.data.template.specialise.replay import Replay
+from ftc.data.template.specialise.turns import PromptPlan
 
 SOURCES = shipped_templates() | {
     path.stem: path.read_text(encoding="utf-8")

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from in_process import Ran, execute
 
-from ftc.data.sequences import lay_out
-from ftc.data.sizes import Sizes
+from ftc.data.packing.sequences import lay_out
+from ftc.data.packing.sizes import Sizes
 from ftc.plan.steps import Plan
 from ftc.runtime.events import Failed, Step
 from tiny_plan import Tiny

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from data_requests import Job, source, write_jsonl
-from ftc.data.ingest import ingested
-from ftc.data.result import Result
+from ftc.data.query.ingest import ingested
+from ftc.data.query.result import Result
 from ftc.data.selection.select import Decision, Selection, select
 from ftc.facts.cache import Cache
 from ftc.plan.steps import DedupeStep, SampleStep, SelectionStep

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from data_requests import Job
-from ftc.data.ingest import DATABASE, SourceAccount, ingested
+from ftc.data.query.ingest import DATABASE, SourceAccount, ingested
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.query import describe

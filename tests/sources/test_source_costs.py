@@ -71,7 +71,7 @@ def test_reading_stops_on_an_interrupt(tmp_path: Path, name: str, make) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path; from source_jobs import good\n"
-        "from ftc.data.ingest import ingested; from ftc.facts.cache import Cache\n"
+        "from ftc.data.query.ingest import ingested; from ftc.facts.cache import Cache\n"
         "source = good(Path.cwd(), sys.argv[1])\n"
         "tell = lambda *step: print('reading', flush=True)\n"
         "ingested((source.step,), {'t': source.paths}, Cache(Path('cache')), tell)\n"

@@ -17,7 +17,7 @@ import pytest
 from source_jobs import bad, declared, good, job, problem, read, types, words
 
 from data_requests import pairs
-from ftc.data.ingest import UnreadableSource
+from ftc.data.query.ingest import UnreadableSource
 from ftc.facts.query import describe
 
 ROWS = [{"prompt": row["prompt"] + " é漢\U0001f600", "completion": row["completion"]} for row in pairs(50)]
@@ -305,7 +305,7 @@ def test_rows_stream_in_flat_memory(tmp_path: Path) -> None:
         con.execute(f"copy ({rows}) to '{tmp_path}/t.json' (array true)")
     code = (
         "import resource, sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
-        "from source_jobs import good, silent; from ftc.data.ingest import ingested\n"
+        "from source_jobs import good, silent; from ftc.data.query.ingest import ingested\n"
         "from ftc.facts.cache import Cache\n"
         "source = good(Path.cwd(), sys.argv[1])\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -10,7 +10,7 @@ from ftc.cli.layout import number, plural
 from ftc.cli.terminal import STYLES, Terminal, escape
 
 if TYPE_CHECKING:
-    from ftc.data.shown import ShownExample
+    from ftc.data.kept.shown import ShownExample
 
 OPEN, CLOSE = "⟦", "⟧"
 NEWLINE, TAB = "⏎", "⇥"

@@ -12,10 +12,10 @@ from ftc.cli.layout import LABEL, clip, display_width, number, pad, plural, wrap
 from ftc.cli.terminal import Terminal, escape
 
 if TYPE_CHECKING:
-    from ftc.data.lineage import Lineage
-    from ftc.data.lookup import Accounted
-    from ftc.data.origin import SourceRow
-    from ftc.data.shown import PackedIn, ShownExample, Token
+    from ftc.data.kept.lineage import Lineage
+    from ftc.data.kept.lookup import Accounted
+    from ftc.data.kept.shown import PackedIn, ShownExample, Token
+    from ftc.data.query.origin import SourceRow
 
 WIDEST_NAME = 20
 LOSS, SPACE = "loss", "␣"

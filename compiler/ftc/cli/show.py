@@ -13,9 +13,9 @@ from ftc.cli.options import Request, epilog, recipe_options
 from ftc.cli.status import FINE, exit_code
 
 if TYPE_CHECKING:
-    from ftc.data.lineage import Lineage
-    from ftc.data.lookup import Order
-    from ftc.data.shown import ShownExample
+    from ftc.data.kept.lineage import Lineage
+    from ftc.data.kept.lookup import Order
+    from ftc.data.kept.shown import ShownExample
     from ftc.results import AccountResult, ExamplesResult, TraceResult
 
 FEW, MANY = 3, 20

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ftc.data.batch import Int32, UInt8
+    from ftc.data.work.batch import Int32, UInt8
 
 
 def _bits(flags: UInt8) -> Any:

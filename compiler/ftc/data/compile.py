@@ -9,13 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.data.ingest import Ingested, UnreadableSource, ingested
 from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem, unfit_note
-from ftc.data.result import Result
-from ftc.data.run_query import QueryFailure, query_key
+from ftc.data.query.ingest import Ingested, UnreadableSource, ingested
+from ftc.data.query.result import Result
+from ftc.data.query.run_query import QueryFailure, query_key
+from ftc.data.query.ties import read_ties, write_ties
 from ftc.data.selection.problem import SelectionProblem
-from ftc.data.ties import read_ties, write_ties
-from ftc.data.workers import BadJobs, WorkerKilled
+from ftc.data.work.workers import BadJobs, WorkerKilled
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.lints.spec import library_versions
 from ftc.plan.account import Ledger
@@ -195,8 +195,8 @@ def _by_backends(
     progress: Progress,
 ) -> Compiled:
     """The rows by the first tokenizer library that serves: one that does not leaves nothing but a note."""
-    from ftc.data.encoders import REFERENCE, Unfit, installed
     from ftc.data.pipeline import Pipeline
+    from ftc.data.tokens.encoders import REFERENCE, Unfit, installed
 
     notes: tuple[RowProblem, ...] = ()
     for backend in installed():

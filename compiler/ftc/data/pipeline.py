@@ -8,14 +8,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.data.batch import EVAL, TRAIN, Account, Batch, Rows
-from ftc.data.dispatch import compiled
-from ftc.data.ingest import SourceAccount
-from ftc.data.ledger import LedgerWriter
-from ftc.data.lint_rows import CompiledReader, group_of, special_tokens
+from ftc.data.kept.ledger import LedgerWriter
+from ftc.data.kept.lint_rows import CompiledReader, group_of, special_tokens
+from ftc.data.kept.shards import PartWriter
 from ftc.data.problems import RowProblem, Tally, emptiness, key_problems, row_problems
-from ftc.data.row_work import RowSpec, rendered_columns
-from ftc.data.shards import PartWriter
+from ftc.data.query.ingest import SourceAccount
+from ftc.data.work.batch import EVAL, TRAIN, Account, Batch, Rows
+from ftc.data.work.dispatch import compiled
+from ftc.data.work.row_work import RowSpec, rendered_columns
 from ftc.lints import kept
 from ftc.lints.collector import Collector
 from ftc.lints.spec import LintSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftc.data.ledger import Examples, LedgerWriter
-from ftc.data.result import KeyProblems
-from ftc.data.run_query import QueryFailure
+from ftc.data.kept.ledger import Examples, LedgerWriter
+from ftc.data.query.result import KeyProblems
+from ftc.data.query.run_query import QueryFailure
 from ftc.diagnostics import Severity
 from ftc.facts.bounds import GIGABYTES, SECONDS
 from ftc.plan.steps import LimitStep, RenderStep, SplitStep

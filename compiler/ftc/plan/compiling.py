@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftc.data.compile import Compiled as CompiledData
 from ftc.data.compile import Locations, Progress, Request, compile_data
-from ftc.data.laid_out import laid_out
+from ftc.data.packing.laid_out import laid_out
 from ftc.data.problems import RowProblem
 from ftc.diagnostics import Finding, Severity, Source, Span
 from ftc.facts.cache import Cache
@@ -21,8 +21,8 @@ from ftc.recipe.layers import Key
 from ftc.recipe.load import Origins
 
 if TYPE_CHECKING:
-    from ftc.data.lineage import CompiledRows
-    from ftc.data.self_test import SelfTest
+    from ftc.data.kept.lineage import CompiledRows
+    from ftc.data.query.self_test import SelfTest
 
 
 def request_of(plan: Plan, facts: Facts) -> Request:
@@ -87,8 +87,8 @@ class DataCompiler:
 
         Raises CacheProblem and OSError.
         """
-        from ftc.data.run_query import query_key
-        from ftc.data.self_test import self_tests
+        from ftc.data.query.run_query import query_key
+        from ftc.data.query.self_test import self_tests
 
         if self._made_from is None:
             return ()
@@ -101,7 +101,7 @@ class DataCompiler:
 
     def rows(self, step: DataStep | None) -> CompiledRows | None:
         """The last result with what it was compiled from; None where nothing was compiled."""
-        from ftc.data.lineage import CompiledRows
+        from ftc.data.kept.lineage import CompiledRows
 
         if step is None or self.directory is None or self._made_from is None:
             return None

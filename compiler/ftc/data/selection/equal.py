@@ -12,7 +12,7 @@ from ftc.data.selection.hashes import Flags, UInt64
 from ftc.facts.sandbox import identifier, quoted
 
 if TYPE_CHECKING:
-    from ftc.data.result import Result
+    from ftc.data.query.result import Result
 
 Int64 = NDArray[np.int64]
 

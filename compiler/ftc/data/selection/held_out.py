@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftc.data.problems import RowProblem
-from ftc.data.result import Result
-from ftc.data.run_query import QueryFailure
+from ftc.data.query.result import Result
+from ftc.data.query.run_query import QueryFailure
 from ftc.data.selection.equal import among, digests
 from ftc.data.selection.hashes import Flags
 from ftc.data.selection.problem import SelectionProblem
@@ -19,7 +19,7 @@ from ftc.facts.sandbox import identifier, quoted
 from ftc.plan.steps import SplitStep
 
 if TYPE_CHECKING:
-    from ftc.data.ingest import Ingested
+    from ftc.data.query.ingest import Ingested
 
 COLUMN = ("data", "split", "column")
 QUERY = ("data", "split", "query")

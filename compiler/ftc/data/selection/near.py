@@ -22,7 +22,7 @@ from ftc.plan.steps import DedupeStep
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ftc.data.result import Result
+    from ftc.data.query.result import Result
 
 SEED = 1
 ROWS = 1024

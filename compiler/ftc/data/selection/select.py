@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ftc.data.batch import EVAL, TRAIN, Account, Int32, Rows, UInt8
 from ftc.data.columns import flags
-from ftc.data.example import Refusal
 from ftc.data.problems import RowProblem
+from ftc.data.rendering.example import Refusal
 from ftc.data.selection.equal import Int64, digests, first_of_equal
 from ftc.data.selection.hashes import Flags, UInt64, below, id_hashes, row_hash, smallest
 from ftc.data.selection.held_out import held_out_rows, sides_of
@@ -25,14 +24,15 @@ from ftc.data.selection.origins import Origins
 from ftc.data.selection.problem import SelectionProblem
 from ftc.data.selection.quotas import mixed
 from ftc.data.selection.sides import by_hash, stratified
+from ftc.data.work.batch import EVAL, TRAIN, Account, Int32, Rows, UInt8
 from ftc.plan.account import Fate
 from ftc.plan.steps import DedupeStep, MixedRows, QueryStep, SampleStep, SelectionStep, SplitStep
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ftc.data.ingest import Ingested
-    from ftc.data.result import Result
+    from ftc.data.query.ingest import Ingested
+    from ftc.data.query.result import Result
 
 SAMPLED_OUT, DUPLICATE, UNMIXED = 2, 3, 4
 GOING: dict[int, Fate] = {SAMPLED_OUT: "sampled_out", DUPLICATE: "duplicate", UNMIXED: "unmixed"}

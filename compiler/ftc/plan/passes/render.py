@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ftc.data.chat import VARIABLES
-from ftc.data.chat_template import ChatTemplate, TemplateProblem
+from ftc.data.rendering.conversation import VARIABLES
+from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
 from ftc.diagnostics import Finding, Severity
 from ftc.facts.columns import offered_columns
 from ftc.facts.shipped import fitting_templates, template_tokens

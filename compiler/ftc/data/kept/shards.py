@@ -1,0 +1,221 @@
+"""Compiled rows on disk: Parquet shards written as they fill, byte-identical on every run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftc.data.columns import flags, lists, natural_numbers, numbers, strings
+from ftc.data.packing.sizes import Sizes
+from ftc.data.ragged import offsets_of
+from ftc.data.work.batch import Batch
+from ftc.plan.steps import FileDigest, Part, Shard
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHARD_TOKENS = 8 << 20
+SHARD_ROWS = 100_000
+GROUP_ROWS = 4096
+"""Rows of a row group, which is what a reader has in memory."""
+
+OPTIONS: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+MOST_LABELS = 64
+
+
+def shard_schema() -> pa.Schema:
+    """The columns of a shard; `prompt_length` and `target` are null where there is no answer."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
+            pa.field("mask", pa.list_(pa.bool_()), nullable=False),
+            pa.field("prompt_length", pa.int32()),
+            pa.field("target", pa.string()),
+        ]
+    )
+
+
+def _table(batches: Sequence[Batch]) -> pa.Table:
+    """Compiled rows as an Arrow table, each column in one piece."""
+    import pyarrow as pa
+
+    offsets = offsets_of(np.concatenate([np.diff(batch.offsets) for batch in batches])).astype(np.int32)
+    columns = [
+        strings([id_ for batch in batches for id_ in batch.ids]),
+        lists(numbers(np.concatenate([batch.tokens for batch in batches])), offsets),
+        lists(flags(np.concatenate([batch.mask for batch in batches])), offsets),
+        natural_numbers(np.concatenate([batch.prompt_lengths for batch in batches])),
+        strings([target for batch in batches for target in batch.targets]),
+    ]
+    return pa.Table.from_arrays(columns, schema=shard_schema())
+
+
+@dataclass(slots=True)
+class _Counts:
+    rows: int = 0
+    tokens: int = 0
+    trained: int = 0
+    longest: int = 0
+    shortest: int = 0
+    longest_answer: int = 0
+
+    def add(self, batch: Batch) -> None:
+        lengths = batch.offsets[1:] - batch.offsets[:-1]
+        shortest = int(lengths.min())
+        self.shortest = min(self.shortest, shortest) if self.rows else shortest
+        self.rows += len(batch)
+        self.tokens += len(batch.tokens)
+        self.trained += int(batch.mask.sum())
+        self.longest = max(self.longest, int(lengths.max()))
+        self.longest_answer = max(self.longest_answer, int(batch.answer_lengths.max()))
+
+
+class _Labels:
+    """The distinct answers, as long as they may be a closed set."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+        self._open = False
+
+    def add(self, target: str | None) -> None:
+        if self._open or target is None:
+            self._open = True
+            return
+        self._seen[target] += 1
+        if len(self._seen) > MOST_LABELS:
+            self._open = True
+            self._seen.clear()
+
+    @property
+    def closed(self) -> tuple[str, ...] | None:
+        """The sorted answers if they are few and each occurs more than once."""
+        few = self._seen and not self._open and min(self._seen.values()) > 1
+        return tuple(sorted(self._seen)) if few else None
+
+
+class PartWriter:
+    """Writes one side of the split as `NAME-00000.parquet` and so on; raises OSError."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory, self._name = directory, name
+        self._shards: list[Shard] = []
+        self._waiting: list[Batch] = []
+        self._rows = self._tokens = 0
+        self._sizes: list[Sizes] = []
+        self._labels = _Labels()
+        self.counts = _Counts()
+
+    def add(self, batch: Batch) -> None:
+        """Append rows; a shard ends after the row that fills it."""
+        if not len(batch):
+            return
+        self.counts.add(batch)
+        self._sizes.append(Sizes(np.diff(batch.offsets).astype(np.int32), batch.copies))
+        for target in batch.targets:
+            self._labels.add(target)
+        while (end := self._fills(batch)) is not None:
+            first, batch = batch.split(end)
+            self._hold(first)
+            self._flush()
+        self._hold(batch)
+
+    def _hold(self, batch: Batch) -> None:
+        if len(batch):
+            self._waiting.append(batch)
+            self._rows += len(batch)
+            self._tokens += len(batch.tokens)
+
+    def _fills(self, batch: Batch) -> int | None:
+        """How many of the rows fill the shard, or None where all of them leave room."""
+        by_rows = max(SHARD_ROWS - self._rows, 1)
+        by_tokens = int(batch.offsets.searchsorted(SHARD_TOKENS - self._tokens))
+        end = min(by_rows, by_tokens)
+        return end if end <= len(batch) else None
+
+    def _flush(self) -> None:
+        import pyarrow.parquet as pq
+
+        path = self._directory / f"{self._name}-{len(self._shards):05d}.parquet"
+        pq.write_table(_table(self._waiting), path, row_group_size=GROUP_ROWS, **OPTIONS)
+        with path.open("rb") as file:
+            sha256 = file_digest(file, "sha256").hexdigest()
+        digest = FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
+        self._shards.append(Shard(file=digest, rows=self._rows))
+        self._waiting, self._rows, self._tokens = [], 0, 0
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The closed set of answers, if there is one."""
+        return self._labels.closed
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of each row, in order, how long it is and how often one pass uses it."""
+        return Sizes.joined(self._sizes)
+
+    def close(self) -> Part:
+        """Write what is left; the part as the plan has it."""
+        if self._rows:
+            self._flush()
+        return Part(
+            shards=tuple(self._shards),
+            rows=self.counts.rows,
+            tokens=self.counts.tokens,
+            trained_tokens=self.counts.trained,
+            longest=self.counts.longest,
+            shortest=self.counts.shortest,
+            repeats=self.sizes.repeats,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRow:
+    """A row as it is in a shard."""
+
+    id: str
+    input_ids: tuple[int, ...]
+    mask: tuple[bool, ...]
+    prompt_length: int | None
+    target: str | None
+
+
+def _batches(directory: Path, part: Part) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    for shard in part.shards:
+        with pq.ParquetFile(directory / shard.file.name) as file:
+            yield from file.iter_batches(GROUP_ROWS)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[CompiledRow]:
+    for row in batch.to_pylist():
+        row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
+        yield CompiledRow(**row)
+
+
+def read_rows(directory: Path, part: Part) -> Iterator[CompiledRow]:
+    """The compiled rows of a part in order, a row group in memory at a time."""
+    for batch in _batches(directory, part):
+        yield from _rows(batch)
+
+
+def find_rows(directory: Path, part: Part, ids: Sequence[str]) -> dict[str, CompiledRow]:
+    """Some compiled rows by their ids; those that are not in the part are missing from the result."""
+    import pyarrow.compute as pc
+
+    wanted = strings(ids)
+    found = (
+        row
+        for batch in _batches(directory, part)
+        for row in _rows(batch.filter(pc.is_in(batch.column("id"), wanted)))
+    )
+    return {row.id: row for row in found}

@@ -1,0 +1,136 @@
+"""Compiled rows as people read them: their text in stretches that are trained or not, and token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ftc.data.kept.lookup import SIDES, Order, Place, Side, chosen, ids_at, part_of, places, rows_at
+from ftc.data.kept.shards import CompiledRow
+from ftc.data.packing.sequences import sequence_of
+from ftc.data.packing.sizes import Sizes
+from ftc.plan.steps import DataStep
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+UNDECODED = "\ufffd"
+"""What a decoder gives for a token that is a part of a character."""
+
+
+class Token(NamedTuple):
+    """One token: its number in the vocabulary, its text, whether it carries loss."""
+
+    id: int
+    text: str
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PackedIn:
+    """The training sequence that holds a row (the first, if it is repeated), and the rows in it, in order.
+
+    `tokens` counts those of all its rows, `capacity` how many it may have (None: one row a sequence).
+    """
+
+    number: int
+    of: int
+    tokens: int
+    capacity: int | None
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """A compiled row as people read it: its text in stretches that are trained or not, counts in tokens.
+
+    `each` has every token, and `packed` the sequence it trains in, where that was asked for.
+    """
+
+    id: str
+    part: Side
+    tokens: tuple[tuple[str, bool], ...]
+    length: int
+    trained: int
+    each: tuple[Token, ...] = ()
+    packed: PackedIn | None = None
+
+
+class Viewer:
+    """Shows compiled rows of one data directory; `sequences` is the directory of those, if there are any."""
+
+    def __init__(self, data: DataStep, directory: Path, tokenizer: Path, sequences: Path | None) -> None:
+        from tokenizers import Tokenizer
+
+        self._data, self._directory, self._sequences = data, directory, sequences
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer))
+
+    def some(self, side: Side, order: Order, rows: int) -> Iterator[ShownExample]:
+        """Some rows of a side: the first, the longest, or a sample by the hashes of their ids."""
+        part = part_of(self._data, side)
+        numbers = chosen(self._directory, part, order, rows) if part is not None else []
+        yield from self._at([Place(side, number) for number in numbers])
+
+    def by_id(self, ids: Sequence[str]) -> dict[str, tuple[ShownExample, ...]]:
+        """The compiled rows of some ids, token by token and with their sequences; several of a split row."""
+        found = places(self._data, self._directory, ids)
+        return {
+            id_: tuple(self._at(sorted(at, key=lambda place: place.number), packed=True))
+            for id_, at in found.items()
+        }
+
+    def _at(self, wanted: Sequence[Place], *, packed: bool = False) -> Iterator[ShownExample]:
+        for side in SIDES:
+            part = part_of(self._data, side)
+            numbers = [place.number for place in wanted if place.side == side]
+            if part is not None and numbers:
+                for number, row in zip(numbers, rows_at(self._directory, part, numbers), strict=True):
+                    sequence = self._sequence(number) if packed and side == "train" else None
+                    yield self._shown(row, side, sequence)
+
+    def _shown(self, row: CompiledRow, side: Side, packed: PackedIn | None) -> ShownExample:
+        pairs = zip(row.input_ids, row.mask, strict=True)
+        stretches = tuple(
+            (self._text([token for token, _ in group]), trained)
+            for trained, group in groupby(pairs, key=lambda pair: pair[1])
+        )
+        return ShownExample(
+            id=row.id,
+            part=side,
+            tokens=stretches,
+            length=len(row.input_ids),
+            trained=sum(row.mask),
+            each=tuple(self._each(row)),
+            packed=packed,
+        )
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
+
+    def _each(self, row: CompiledRow) -> Iterator[Token]:
+        for id_, trained in zip(row.input_ids, row.mask, strict=True):
+            text = self._text([id_])
+            partial = UNDECODED in text
+            yield Token(id_, str(self._tokenizer.id_to_token(id_)) if partial else text, trained)
+
+    def _sequence(self, number: int) -> PackedIn | None:
+        """The sequence that trains a training row; None where rows train one by one."""
+        step = self._data.sequences
+        if step is None or self._sequences is None:
+            return None
+        found = sequence_of(self._sequences, self._data, number)
+        if found is None:
+            return None
+        sequence, rows = found
+        names = ids_at(self._directory, self._data.train, rows)
+        lengths = Sizes.read(self._directory).lengths
+        return PackedIn(
+            number=sequence,
+            of=step.count,
+            tokens=int(lengths[rows].sum()),
+            capacity=step.capacity,
+            rows=tuple(names[row] for row in rows),
+        )

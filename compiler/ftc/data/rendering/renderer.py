@@ -1,0 +1,293 @@
+"""A row of the query's result becomes text with trained spans, or is refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from ftc.data.rendering.conversation import (
+    VARIABLES,
+    Chat,
+    Message,
+    Refused,
+    invalid,
+    valid_messages,
+    valid_tools,
+    valid_variables,
+    weighed,
+)
+from ftc.data.rendering.example import Piece, Refusal, Rendered, Unrolled
+from ftc.plan.steps import RenderStep, TokenizerStep
+from ftc.recipe.templates import jinja_environment
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from ftc.data.mask.masks import Part, Policy
+    from ftc.data.template.chat_template import ChatTemplate
+
+Row = Mapping[str, Any]
+Made = Rendered | Unrolled | Refusal
+SPEAKERS = ("system", "user", "prompt", "assistant", "completion")
+"""Fields that are messages, in the order of the conversation."""
+
+MASKS: dict[str, Literal["assistant", "last_assistant", "all"]] = {
+    "assistant": "assistant",
+    "last_assistant": "last_assistant",
+    "completion": "last_assistant",
+    "all": "all",
+}
+"""How `train_on` reads in a chat, where the completion is the last answer."""
+
+
+HISTORY: dict[str, Literal["refuse", "exclude", "keep"]] = {
+    "unroll": "refuse",
+    "error": "refuse",
+    "exclude": "exclude",
+    "keep": "keep",
+}
+
+
+HALF_A_CHARACTER = "it has half of a surrogate pair, such as \\ud83d alone, which is no character"
+
+
+def _is_unicode(made: Made) -> bool:
+    """Whether the text can be written; JSON's escapes can make text that cannot."""
+    rows = made.rows if isinstance(made, Unrolled) else (made,)
+    try:
+        for row in rows:
+            (row.text if isinstance(row, Rendered) else row.reason).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _clock(date: str | None) -> dict[str, Any]:
+    """The function by which chat templates print the date, fixed to one day."""
+    if date is None:
+        return {}
+    from datetime import datetime
+
+    return {"strftime_now": datetime.fromisoformat(date).strftime}
+
+
+class _NullPrintedError(ValueError):
+    pass
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise _NullPrintedError("it prints a null; write a default, such as {{ column or '' }}")
+    return value
+
+
+class Renderer:
+    """Renders rows by a RenderStep; `eos` is the text of the tokenizer's end token.
+
+    Raises TemplateProblem (of `chat_template`) where the chat template itself is not valid.
+    """
+
+    def __init__(self, step: RenderStep, tokenizer: TokenizerStep, eos: str) -> None:
+        self.step, self._tokenizer, self._eos = step, tokenizer, eos
+        self._fields = {name: self._field(name, source) for name, source in step.fields.items()}
+        self._form: Callable[[Row], Made] = {
+            "chat": self._chat,
+            "completion": self._completion,
+            "text": self._text,
+        }[step.form]
+        if step.form == "chat":
+            _ = self.template
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The chat template, at the step's date if it has one."""
+        return self._chat_template(_clock(self.step.date))
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What of a chat carries loss."""
+        from ftc.data.mask.masks import Policy
+
+        step = self.step
+        parts: dict[Part, str] = {"reasoning": step.reasoning, "tool_calls": step.tool_calls}
+        return Policy(
+            train_on=MASKS[step.train_on],
+            stop_tokens=step.stop_tokens,
+            history=HISTORY[step.history],
+            masked=frozenset(part for part, loss in parts.items() if loss == "mask"),
+        )
+
+    def _chat_template(self, clock: Mapping[str, Any]) -> ChatTemplate:
+        from ftc.data.template.chat_template import ChatTemplate
+
+        return ChatTemplate(
+            self.step.training_template or self.step.chat_template or "",
+            special_tokens=self._tokenizer.special_tokens,
+            variables={**self.step.variables, **clock},
+        )
+
+    def __call__(self, row: Row) -> Made:
+        """The row as text, as several texts, or why it cannot be used."""
+        try:
+            made = self._form(row)
+        except Refused as refused:
+            made = refused.refusal
+        return made if _is_unicode(made) else Refusal("invalid", "FTC604", HALF_A_CHARACTER)
+
+    def audit(self, row: Row, made: Rendered | Unrolled) -> Refusal | None:
+        """Compare a chat's text with transformers' own rendering, and its pieces with the row's own proof.
+
+        None where they agree.
+        """
+        if self.step.form != "chat":
+            return None
+        from ftc.data.mask.masks import audit_recording
+
+        chat = self.chat(row)
+        if isinstance(made, Rendered):
+            return audit_recording(made, self._masked(chat, full=True)) or self._judged(chat, made)
+        parts = self._parts(chat, full=True)
+        if isinstance(parts, Refusal) or len(parts) != len(made.rows):
+            return Refusal("unproved", "FTC305", "the row's own proof unrolls it otherwise, a mistake of ftc")
+        pairs = list(zip(parts, made.rows, strict=True))
+        wrong = (audit_recording(one, self._masked(part, full=True)) for part, one in pairs)
+        judged = (self._judged(part, one) for part, one in pairs)
+        return next((refusal for refusal in (*wrong, *judged) if refusal), None)
+
+    def _judged(self, chat: Chat, rendered: Rendered) -> Refusal | None:
+        if self.step.date is None:
+            return self._compared(self.template.varied(chat.variables), chat, rendered)
+        today = self._chat_template({}).varied(chat.variables)
+
+        def compare() -> Refusal | None:
+            """Transformers cannot be given a date, so both sides print the present one."""
+            text = today.render(chat.messages, tools=chat.tools)
+            return self._compared(today, chat, Rendered((Piece(text, False),)))
+
+        return compare() and compare()  # the day may have changed between the two renderings
+
+    def _compared(self, template: ChatTemplate, chat: Chat, rendered: Rendered) -> Refusal | None:
+        from ftc.data.mask.generation import audit_generation
+        from ftc.data.mask.masks import audit_conversation
+
+        found = audit_conversation(template, chat, rendered)
+        if found is not None or self.step.convention == "inference" or self.step.train_on == "all":
+            return found
+        return audit_generation(template, chat)
+
+    def _field(self, name: str, source: str | None) -> Callable[[Row], Any]:
+        if source is None:
+            return lambda row: row[name]
+        environment = jinja_environment()
+        environment.finalize = _not_null
+        template = environment.from_string(source)
+        return lambda row: _filled(name, template, row)
+
+    def _string(self, name: str, row: Row) -> str:
+        value = self._fields[name](row)
+        if value is None:
+            raise invalid(f"`{name}` is null")
+        return value if isinstance(value, str) else str(value)
+
+    def chat(self, row: Row) -> Chat:
+        """The conversation of a chat row; raises `Refused`."""
+        messages, silent = weighed(self._messages(row))
+        tools = valid_tools(self._fields["tools"](row)) if "tools" in self._fields else None
+        own = valid_variables(self._fields[VARIABLES](row)) if VARIABLES in self._fields else {}
+        return Chat(messages, tools, silent, own)
+
+    def _messages(self, row: Row) -> list[Message]:
+        if "messages" not in self._fields:
+            names = [name for name in SPEAKERS if name in self._fields]
+            return [self._turn(name, row) for name in names]
+        messages = valid_messages(self._fields["messages"](row))
+        if "system" not in self._fields:
+            return messages
+        if messages[0]["role"] == "system":
+            raise invalid("it has a system message, and `render.system` adds another")
+        return [self._turn("system", row), *messages]
+
+    def _turn(self, name: str, row: Row) -> Message:
+        role = {"prompt": "user", "completion": "assistant"}.get(name, name)
+        return {"role": role, "content": self._string(name, row)}
+
+    def _chat(self, row: Row) -> Made:
+        chat = self.chat(row)
+        made = self._masked(chat, full=False)
+        asked = self.step.history == "unroll" and self.step.train_on != "all"
+        if asked and isinstance(made, Refusal) and made.code == "FTC308":
+            return self._unrolled(chat)
+        return made
+
+    def _unrolled(self, chat: Chat) -> Unrolled | Refusal:
+        parts = self._parts(chat, full=False)
+        if isinstance(parts, Refusal):
+            return parts
+        rows: list[Rendered] = []
+        for part in parts:
+            made = self._masked(part, full=False)
+            if isinstance(made, Refusal):
+                return made
+            rows.append(made)
+        return Unrolled(tuple(rows))
+
+    def _parts(self, chat: Chat, *, full: bool) -> tuple[Chat, ...] | Refusal:
+        """The conversations that a chat with turns in history form becomes."""
+        from ftc.data.mask.content import Unproved
+        from ftc.data.mask.masks import template_refusal
+        from ftc.data.mask.unroll import unrolled
+        from ftc.data.template.chat_template import TemplateProblem
+
+        try:
+            return unrolled(self.template.varied(chat.variables), chat, self.policy, full=full)
+        except Unproved as unproved:
+            return unproved.refusal
+        except TemplateProblem as problem:
+            return template_refusal(problem)
+
+    def _masked(self, chat: Chat, *, full: bool) -> Rendered | Refusal:
+        """The pieces of a chat; with `full`, from a rendering and a trace of its own."""
+        from ftc.data.mask.generation import mask_generation
+        from ftc.data.mask.masks import mask_conversation
+
+        template = self.template.varied(chat.variables)
+        if self.step.convention == "trl" and self.step.train_on != "all":
+            return mask_generation(template, chat, self.policy, full=full)
+        return mask_conversation(template, chat, self.policy, full=full)
+
+    def _completion(self, row: Row) -> Rendered:
+        prompt, completion = self._string("prompt", row), self._string("completion", row)
+        answer: tuple[Piece, ...] = (Piece(completion, trained=True),)
+        if self.step.reasoning == "mask":
+            answer = _without_reasoning(completion)
+        pieces = (
+            Piece(prompt, trained=self.step.train_on == "all"),
+            *answer,
+            Piece(self._eos, trained=True),
+        )
+        return Rendered(tuple(piece for piece in pieces if piece.text), prompt=prompt, target=completion)
+
+    def _text(self, row: Row) -> Rendered | Refusal:
+        text = self._string("text", row)
+        if not text:
+            return Refusal("untrained", "FTC606", "the text is empty")
+        return Rendered((Piece(text, trained=True), Piece(self._eos, trained=True)))
+
+
+def _without_reasoning(text: str) -> tuple[Piece, ...]:
+    from ftc.data.mask.masks import pieces_of
+    from ftc.data.mask.parts import reasoning, without
+
+    return pieces_of(text, without([(0, len(text))], reasoning(text, 0, len(text), ())))
+
+
+def _filled(name: str, template: Template, row: Row) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return template.render(row)
+    except _NullPrintedError as error:
+        raise invalid(f"the template of `{name}` fails: {error}", "FTC604") from error
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise invalid(f"the template of `{name}` fails: {error}", "FTC304") from error

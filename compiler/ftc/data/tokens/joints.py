@@ -1,0 +1,81 @@
+"""Where a text is cut to be encoded in pieces, its tokens must be those of the text in one.
+
+Inference encodes the whole conversation so far. A row is cut where the loss begins and ends, so the
+prompt of a later turn may stand in several pieces, and its tokens must not depend on that. They do
+where an answer begins with white space, say, which joins the line end before it into one token.
+
+A cut beside an added token is safe, because a tokenizer takes those out first. Any other is tried on a
+few characters on both sides: a tokenizer that first splits texts by a pattern, as byte-level ones do,
+sees nothing beyond the split. What fails there, and every row of other tokenizers, is encoded whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ftc.data.ragged import offsets_of
+from ftc.data.tokens.pieces import Piece, Pieces
+
+if TYPE_CHECKING:
+    from ftc.data.tokens.tokenise import Cut
+
+WINDOW = 24
+"""Characters on each side of a cut that are encoded alone and together."""
+
+Row = Sequence["Cut"]
+
+
+class Joints:
+    """Tells rows whose prompt, encoded in pieces, differs from the prompt encoded whole.
+
+    `local` says that the tokenizer first splits by a pattern.
+    """
+
+    def __init__(self, pieces: Pieces, *, local: bool) -> None:
+        self._pieces, self._local = pieces, local
+
+    def unlike(self, rows: Sequence[Row], whole: Collection[int] = ()) -> list[int]:
+        """Numbers of the rows that differ; those in `whole` are encoded whole in any case."""
+        joints = [(row, joint) for row, cuts in enumerate(rows) for joint in self._joints(cuts)]
+        asked = {row for row, _ in joints} if not self._local else set()
+        asked |= self._torn([(row, joint) for row, joint in joints if row not in asked]) | set(whole)
+        return self._different({row: _prompt(rows[row]) for row in sorted(asked)})
+
+    def _joints(self, cuts: Row) -> list[tuple[str, str]]:
+        texts = [cut.piece.text for cut in cuts if cut.prompt]
+        return [
+            (before[-WINDOW:], after[:WINDOW])
+            for before, after in pairwise(texts)
+            if not self._pieces.added_at_end(before) and not self._pieces.added_at_start(after)
+        ]
+
+    def _torn(self, joints: Sequence[tuple[int, tuple[str, str]]]) -> set[int]:
+        """The rows of joints whose two sides, encoded one by one, are not what they are encoded to in one."""
+        if not joints:
+            return set()
+        texts = [Piece(text) for _, (one, other) in joints for text in (one, other, one + other)]
+        pool, numbers = self._pieces.distinct(texts)
+        numbers = numbers.reshape(-1, 3)
+        return {joints[joint][0] for joint in pool.unequal(numbers[:, :2].ravel(), numbers[:, 2]).tolist()}
+
+    def _different(self, prompts: dict[int, list[Piece]]) -> list[int]:
+        """The prompts whose pieces, encoded one by one, are not what the whole is encoded to."""
+        pieces = [piece for texts in prompts.values() for piece in texts]
+        wholes = [Piece("".join(piece.text for piece in texts)) for texts in prompts.values()]
+        pool, numbers = self._pieces.distinct(pieces + wholes)
+        bounds = offsets_of(np.array([len(texts) for texts in prompts.values()], dtype=np.int64)).tolist()
+        return [
+            row
+            for row, start, end, whole in zip(
+                prompts, bounds, bounds[1:], numbers[len(pieces) :], strict=False
+            )
+            if not np.array_equal(pool.take(numbers[start:end]), pool.take(whole.reshape(1)))
+        ]
+
+
+def _prompt(cuts: Row) -> list[Piece]:
+    return [cut.piece for cut in cuts if cut.prompt]
