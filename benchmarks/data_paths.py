@@ -215,7 +215,7 @@ def planned(work: Path) -> Any:
 
 def ftc(work: Path, backend: str) -> dict[str, Any]:
     """The data compiler of a cold plan, with one tokenizer library."""
-    from ftc.data import encoders
+    from ftc.data.tokens import encoders
 
     if backend == encoders.REFERENCE:
         encoders.installed = lambda: (encoders.REFERENCE,)

@@ -2,10 +2,11 @@
 
     python benchmarks/packing.py [--rows 1000000] [--trl-rows 100000]
 
-For several kinds of lengths it prints the CPU seconds of `ftc.data.packing.pack` for all rows. Then, on
-the first of them, the seconds of ftc and TRL and their ratio (TRL moves the tokens too, a byte each here), and how full
-the sequences are: as ftc lays them out, as TRL does over the whole set, as TRL does by default (of every
-1,000 rows), and as no layout can surpass (the lower bound of Martello and Toth on the number of sequences).
+For several kinds of lengths it prints the CPU seconds of `ftc.data.packing.pack` for all rows. Then, on the
+first of them, the seconds of ftc and TRL and their ratio (TRL moves the tokens too, a byte each here), and
+how full the sequences are: as ftc lays them out, as TRL does over the whole set, as TRL does by default (of
+every 1,000 rows), and as no layout can surpass (the lower bound of Martello and Toth on the number of
+sequences).
 
 The bars: under 0.5 s for a million lengths, and within 0.1 points of the best that is known.
 """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from data_requests import Job, pairs, source, write_jsonl
-from ftc.data import lookup
+from ftc.data.kept import lookup
 from ftc.data.kept.lineage import CompiledRows, Lineage, trace_rows
 from ftc.data.kept.lookup import Place, chosen, ids_at, places, rows_at, with_fates
 from ftc.data.packing.laid_out import laid_out

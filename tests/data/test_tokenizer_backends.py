@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_requests import Job, chat, source, write_jsonl
-from ftc.data import encoders, gate, result
 from ftc.data.compile import Compiled
+from ftc.data.query import result
 from ftc.data.ragged import offsets_of
+from ftc.data.tokens import encoders, gate
 from ftc.data.tokens.encoders import Backend, Fastokens, Tokenizers, Unfit
 from ftc.facts.cache import Cache
 from ftc.plan.steps import SplitStep

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from data_requests import Job, chat, pairs, source, write_jsonl
-from ftc.data import result, workers
+from ftc.data.query import result
+from ftc.data.work import workers
 from ftc.data.work.batch import Rows
 from ftc.facts.cache import Cache
 from ftc.plan.steps import SplitStep

@@ -265,7 +265,7 @@ def test_a_text_in_another_encoding(tmp_path: Path) -> None:
 def test_another_source_does_not_read_the_first_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.data import ingest as module
+    from ftc.data.query import ingest as module
 
     (tmp_path / "a.jsonl").write_bytes(lines(ROWS))
     first = good(tmp_path, '"a.jsonl"')
