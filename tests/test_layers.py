@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.tuning", "ftc.objectives", "ftc.lints"),
     ("ftc.recipe",),
     ("ftc.facts",),
+    ("ftc.estimate",),
     ("ftc.data",),
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),

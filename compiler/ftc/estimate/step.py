@@ -1,0 +1,198 @@
+"""A training step, fully resolved: everything that decides how much memory it takes, and nothing else.
+
+The closed form and the abstract run read the same value, so what one predicts the other can check.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, Strict, model_validator
+
+from ftc.recipe.base import Frozen
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Count = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], Strict(strict=False)]
+Counts = Annotated[tuple[Count, ...], Strict(strict=False)]
+
+BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+"""Bytes per element by dtype."""
+
+
+class Quantisation(Frozen):
+    """How the frozen linear layers' weights are stored: bitsandbytes' NF4/FP4 in blocks, or LLM.int8().
+
+    `double` quantises the blocks' scales in turn; `head` says whether the output head is quantised too
+    (transformers leaves it alone). `upcast` is what `prepare_model_for_kbit_training` does: every weight
+    that is not quantised becomes float32.
+    """
+
+    kind: Literal["nf4", "fp4", "int8"]
+    double: bool = False
+    block: Count = 64
+    compute: Dtype = "bfloat16"
+    head: bool = False
+    upcast: bool = True
+
+
+class Tuning(Frozen):
+    """Which weights train.
+
+    `targets` are the ends of module names, as the model's code has them, or `all-linear`. `modules_to_save`
+    are trained whole beside the adapters. `freeze` trains the last `layers` decoder layers, and the embedding
+    or the head where asked.
+    """
+
+    method: Literal["full", "freeze", "lora"]
+    rank: Count | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Literal["all-linear"] | Names | None = None
+    dtype: Dtype = "float32"
+    dora: bool = False
+    modules_to_save: Names = ()
+    layers: Annotated[int, Field(ge=0)] = 0
+    embedding: bool = False
+    head: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.method == "lora" and (self.rank is None or not self.targets):
+            raise ValueError("lora needs a rank and targets")
+        return self
+
+
+class Optimizer(Frozen):
+    """The optimizer, the dtype of its states, and how it walks through the weights.
+
+    `foreach` makes temporaries of all weights at once, `fused` none, `loop` those of one weight. States of
+    `bits` 8 are blockwise quantised; `paged` ones of large weights lie in unified memory, outside
+    PyTorch's allocator. `in_backward` steps each weight as its gradient is made, and frees it.
+    """
+
+    name: Literal["adamw", "sgd", "adafactor", "lion"] = "adamw"
+    form: Literal["foreach", "fused", "loop", "bitsandbytes"] = "foreach"
+    state: Dtype = "float32"
+    bits: Literal[8, 32] = 32
+    paged: bool = False
+    in_backward: bool = False
+    momentum: bool = False
+    clip: bool = True
+
+
+class Batch(Frozen):
+    """One micro-batch: `rows` of `length` tokens, or padding-free one row holding rows of `packed` lengths.
+
+    `padded` says whether an attention mask of padding reaches the model; `trained` is the number of tokens
+    that carry loss, where fewer than all and the loss kernel heeds it.
+    """
+
+    rows: Count
+    length: Count
+    packed: Counts = ()
+    padded: bool = False
+    trained: Count | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the micro-batch, padding included."""
+        return self.rows * self.length
+
+    @property
+    def longest(self) -> int:
+        """Longest stretch that attends to itself, in tokens."""
+        return max(self.packed, default=self.length)
+
+
+class Loss(Frozen):
+    """How logits become a loss.
+
+    `logits` materialises them all: `upcast` makes a float32 copy, `early` before they leave the model (as
+    transformers did before 4.45), `shift` says how targets are aligned: `slice` copies logits[:-1],
+    `pad` pads the labels and copies nothing. `fused` (Liger, TRL's fused head) makes logits in pieces and the
+    gradient with them; `chunked` splits materialised logits or hidden states into `chunks`;
+    `triton` is a fused cross entropy over materialised logits.
+    """
+
+    kernel: Literal["logits", "chunked", "fused", "triton"] = "logits"
+    upcast: bool = True
+    early: bool = False
+    shift: Literal["slice", "pad"] = "pad"
+    chunks: Count | None = None
+    chunk_tokens: Count | None = None
+    chunked_head: bool = False
+    keep_logits: bool = False
+
+
+class Objective(Frozen):
+    """What is optimised.
+
+    For `dpo` a batch row is a pair, so twice the rows go through the model; the `reference` is a second
+    model, the base under its adapters, or computed before. For `grpo` `prompt` and `completion` are
+    lengths in tokens, `generations` the sequences generated at once, by the model's own generate.
+    """
+
+    kind: Literal["sft", "dpo", "grpo"] = "sft"
+    reference: Literal["none", "model", "adapter", "precomputed"] = "none"
+    prompt: Count | None = None
+    completion: Count | None = None
+    generations: Count | None = None
+
+
+class Sharding(Frozen):
+    """The devices and what each holds of the model.
+
+    `shards` is over how many devices a model is split. FSDP's mixed precision keeps the trained weights in
+    `master` and gathers them in the compute dtype.
+    """
+
+    kind: Literal["none", "ddp", "fsdp1", "fsdp2", "zero1", "zero2", "zero3"] = "none"
+    devices: Count = 1
+    master: Dtype | None = None
+    reshard: bool = True
+
+
+class Evaluation(Frozen):
+    """Evaluation between steps: its batch, and whether logits of the batch are kept beside the loss."""
+
+    rows: Count
+    length: Count
+    keep_logits: bool = False
+
+
+class Code(Frozen):
+    """Whose modelling code runs, and which of its operations are replaced by fused kernels.
+
+    `versions` are those of the packages (torch, transformers, peft, …) where they are known.
+    """
+
+    library: Literal["transformers", "litgpt", "torchtune"] = "transformers"
+    fused: Annotated[frozenset[Literal["rmsnorm", "rope", "swiglu", "lora"]], Strict(strict=False)] = (
+        frozenset()
+    )
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class TrainingStep(Frozen):
+    """A fully resolved training step on one device of some kind.
+
+    `config` is the model's config.json. `weights` is the dtype in which weights that are neither quantised
+    nor adapters are kept, `autocast` that of torch.autocast around the forward pass, if any. `device` names
+    an entry of the catalogue, or nothing where only allocated bytes are asked for.
+    """
+
+    config: dict[str, JsonValue]
+    tuning: Tuning
+    batch: Batch
+    weights: Dtype = "bfloat16"
+    autocast: Dtype | None = None
+    quantisation: Quantisation | None = None
+    optimizer: Optimizer = Optimizer()
+    attention: Literal["eager", "math", "efficient", "flash", "flash_attention_2", "flex"] = "flash"
+    loss: Loss = Loss()
+    checkpointing: Literal["none", "reentrant", "non-reentrant"] = "none"
+    objective: Objective = Objective()
+    sharding: Sharding = Sharding()
+    evaluation: Evaluation | None = None
+    code: Code = Code()
+    device: str | None = None
