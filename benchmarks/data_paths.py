@@ -250,24 +250,26 @@ STAGES = (
     ("tokenise", "ftc.data.tokens.tokenise.Encoder.encode"),
     ("parity gate", "ftc.data.tokens.gate.Gate.check"),
     ("limits", "ftc.data.work.row_work.limited"),
-    ("prompt hashes", "ftc.data.work.row_work.prompt_hash"),
     ("row lints", "ftc.data.work.row_work.RowLints.look"),
     ("write shards", "ftc.data.kept.shards.PartWriter.add"),
     ("lints over all rows", "ftc.data.pipeline.Collector.close"),
-    ("shared prompts", "ftc.data.shared_prompts.PromptHashes.shared"),
 )
 
 
 def stages(work: Path, rows: str) -> dict[str, Any]:
     """CPU seconds of each stage, in one process; a stage inside another is not counted twice."""
+    import pyarrow.parquet as pq
+
     seconds: dict[str, float] = defaultdict(float)
     inner = [0.0]
     for name, place in STAGES:
         _time(name, place, seconds, inner)
-    recipe = work / "recipe.toml"
-    query = f'query = "select * from rows limit {int(rows)}"'  # noqa: S608
-    limited = recipe.read_text().replace("[data]", f"[data]\n{query}")
-    (work / "stages.toml").write_text(limited)
+    file, recipe = work / "rows.parquet", (work / "recipe.toml").read_text()
+    if pq.read_metadata(file).num_rows > int(rows):
+        with pq.ParquetFile(file) as opened, pq.ParquetWriter(work / "few.parquet", opened.schema_arrow) as few:
+            few.write_batch(next(opened.iter_batches(int(rows))))
+        recipe = recipe.replace(file.name, "few.parquet")
+    (work / "stages.toml").write_text(recipe, encoding="utf-8")
     found: dict[str, Any] = {}
     from ftc.api import plan
     from ftc.data.tokens.encoders import installed

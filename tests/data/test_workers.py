@@ -157,8 +157,9 @@ def test_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 PROGRAM = """
 import sys, pickle
 from pathlib import Path
-from ftc.data import dispatch, result, workers
 from ftc.data.compile import Locations, compile_data
+from ftc.data.query import result
+from ftc.data.work import dispatch, workers
 from ftc.facts.cache import Cache
 
 dispatch.INLINE_BYTES, result.BATCH = -1, 16
