@@ -84,7 +84,8 @@ class Batch(Frozen):
     """One micro-batch: `rows` of `length` tokens, or padding-free one row holding rows of `packed` lengths.
 
     `padded` says whether an attention mask of padding reaches the model; `trained` is the number of tokens
-    that carry loss, where fewer than all and the loss kernel heeds it.
+    that carry loss, where fewer than all and the loss kernel heeds it. With `accumulated` the gradients of an
+    earlier micro-batch are there already.
     """
 
     rows: Count
@@ -92,6 +93,7 @@ class Batch(Frozen):
     packed: Counts = ()
     padded: bool = False
     trained: Count | None = None
+    accumulated: bool = False
 
     @property
     def tokens(self) -> int:
@@ -109,12 +111,12 @@ class Loss(Frozen):
 
     `logits` materialises them all: `upcast` makes a float32 copy, `early` before they leave the model (as
     transformers did before 4.45), `shift` says how targets are aligned: `slice` copies logits[:-1],
-    `pad` pads the labels and copies nothing. `fused` (Liger, TRL's fused head) makes logits in pieces and the
-    gradient with them; `chunked` splits materialised logits or hidden states into `chunks`;
-    `triton` is a fused cross entropy over materialised logits.
+    `pad` pads the labels and copies nothing. `trl` is the head of the installed TRL, which makes logits in
+    tiles, again in the backward pass. `fused` (Liger) makes logits in pieces and the gradient with them;
+    `chunked` splits materialised logits or hidden states into `chunks`; `triton` is a fused cross entropy over materialised logits.
     """
 
-    kernel: Literal["logits", "chunked", "fused", "triton"] = "logits"
+    kernel: Literal["logits", "trl", "chunked", "fused", "triton"] = "logits"
     upcast: bool = True
     early: bool = False
     shift: Literal["slice", "pad"] = "pad"
