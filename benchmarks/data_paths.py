@@ -266,7 +266,10 @@ def stages(work: Path, rows: str) -> dict[str, Any]:
         _time(name, place, seconds, inner)
     file, recipe = work / "rows.parquet", (work / "recipe.toml").read_text()
     if pq.read_metadata(file).num_rows > int(rows):
-        with pq.ParquetFile(file) as opened, pq.ParquetWriter(work / "few.parquet", opened.schema_arrow) as few:
+        with (
+            pq.ParquetFile(file) as opened,
+            pq.ParquetWriter(work / "few.parquet", opened.schema_arrow) as few,
+        ):
             few.write_batch(next(opened.iter_batches(int(rows))))
         recipe = recipe.replace(file.name, "few.parquet")
     (work / "stages.toml").write_text(recipe, encoding="utf-8")

@@ -248,6 +248,7 @@ def test_a_wrong_back_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(encoders.BACKENDS, "fastokens", Wrong)
     monkeypatch.setattr(Wrong, "word", "question 3")
     monkeypatch.setattr(gate, "FIRST", 0)
+    monkeypatch.setattr(gate, "ONE_OF", 10)
     wrong = compiled(tmp_path, "wrong", monkeypatch)
     (note,) = wrong.notes
     assert (note.code, note.severity, "question 3" in note.message) == ("FTC622", "note", True)

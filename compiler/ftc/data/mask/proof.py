@@ -23,9 +23,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftc.data.mask.content import Unproved, check_origin, excerpt, must_stand_once
 from ftc.data.mask.parts import Kind, Span, Stretch, parts_of
@@ -34,8 +33,7 @@ from ftc.data.template.provenance import FIRST_SOURCE, LITERAL, LOST, Run
 from ftc.data.template.values import REASONING_FIELDS, Origin, read_mark
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """A proved turn: where it begins and ends, and where its stop token begins (equal to `end`: it has none).
 
     `reasoning` and `tool_calls` are those parts of it, in order and within `start` and `stop`, as

@@ -75,6 +75,8 @@ def converter(shape: Shape | None) -> Convert | None:
 
 def _of_object(children: dict[str, Convert | None], *, padded: bool) -> Convert:
     def convert(value: dict[str, Any]) -> dict[str, Any]:
+        if not children and None not in value.values():
+            return value
         kept = {key: item for key, item in value.items() if item is not None or not padded}
         for key, put_right in children.items():
             if put_right is not None and kept.get(key) is not None:

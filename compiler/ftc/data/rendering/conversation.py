@@ -12,6 +12,8 @@ from ftc.data.rendering.example import Refusal
 Message = dict[str, Any]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+PLAIN = ("role", "content")
+"""The keys of a message that has what it must have, and nothing else."""
 VARIABLES = "chat_template_kwargs"
 """The column with variables of the chat template for one row; TRL's name for it."""
 GIVEN = ("messages", "tools", "documents", "add_generation_prompt", "conversation", "chat_template")
@@ -65,6 +67,10 @@ def valid_messages(value: Any) -> list[Message]:
 
 
 def _valid_message(number: int, message: Any) -> Message:
+    if type(message) is dict and tuple(message) == PLAIN:
+        role, content = message.values()
+        if role in ROLES and type(content) is str:
+            return message
     if not isinstance(message, Mapping):
         raise invalid(f"message {number} is not an object with role and content")
     given = {str(key): value for key, value in message.items() if value is not None}

@@ -54,10 +54,12 @@ HALF_A_CHARACTER = "it has half of a surrogate pair, such as \\ud83d alone, whic
 
 def _is_unicode(made: Made) -> bool:
     """Whether the text can be written; JSON's escapes can make text that cannot."""
-    rows = made.rows if isinstance(made, Unrolled) else (made,)
+    if isinstance(made, Unrolled):
+        return all(map(_is_unicode, made.rows))
+    texts = [piece.text for piece in made.pieces] if isinstance(made, Rendered) else [made.reason]
     try:
-        for row in rows:
-            (row.text if isinstance(row, Rendered) else row.reason).encode()
+        for text in texts:
+            _ = text.isascii() or text.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -248,13 +250,16 @@ class Renderer:
 
     def _masked(self, chat: Chat, *, full: bool) -> Rendered | Refusal:
         """The pieces of a chat; with `full`, from a rendering and a trace of its own."""
+        return self._mask(self.template.varied(chat.variables), chat, self.policy, full=full)
+
+    @cached_property
+    def _mask(self) -> Callable[..., Rendered | Refusal]:
+        """How the pieces of a chat are found."""
         from ftc.data.mask.generation import mask_generation
         from ftc.data.mask.masks import mask_conversation
 
-        template = self.template.varied(chat.variables)
-        if self.step.convention == "trl" and self.step.train_on != "all":
-            return mask_generation(template, chat, self.policy, full=full)
-        return mask_conversation(template, chat, self.policy, full=full)
+        by_blocks = self.step.convention == "trl" and self.step.train_on != "all"
+        return mask_generation if by_blocks else mask_conversation
 
     def _completion(self, row: Row) -> Rendered:
         prompt, completion = self._string("prompt", row), self._string("completion", row)

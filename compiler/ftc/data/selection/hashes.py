@@ -16,6 +16,8 @@ from ftc.plan.steps import SplitStep
 UInt64 = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
 
+_JSON = json.JSONEncoder(ensure_ascii=True, sort_keys=True, default=str)
+
 SPACE = 1 << 64
 """Hashes are whole numbers below this."""
 
@@ -25,7 +27,7 @@ def key_hash(seed: int, values: Sequence[Any]) -> int:
     if all(type(value) is str for value in values):
         text = f"[{seed}, [{', '.join(map(encode_basestring_ascii, values))}]]"
     else:
-        text = json.dumps([seed, list(values)], ensure_ascii=True, sort_keys=True, default=str)
+        text = _JSON.encode([seed, list(values)])
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
 
 
@@ -44,8 +46,11 @@ def _asked(messages: Any) -> Any:
             return messages
     if not isinstance(messages, Sequence):
         return messages
-    answers = [n for n, m in enumerate(messages) if isinstance(m, Mapping) and m.get("role") == "assistant"]
-    return messages[: answers[-1]] if answers else messages
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        if isinstance(message, Mapping) and message.get("role") == "assistant":
+            return messages[:place]
+    return messages
 
 
 def id_hashes(seed: int, use: str, ids: Iterable[str]) -> UInt64:

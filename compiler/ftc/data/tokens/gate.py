@@ -53,16 +53,22 @@ class Sampled:
     def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
         """The tokens of all texts, and where each begins; raises Unfit."""
         tokens, offsets = self._backend.encode(texts)
-        rows = [row for row, text in enumerate(texts) if self._chosen(text)]
+        rows = self._chosen(texts)
         lengths = np.diff(offsets)[rows]
         self._kept.append(([texts[row] for row in rows], gather(tokens, offsets[rows], lengths), lengths))
         return tokens, offsets
 
-    def _chosen(self, text: str) -> bool:
-        if self._first:
-            self._first -= 1
-            return True
-        return crc32(text.encode()) % ONE_OF == 0 or (len(text) <= SHORT and self._comes_again(text))
+    def _chosen(self, texts: Sequence[str]) -> list[int]:
+        """The numbers of the texts that are compared."""
+        first = min(self._first, len(texts))
+        self._first -= first
+        return [
+            number
+            for number, text in enumerate(texts)
+            if number < first
+            or crc32(text.encode()) % ONE_OF == 0
+            or (len(text) <= SHORT and self._comes_again(text))
+        ]
 
     def _comes_again(self, text: str) -> bool:
         if text not in self._seen:

@@ -11,7 +11,7 @@ sees nothing beyond the split. What fails there, and every row of other tokenize
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,10 @@ from ftc.data.ragged import offsets_of
 from ftc.data.tokens.pieces import Piece, Pieces
 
 if TYPE_CHECKING:
-    from ftc.data.tokens.tokenise import Cut
+    from ftc.data.tokens.tokenise import Cuts
 
 WINDOW = 24
 """Characters on each side of a cut that are encoded alone and together."""
-
-Row = Sequence["Cut"]
 
 
 class Joints:
@@ -38,15 +36,16 @@ class Joints:
     def __init__(self, pieces: Pieces, *, local: bool) -> None:
         self._pieces, self._local = pieces, local
 
-    def unlike(self, rows: Sequence[Row], whole: Collection[int] = ()) -> list[int]:
+    def unlike(self, rows: Cuts, whole: Collection[int] = ()) -> list[int]:
         """Numbers of the rows that differ; those in `whole` are encoded whole in any case."""
-        joints = [(row, joint) for row, cuts in enumerate(rows) for joint in self._joints(cuts)]
+        prompts = {row: texts for row in range(len(rows.ends)) if len(texts := rows.prompts(row)) > 1}
+        joints = [(row, joint) for row, texts in prompts.items() for joint in self._joints(texts)]
         asked = {row for row, _ in joints} if not self._local else set()
-        asked |= self._torn([(row, joint) for row, joint in joints if row not in asked]) | set(whole)
-        return self._different({row: _prompt(rows[row]) for row in sorted(asked)})
+        asked |= self._torn([(row, joint) for row, joint in joints if row not in asked])
+        asked |= prompts.keys() & set(whole)
+        return self._different({row: prompts[row] for row in sorted(asked)})
 
-    def _joints(self, cuts: Row) -> list[tuple[str, str]]:
-        texts = [cut.piece.text for cut in cuts if cut.prompt]
+    def _joints(self, texts: Sequence[str]) -> list[tuple[str, str]]:
         return [
             (before[-WINDOW:], after[:WINDOW])
             for before, after in pairwise(texts)
@@ -62,10 +61,10 @@ class Joints:
         numbers = numbers.reshape(-1, 3)
         return {joints[joint][0] for joint in pool.unequal(numbers[:, :2].ravel(), numbers[:, 2]).tolist()}
 
-    def _different(self, prompts: dict[int, list[Piece]]) -> list[int]:
+    def _different(self, prompts: Mapping[int, Sequence[str]]) -> list[int]:
         """The prompts whose pieces, encoded one by one, are not what the whole is encoded to."""
-        pieces = [piece for texts in prompts.values() for piece in texts]
-        wholes = [Piece("".join(piece.text for piece in texts)) for texts in prompts.values()]
+        pieces = [piece for texts in prompts.values() for piece in self._pieces.of(texts)]
+        wholes = [Piece("".join(texts)) for texts in prompts.values()]
         pool, numbers = self._pieces.distinct(pieces + wholes)
         bounds = offsets_of(np.array([len(texts) for texts in prompts.values()], dtype=np.int64)).tolist()
         return [
@@ -75,7 +74,3 @@ class Joints:
             )
             if not np.array_equal(pool.take(numbers[start:end]), pool.take(whole.reshape(1)))
         ]
-
-
-def _prompt(cuts: Row) -> list[Piece]:
-    return [cut.piece for cut in cuts if cut.prompt]

@@ -8,7 +8,7 @@ line end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -83,6 +83,18 @@ class Pieces:
             return ""
         starts = (text[:length] for length in self._lengths)
         return next((start for start in starts if start in self._added), "")
+
+    def of(self, texts: Sequence[str]) -> list[Piece]:
+        """The stretches of one text as pieces, each with its context."""
+        return [Piece(text, self.context(before)) for before, text in zip(("", *texts), texts, strict=False)]
+
+    def joined(self, texts: Sequence[str], before: Iterable[str]) -> tuple[Int32, Int64]:
+        """The tokens of texts, each behind what stands before it, one after the other; and their offsets."""
+        if not self._begins:
+            return self._backend.encode(texts)
+        contexts = map(self.context, before)
+        pool, numbers = self.distinct([Piece(*piece) for piece in zip(texts, contexts, strict=True)])
+        return pool.take(numbers), offsets_of(pool.lengths[numbers])
 
     def encode(self, pieces: Sequence[Piece]) -> Pool:
         """The tokens of all pieces, in order."""

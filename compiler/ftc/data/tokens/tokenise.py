@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from ftc.data.ragged import gather, offsets_of, running
+from ftc.data.ragged import running
 from ftc.data.rendering.example import Rendered
 from ftc.data.tokens.joints import Joints
-from ftc.data.tokens.pieces import Piece, Pieces
+from ftc.data.tokens.pieces import Pieces
 from ftc.data.work.batch import NO_PROMPT, Int32, Int64, UInt8
 
 
@@ -30,42 +29,72 @@ class Tokens:
     unlike: tuple[int, ...] = ()
 
 
-class Cut(NamedTuple):
-    """A stretch of text that is encoded alone; `prompt` says whether inference is given it."""
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Rows cut into stretches that are encoded apart; row i has the stretches `bounds[i]:bounds[i + 1]`.
 
-    piece: Piece
-    trained: bool
-    prompt: bool
+    Each stretch carries loss or not, and belongs to what inference is given or not. `ends` is where each
+    row's prompt ends (-1: it has none).
+    """
+
+    texts: list[str]
+    trained: bytearray
+    prompt: bytearray
+    bounds: list[int]
+    ends: list[int]
+
+    def prompts(self, row: int) -> list[str]:
+        """The stretches that inference is given, of one row."""
+        start, end = self.bounds[row], self.bounds[row + 1]
+        return self.texts[start : start + self.prompt.count(1, start, end)]
+
+    def before(self) -> Iterator[str]:
+        """What stands before each stretch in its row; empty before the first of a row."""
+        begins = set(self.bounds)
+        return ("" if at in begins else self.texts[at - 1] for at in range(len(self.texts)))
 
 
 def boundary(rendered: Rendered) -> int:
     """Where the prompt ends in the text; -1 where the row has none, or does not begin with it."""
-    prompt = rendered.prompt
-    return len(prompt) if prompt is not None and rendered.text.startswith(prompt) else -1
-
-
-def stretches(rendered: Rendered, end: int) -> list[tuple[str, bool, bool]]:
-    """The text cut where the loss begins or ends and where the prompt ends (`end`), and nowhere else.
-
-    Each stretch with whether it carries loss and whether it belongs to the prompt.
-    """
-    found: list[tuple[str, bool, bool]] = []
-    at = 0
+    prompt, at = rendered.prompt, 0
+    if prompt is None:
+        return -1
     for piece in rendered.pieces:
-        text, trained = piece.text, piece.trained
-        inside = min(max(end - at, 0), len(text))
-        at += len(text)
-        if inside:
-            _append(found, text[:inside], trained, True)
-        if inside < len(text):
-            _append(found, text[inside:], trained, False)
+        rest = len(prompt) - at
+        if rest <= len(piece.text):
+            return len(prompt) if piece.text.startswith(prompt[at:]) else -1
+        if not prompt.startswith(piece.text, at):
+            return -1
+        at += len(piece.text)
+    return -1 if prompt[at:] else len(prompt)
+
+
+def cut(rows: Sequence[Rendered]) -> Cuts:
+    """The rows' texts, cut where the loss begins or ends and where the prompt ends, and nowhere else."""
+    found = Cuts([], bytearray(), bytearray(), [0], [boundary(rendered) for rendered in rows])
+    for rendered, end in zip(rows, found.ends, strict=True):
+        at = 0
+        for piece in rendered.pieces:
+            text, stop = piece.text, at + len(piece.text)
+            if at < end < stop:
+                _append(found, text[: end - at], piece.trained, 1)
+                text = text[end - at :]
+            if text:
+                _append(found, text, piece.trained, stop <= end)
+            at = stop
+        found.bounds.append(len(found.texts))
     return found
 
 
-def _append(found: list[tuple[str, bool, bool]], text: str, trained: bool, prompt: bool) -> None:
-    if found and found[-1][1:] == (trained, prompt):
-        text = found.pop()[0] + text
-    found.append((text, trained, prompt))
+def _append(found: Cuts, text: str, trained: bool, prompt: int) -> None:
+    """Add a stretch to the last row; to the stretch before it, if that is of its kind."""
+    texts = found.texts
+    if len(texts) > found.bounds[-1] and (found.trained[-1], found.prompt[-1]) == (trained, prompt):
+        texts[-1] += text
+        return
+    texts.append(text)
+    found.trained.append(trained)
+    found.prompt.append(prompt)
 
 
 class Encoder:
@@ -80,34 +109,24 @@ class Encoder:
         self._joints = joints
 
     def encode(self, rows: Sequence[Rendered], whole: Sequence[int] = ()) -> Tokens:
-        """The rows as tokens, in order; each distinct piece of them is encoded once.
+        """The rows as tokens, in order.
 
         The prompts of the rows `whole` are compared in full with what they are encoded to in one.
         """
-        ends = [boundary(rendered) for rendered in rows]
-        cut_rows = [self._cuts(rendered, end) for rendered, end in zip(rows, ends, strict=True)]
-        flat = [cut for row in cut_rows for cut in row]
-        pool, chosen = self._pieces.distinct([cut.piece for cut in flat])
-        lengths = pool.lengths[chosen]
-        mask = np.repeat(np.array([cut.trained for cut in flat], dtype=np.uint8), lengths)
-        in_prompt = np.array([cut.prompt for cut in flat], dtype=np.uint8) * lengths
-        bounds = offsets_of(np.array([len(row) for row in cut_rows], dtype=np.int64))
+        cuts = cut(rows)
+        tokens, offsets = self._pieces.joined(cuts.texts, cuts.before())
+        lengths = np.diff(offsets)
+        in_prompt = np.frombuffer(cuts.prompt, dtype=np.uint8) * lengths
+        bounds = np.array(cuts.bounds, dtype=np.int64)
         found = Tokens(
-            tokens=gather(pool.tokens, pool.starts[chosen], lengths),
-            mask=mask,
-            offsets=offsets_of(lengths)[bounds],
+            tokens=tokens,
+            mask=np.repeat(np.frombuffer(cuts.trained, dtype=np.uint8), lengths),
+            offsets=offsets[bounds],
             prompts=np.diff(running(in_prompt)[bounds]).astype(np.int32),
-            unlike=tuple(self._joints.unlike(cut_rows, whole)),
+            unlike=tuple(self._joints.unlike(cuts, whole)),
         )
-        found.prompts[np.array(ends, dtype=np.int64) < 0] = NO_PROMPT
+        found.prompts[np.array(cuts.ends, dtype=np.int64) < 0] = NO_PROMPT
         return found if self._bos is None else begun(found, self._bos)
-
-    def _cuts(self, rendered: Rendered, end: int) -> list[Cut]:
-        found, before = [], ""
-        for text, trained, prompt in stretches(rendered, end):
-            found.append(Cut(Piece(text, self._pieces.context(before)), trained, prompt))
-            before = text
-        return found
 
 
 def begun(rows: Tokens, bos: int) -> Tokens:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -57,6 +59,18 @@ class RowSpec:
     lints: LintSpec = field(default_factory=LintSpec)
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Without the collector of cyclic garbage, which would look at the objects of a batch again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class RowCompiler:
     """Compiles batches of rows; what becomes of a row depends on that row alone."""
 
@@ -72,6 +86,10 @@ class RowCompiler:
 
     def __call__(self, rows: Rows) -> Batch:
         """The rows of a batch that can be used, compiled, and an account of the others."""
+        with without_collector():
+            return self._compiled(rows)
+
+    def _compiled(self, rows: Rows) -> Batch:
         given = self._values(rows)
         sides = rows.sides if not self._spec.threshold else self._sides(given)
         values, redacted = self._redacted(given)

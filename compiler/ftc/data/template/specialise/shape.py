@@ -14,6 +14,7 @@ from hashlib import sha256
 from math import inf
 from typing import Any
 
+from ftc.data.rendering.conversation import PLAIN
 from ftc.data.template.values import REASONING_FIELDS, Path
 
 _FIXED_FIELDS = frozenset({"role", "type"})
@@ -40,6 +41,12 @@ def conversation_shape(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[Any
     for message in messages:
         if type(message) is not dict:
             raise UnusualError
+        if tuple(message) == PLAIN:
+            role, content = message.values()
+            if type(role) is type(content) is str:
+                shape += ("role", _TEXT, role, "content", _FREE, _END)
+                free.append(content)
+                continue
         reasoning = 0
         for name, value in message.items():
             if type(value) is str and name not in _SPECIAL:
