@@ -13,16 +13,18 @@ ROOT = Path(__file__).parents[1] / "compiler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.diagnostics", "ftc.recipe.base"),
     ("ftc.plan.account", "ftc.plan.steps", "ftc.plan.canonical"),
-    ("ftc.tuning", "ftc.objectives", "ftc.lints"),
+    ("ftc.tuning", "ftc.objectives", "ftc.lints", "ftc.estimate"),
     ("ftc.recipe",),
     ("ftc.facts",),
     ("ftc.estimate",),
     ("ftc.data",),
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),
+    ("ftc.estimate.abstract",),
     ("ftc.api", "ftc.results"),
     ("ftc.cli", "ftc.__main__"),
 )
+ABSTRACT = "ftc.estimate.abstract"
 TRAINING = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
 RUNTIME_READS = (
     "ftc.runtime",
@@ -75,16 +77,22 @@ def test_a_layer_imports_only_itself_and_lower_ones(module: str) -> None:
             assert layer(imported) <= layer(module), f"{module} imports {imported}, which is above it"
 
 
-def test_only_the_runtime_imports_what_trains() -> None:
+def test_only_the_runtime_and_its_abstract_run_import_what_trains() -> None:
     outside = {
         (module, name)
         for module, path in MODULES.items()
-        if not module.startswith("ftc.runtime")
+        if not module.startswith(("ftc.runtime", ABSTRACT))
         for name in imports(path)
         if name.split(".")[0] in TRAINING
     }
     # The audit of the masks asks transformers' own renderer, which loads no torch.
     assert {module for module, _ in outside} <= {"ftc.data.template.chat_template"}
+
+
+def test_the_abstract_run_is_a_process_of_its_own() -> None:
+    for module, path in MODULES.items():
+        if not module.startswith(ABSTRACT):
+            assert not [name for name in imports(path) if name.startswith(ABSTRACT)], module
 
 
 def test_the_runtime_reads_nothing_but_the_plan() -> None:

@@ -1,0 +1,48 @@
+"""Answers to operations whose result depends on values that an abstract run does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+aten = torch.ops.aten
+Answer = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def _number(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """One, or True: whatever is asked of a batch is so."""
+    tensor = args[0]
+    if tensor.device.type != "meta":
+        return func(*args, **kwargs)
+    if tensor.dtype == torch.bool:
+        return True
+    return 1.0 if tensor.is_floating_point() else 1
+
+
+def _equal(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return True if args[0].device.type == "meta" else func(*args, **kwargs)
+
+
+def _chosen(part: float) -> Answer:
+    """What a boolean mask chooses: a part of all there is."""
+
+    def choose(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        source, indices = args[0], args[1]
+        mask = indices[0]
+        if mask is None or mask.dtype != torch.bool or mask.device.type != "meta":
+            return func(*args, **kwargs)
+        rows = max(1, round(mask.numel() * part))
+        return source.new_empty((rows, *source.shape[mask.dim() :]))
+
+    return choose
+
+
+def answers(part: float) -> dict[Any, Answer]:
+    """Answers by operation; a boolean mask chooses `part` of the elements."""
+    return {
+        aten._local_scalar_dense.default: _number,  # noqa: SLF001 - what .item() calls
+        aten.equal.default: _equal,
+        aten.index.Tensor: _chosen(part),
+    }

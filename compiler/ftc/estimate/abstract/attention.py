@@ -1,0 +1,94 @@
+"""Attention kernels by name, as an abstract run can call them: the kernel's own operation, on any device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ftc.estimate.step import TrainingStep
+
+aten = torch.ops.aten
+PREFIX = "ftc_kernel_"
+"""transformers takes a name with "flash" in it for a package of that name."""
+
+
+def repeated(states: torch.Tensor, groups: int) -> torch.Tensor:
+    """Keys or values (batch, heads, length, width) once per query head, as transformers repeats them."""
+    if groups == 1:
+        return states
+    batch, heads, length, width = states.shape
+    wide = states[:, :, None].expand(batch, heads, groups, length, width)
+    return wide.reshape(batch, heads * groups, length, width)
+
+
+def _bias(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None:
+    """The additive mask that PyTorch makes of a boolean one, anew in each layer."""
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
+    return bias.expand(query.shape[0], query.shape[1], *bias.shape[2:])
+
+
+def _flash(query: Any, key: Any, value: Any, _mask: Any, dropout: float, scale: float | None) -> Any:
+    return aten._scaled_dot_product_flash_attention(query, key, value, dropout, True, False, scale=scale)[0]  # noqa: SLF001
+
+
+def _efficient(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeated(key, groups), repeated(value, groups)
+    return aten._scaled_dot_product_efficient_attention(  # noqa: SLF001
+        query, key, value, _bias(mask, query), True, dropout, mask is None, scale=scale
+    )[0]
+
+
+def _math(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+    grouped = mask is None and key.shape[1] != query.shape[1]
+    if not grouped:
+        groups = query.shape[1] // key.shape[1]
+        key, value = repeated(key, groups), repeated(value, groups)
+    return aten._scaled_dot_product_attention_math(  # noqa: SLF001
+        query, key, value, mask, dropout, mask is None, None, scale=scale, enable_gqa=grouped
+    )[0]
+
+
+def _flash_cpu(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+    groups = query.shape[1] // key.shape[1]
+    if mask is not None:
+        key, value = repeated(key, groups), repeated(value, groups)
+    return aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
+        query, key, value, dropout, mask is None, attn_mask=_bias(mask, query), scale=scale
+    )[0]
+
+
+KERNELS = {
+    ("flash", "cuda"): _flash,
+    ("flash_attention_2", "cuda"): _flash,
+    ("efficient", "cuda"): _efficient,
+    ("math", "cuda"): _math,
+    ("math", "cpu"): _math,
+    ("flash", "cpu"): _flash_cpu,
+}
+
+
+def implementation(step: TrainingStep, backend: str) -> str:
+    """The name under which transformers finds the step's attention, registered on first use."""
+    if step.attention == "eager":
+        return "eager"
+    kernel = KERNELS[step.attention, backend]
+
+    def attend(
+        _module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+    ) -> tuple[torch.Tensor, None]:
+        scale = options.get("scaling")
+        out = kernel(query, key, value, attention_mask, options.get("dropout", 0.0), scale)
+        return out.transpose(1, 2).contiguous(), None
+
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import flash_attention_mask, sdpa_mask
+
+    name = f"{PREFIX}{list(KERNELS).index((step.attention, backend))}"
+    AttentionInterface.register(name, attend)
+    masks = flash_attention_mask if step.attention == "flash_attention_2" else sdpa_mask
+    AttentionMaskInterface.register(name, masks)
+    return name

@@ -1,0 +1,70 @@
+"""The losses: transformers' own over all logits, TRL's fused head, and other kernels' allocations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from ftc.estimate.abstract.segments import base_of
+from ftc.estimate.step import Loss, TrainingStep
+
+Inputs = dict[str, torch.Tensor]
+Criterion = Callable[[Any, Inputs], torch.Tensor]
+IGNORED = -100
+
+
+def inputs(step: TrainingStep, rows: int, length: int, device: str) -> Inputs:
+    """A batch as the collator makes it: token ids and labels, then a mask of padding or positions."""
+    ids = torch.zeros(rows, length, dtype=torch.long, device=device)
+    batch = {"input_ids": ids, "labels": torch.zeros_like(ids)}
+    if step.batch.packed:
+        batch["position_ids"] = torch.zeros_like(ids)
+    elif step.batch.padded:
+        batch["attention_mask"] = torch.ones_like(ids)
+    return batch
+
+
+def from_logits(model: Any, batch: Inputs) -> torch.Tensor:
+    """The loss that the model itself computes."""
+    loss: torch.Tensor = model(**batch, use_cache=False).loss
+    return loss
+
+
+def from_trl(model: Any, batch: Inputs) -> torch.Tensor:
+    """The loss of TRL's fused head, which makes logits in tiles."""
+    out = model(**batch, use_cache=False, fused_lm_head=True)
+    count = out.label_mask.sum()
+    loss: torch.Tensor = (-out.log_probs).sum() / count.clamp(min=1)
+    return loss
+
+
+def sliced(how: Loss) -> Callable[..., torch.Tensor]:
+    """The loss of earlier releases of transformers, which aligned logits with labels by a copy."""
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor, vocab_size: int, **_: Any) -> torch.Tensor:
+        if how.upcast:
+            logits = logits.float()
+        if how.shift == "slice":
+            logits = logits[..., :-1, :].contiguous()
+            labels = labels[..., 1:].contiguous()
+        else:
+            labels = functional.pad(labels, (0, 1), value=IGNORED)[..., 1:].contiguous()
+        return functional.cross_entropy(logits.view(-1, vocab_size), labels.view(-1))
+
+    return loss
+
+
+def criterion(model: Any, how: Loss) -> Criterion:
+    """The function that makes a loss of a batch, with the model changed as its kernel wants."""
+    base = base_of(model)
+    if how.kernel == "trl":
+        from trl.trainer.utils import add_fused_lm_head
+
+        add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
+        return from_trl
+    if not how.upcast or how.shift == "slice":
+        base.loss_function = sliced(how)
+    return from_logits

@@ -1,0 +1,116 @@
+"""The model of a training step, made as the runtime makes it, on the meta device or a real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import JsonValue
+
+from ftc.estimate.abstract.attention import implementation
+from ftc.estimate.abstract.tracker import Tracker
+from ftc.estimate.step import Quantisation, TrainingStep, Tuning
+from ftc.plan.steps import TuneStep
+from ftc.runtime.adapt import adapt
+
+
+def dtype(name: str) -> torch.dtype:
+    """PyTorch's dtype of that name."""
+    found: torch.dtype = getattr(torch, name)
+    return found
+
+
+def build(step: TrainingStep, *, device: str, backend: str, attention: str | None = None) -> Any:
+    """The step's model, random or without values, ready to train.
+
+    `attention` is transformers' name of an implementation, in place of the step's kernel on the backend.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings: dict[str, Any] = {
+        key: value for key, value in step.config.items() if key != "quantization_config"
+    }
+    config = AutoConfig.for_model(**settings)
+    with torch.device(device):
+        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=dtype(step.weights), attn_implementation=attention or implementation(step, backend)
+        )
+    if step.quantisation is not None:
+        quantise(model, step.quantisation, device)
+    model = tuned(model, step.tuning)
+    model.train()
+    if step.checkpointing != "none":
+        model.gradient_checkpointing_enable({"use_reentrant": step.checkpointing == "reentrant"})
+        if step.tuning.method == "lora":
+            model.enable_input_require_grads()
+    return model
+
+
+def tuned(model: Any, tuning: Tuning) -> Any:
+    """The model made trainable as the tuning says."""
+    if tuning.method == "freeze":
+        return frozen(model, tuning)
+    model = adapt(model, tune_step(tuning))
+    if tuning.method == "lora":
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(dtype(tuning.dtype))
+    return model
+
+
+def tune_step(tuning: Tuning) -> TuneStep:
+    """The tuning as the plan has it."""
+    if tuning.method == "full":
+        return TuneStep(method="full", peft=None)
+    targets: JsonValue = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets or ())
+    return TuneStep(
+        method=tuning.method,
+        peft={
+            "type": "LoraConfig",
+            "task_type": "CAUSAL_LM",
+            "r": tuning.rank,
+            "lora_alpha": tuning.rank,
+            "lora_dropout": tuning.dropout,
+            "target_modules": targets,
+            "use_dora": tuning.dora,
+            "modules_to_save": list(tuning.modules_to_save) or None,
+        },
+    )
+
+
+def layers(model: Any) -> torch.nn.ModuleList:
+    """The decoder's layers."""
+    wanted = model.config.get_text_config().num_hidden_layers
+    found: torch.nn.ModuleList = next(
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == wanted
+    )
+    return found
+
+
+def frozen(model: Any, tuning: Tuning) -> Any:
+    """The model with only its last layers, and the embedding or the head where asked, trainable."""
+    model.requires_grad_(False)
+    trained = list(layers(model))[-tuning.layers :] if tuning.layers else []
+    if tuning.embedding:
+        trained.append(model.get_input_embeddings())
+    if tuning.head:
+        trained.append(model.get_output_embeddings())
+    for module in trained:
+        module.requires_grad_(True)
+    return model
+
+
+def quantise(model: Any, how: Quantisation, device: str) -> None:
+    """Store the linear layers' weights in few bits, by bitsandbytes' own layers."""
+    raise NotImplementedError
+
+
+def name_storages(model: Any, tracker: Tracker) -> None:
+    """Say which of the tracked bytes are weights, and which adapters."""
+    for name, parameter in model.named_parameters():
+        adapter = ".lora_" in name or ".modules_to_save." in name
+        tracker.label(parameter, "adapters" if adapter else "weights")
+    for buffer in model.buffers():
+        tracker.label(buffer, "weights")

@@ -1,0 +1,55 @@
+"""The optimizer of a training step, as PyTorch or bitsandbytes run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from ftc.estimate.abstract.tracker import Tracker
+from ftc.estimate.step import Optimizer
+
+
+def make(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer over the parameters that train."""
+    foreach = how.form == "foreach"
+    if how.name == "sgd":
+        return torch.optim.SGD(trained, lr=1e-4, momentum=0.9 * how.momentum, foreach=foreach)
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, foreach=foreach)
+    if how.form == "fused":
+        for group in optimizer.param_groups:
+            group["fused"] = True
+    return optimizer
+
+
+@contextmanager
+def _kernel(how: Optimizer) -> Iterator[None]:
+    """The fused kernel updates in place; it does not take tensors without values."""
+    if how.form == "fused":
+        with patch.object(torch.optim.adam, "adam", lambda *_, **__: None):
+            yield
+    else:
+        yield
+
+
+def advance(optimizer: torch.optim.Optimizer, how: Optimizer) -> None:
+    """One step, after which the gradients are gone."""
+    with _kernel(how):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def clip(trained: list[torch.nn.Parameter]) -> None:
+    """Scale the gradients to a norm of at most one."""
+    torch.nn.utils.clip_grad_norm_(trained, 1.0)
+
+
+def name_states(optimizer: Any, tracker: Tracker) -> None:
+    """Say which of the tracked bytes are the optimizer's states."""
+    for state in optimizer.state.values():
+        for value in state.values():
+            if isinstance(value, torch.Tensor):
+                tracker.label(value, "optimizer")

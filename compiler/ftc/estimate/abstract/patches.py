@@ -1,0 +1,78 @@
+"""Where libraries ask for a device or for values, what they are told while a step runs abstractly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.nn import functional
+
+from ftc.estimate.abstract.autocast import Autocast
+from ftc.estimate.step import TrainingStep
+
+
+class _Launch:
+    """A Triton kernel: it allocates nothing."""
+
+    def __getitem__(self, _grid: Any) -> Any:
+        return lambda *_, **__: None
+
+
+def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:  # noqa: ARG001
+    """CUDA's dropout: one kernel, whose mask has a byte per element."""
+    return torch.native_dropout(values, p, True)[0] if training and p else values
+
+
+def _softmax(original: Any) -> Any:
+    """CUDA's softmax: one kernel from float16 to float32."""
+
+    def softmax(values: torch.Tensor, dim: int | None = None, **kwargs: Any) -> Any:
+        if values.dtype == torch.float16 and kwargs.get("dtype") == torch.float32:
+            return torch.ops.aten._softmax(values, -1 if dim is None else dim, True)  # noqa: SLF001
+        return original(values, dim, **kwargs)
+
+    return softmax
+
+
+def _kernels_of_cuda(stack: ExitStack) -> None:
+    from trl.kernels import chunked_logprob
+
+    triton = SimpleNamespace(cdiv=lambda whole, part: -(-whole // part))
+    stack.enter_context(patch.object(chunked_logprob, "triton", triton, create=True))
+    stack.enter_context(patch("torch.nn.utils.clip_grad._has_foreach_support", lambda *_: True))
+    stack.enter_context(patch.object(functional, "dropout", _dropout))
+    stack.enter_context(patch.object(functional, "softmax", _softmax(functional.softmax)))
+    stack.enter_context(patch("trl.trainer.utils._use_triton", lambda _: True))
+    stack.enter_context(patch.object(chunked_logprob, "_use_triton", lambda _: True))
+    stack.enter_context(patch.object(chunked_logprob, "_forward_kernel", _Launch()))
+    stack.enter_context(patch.object(chunked_logprob, "_backward_kernel", _Launch()))
+    stack.enter_context(patch.object(chunked_logprob, "_addmm_fp32", lambda *_: None))
+
+
+@contextmanager
+def abstract(step: TrainingStep, backend: str, autocast: Autocast) -> Iterator[None]:
+    """Within, libraries meet the step's batch, the backend's kernels and its autocast."""
+    asked = torch.is_autocast_enabled
+    kind = torch.get_autocast_dtype
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        enter(patch("transformers.masking_utils.fast_all", lambda _: not step.batch.padded))
+        enter(
+            patch(
+                "transformers.masking_utils.find_packed_sequence_indices",
+                lambda positions: torch.empty_like(positions) if step.batch.packed else None,
+            )
+        )
+        enter(
+            patch.object(
+                torch, "is_autocast_enabled", lambda *d: autocast.casts if d == ("meta",) else asked(*d)
+            )
+        )
+        enter(patch.object(torch, "get_autocast_dtype", lambda d: autocast.dtype if d == "meta" else kind(d)))
+        if backend == "cuda":
+            _kernels_of_cuda(stack)
+        yield

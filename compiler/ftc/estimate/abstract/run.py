@@ -1,0 +1,104 @@
+"""A whole training step, phase by phase, on tensors without values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+
+from ftc.estimate.abstract import optimizer as optimizers
+from ftc.estimate.abstract.autocast import Autocast
+from ftc.estimate.abstract.loss import criterion, inputs
+from ftc.estimate.abstract.model import build, dtype, layers, name_storages
+from ftc.estimate.abstract.patches import abstract
+from ftc.estimate.abstract.scratch import BACKENDS
+from ftc.estimate.abstract.segments import mark_layers, mark_loss
+from ftc.estimate.abstract.tracker import Tracker
+from ftc.estimate.step import Evaluation, TrainingStep
+
+Backend = Literal["cuda", "cpu"]
+ROUNDING: dict[str, int] = {"cuda": 512, "cpu": 1}
+"""Bytes to a multiple of which the backend's allocator rounds (kMinBlockSize of CUDACachingAllocator)."""
+
+
+class Run:
+    """The step's model, optimizer and loss under one tracker."""
+
+    def __init__(self, step: TrainingStep, backend: Backend, tracker: Tracker, autocast: Autocast):
+        self.step = step
+        self.tracker = tracker
+        self.autocast = autocast
+        self.model: Any = build(step, device=tracker.device, backend=backend)
+        name_storages(self.model, tracker)
+        mark_layers(layers(self.model), tracker)
+        self.criterion = criterion(self.model, step.loss)
+        mark_loss(self.model, tracker)
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = optimizers.make(step.optimizer, self.trained)
+        for parameter in self.trained:
+            parameter.register_post_accumulate_grad_hook(self._made)
+
+    def _made(self, parameter: torch.Tensor) -> None:
+        if parameter.grad is not None:
+            self.tracker.label(parameter.grad, "gradients")
+
+    def _fill_gradients(self) -> None:
+        for parameter in self.trained:
+            parameter.grad = torch.empty_like(parameter)
+            self._made(parameter)
+
+    def fill_states(self) -> None:
+        """Let the optimizer make its states, as a first step would."""
+        self.tracker.begin("first")
+        self._fill_gradients()
+        optimizers.advance(self.optimizer, self.step.optimizer)
+        optimizers.name_states(self.optimizer, self.tracker)
+
+    def micro_batch(self) -> None:
+        """One micro-batch forward and back."""
+        if self.step.batch.accumulated:
+            self._fill_gradients()
+        self.tracker.begin("forward")
+        self.autocast.backward = False
+        batch = inputs(self.step, self.step.batch.rows, self.step.batch.length, self.tracker.device)
+        loss = self.criterion(self.model, batch)
+        self.autocast.leave_forward()
+        self.tracker.settle("temporaries", "activations")
+        self.tracker.begin("backward/loss")
+        self.autocast.backward = True
+        torch.autograd.backward(loss)
+
+    def update(self) -> None:
+        """The optimizer's step."""
+        if self.step.optimizer.clip:
+            self.tracker.begin("optimizer/clip")
+            optimizers.clip(self.trained)
+        self.tracker.begin("optimizer/step")
+        optimizers.advance(self.optimizer, self.step.optimizer)
+
+    def evaluate(self, how: Evaluation) -> None:
+        """A batch of the evaluation, forward only."""
+        self.tracker.begin("evaluation")
+        self.autocast.backward = False
+        batch = inputs(self.step, how.rows, how.length, self.tracker.device)
+        self.model.eval()
+        with torch.no_grad():
+            self.criterion(self.model, batch)
+        self.tracker.scope = None
+        self.model.train()
+
+
+def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
+    """Run the step; the tracker then holds the peaks of its segments."""
+    chosen = (step.batch.trained or step.batch.tokens) / step.batch.tokens
+    tracker = Tracker(rounding=ROUNDING[backend], scratch=BACKENDS[backend], chosen=chosen)
+    autocast = Autocast(dtype(step.autocast) if step.autocast else None)
+    with tracker, abstract(step, backend, autocast), autocast:
+        training = Run(step, backend, tracker, autocast)
+        training.fill_states()
+        training.micro_batch()
+        training.update()
+        if step.evaluation is not None:
+            training.evaluate(step.evaluation)
+        tracker.begin("save")
+    return tracker

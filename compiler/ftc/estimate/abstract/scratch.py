@@ -1,0 +1,72 @@
+"""What kernels take for themselves while they run, which no trace of operations shows.
+
+Each entry follows the kernel's own source in PyTorch: bytes by the operation's arguments and result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ftc.estimate.abstract.tracker import Scratch
+
+Arguments = tuple[Any, ...]
+
+
+def _padded(size: int, to: int) -> int:
+    return -(-size // to) * to
+
+
+def _nbytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def flash_backward(args: Arguments, _out: Any) -> int:
+    """FlashAttention 2: dq in float32, softmax_d, dk and dv per query head (mha_bwd of flash_api.cpp)."""
+    query, key = args[1], args[2]
+    batch, heads, length, width = query.shape
+    rows = batch * heads * _padded(length, 128)
+    accumulated = rows * _padded(width, 32) * 4 + rows * 4
+    expanded = 0 if key.shape[1] == heads else 2 * batch * heads * key.shape[2] * width * key.element_size()
+    return int(accumulated + expanded)
+
+
+def efficient_backward(args: Arguments, _out: Any) -> int:
+    """Memory-efficient attention: delta, and dq in float32 (attention_backward.cu)."""
+    query = args[1]
+    batch, heads, length, width = query.shape
+    return int(batch * heads * length * 4) * int(1 + _padded(width, 32) * (query.element_size() < 4))
+
+
+def softmax_backward(args: Arguments, _out: Any) -> int:
+    """The product of gradient and output, of their size (SoftMax.cu, softmax_backward_cuda_out)."""
+    return _nbytes(args[0])
+
+
+def embedding_backward(args: Arguments, _out: Any) -> int:
+    """Sorted indices, and partial sums of up to ten rows each in float32 (EmbeddingBackwardKernel.cu)."""
+    gradient, indices, rows = args[0], args[1], args[2]
+    tokens = indices.numel()
+    if tokens <= 3072:  # one kernel, which needs none of this
+        return 0
+    segments = -(-tokens // 10) + min(tokens, rows)
+    return int(4 * tokens * 8 + segments * gradient.shape[-1] * 4)
+
+
+def foreach_norm(args: Arguments, _out: Any) -> int:
+    """Partial norms of chunks of 65536 elements, for each tensor as for the largest (ForeachReduceOp.cu)."""
+    tensors = args[0]
+    chunks = max(-(-tensor.numel() // 65536) for tensor in tensors)
+    return int(len(tensors) * chunks * 4)
+
+
+CUDA: dict[str, Scratch] = {
+    "_scaled_dot_product_flash_attention_backward": flash_backward,
+    "_scaled_dot_product_efficient_attention_backward": efficient_backward,
+    "_softmax_backward_data": softmax_backward,
+    "embedding_dense_backward": embedding_backward,
+    "_foreach_norm": foreach_norm,
+}
+
+BACKENDS: dict[str, dict[str, Scratch]] = {"cuda": CUDA, "cpu": {}}

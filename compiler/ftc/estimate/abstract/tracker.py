@@ -1,0 +1,158 @@
+"""Every allocation of the operations that run under it: how large, what for, and when it is freed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from ftc.estimate.abstract.answers import answers
+
+Category = Literal[
+    "weights",
+    "quantisation",
+    "adapters",
+    "gradients",
+    "optimizer",
+    "activations",
+    "logits",
+    "temporaries",
+]
+Scratch = Callable[[tuple[Any, ...], Any], int]
+
+
+@dataclass(slots=True)
+class Block:
+    """One storage: its size in bytes as the allocator hands it out, and what it is for."""
+
+    size: int
+    category: Category
+
+
+@dataclass(slots=True)
+class Moment:
+    """The highest point of a segment: the bytes then allocated, and how many events had gone before."""
+
+    size: int = 0
+    event: int = 0
+
+
+class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the storages of `device` by weak references.
+
+    Sizes are rounded up to multiples of `rounding` bytes. `scratch` gives, by the operation's name, the
+    bytes that its kernel takes and frees again while it runs. `chosen` is the part of a batch's tokens that a
+    boolean mask chooses. Time is cut into segments, each with a highest point.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "meta",
+        rounding: int = 1,
+        scratch: dict[str, Scratch] | None = None,
+        chosen: float = 1.0,
+    ):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.device = device
+        self.rounding = rounding
+        self.scratch = scratch or {}
+        self.answers = answers(chosen)
+        self.segment = "load"
+        self.scope: Category | None = None
+        self.allocated = 0
+        self.moments: dict[str, Moment] = {}
+        self.operations = 0
+        self._events: list[tuple[Block, int]] = []
+        self._live: dict[int, tuple[Block, weakref.ref[Any]]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.operations += 1
+        answer = self.answers.get(func)
+        out = func(*args, **(kwargs or {})) if answer is None else answer(func, args, kwargs or {})
+        for value in tree_iter(out):
+            if isinstance(value, torch.Tensor) and value.device.type == self.device:
+                self.add(value.untyped_storage())
+        scratch = self.scratch.get(func.overloadpacket.__name__)
+        if scratch is not None:
+            self._pass_through(scratch(args, out))
+        return out
+
+    def rounded(self, size: int) -> int:
+        """The bytes that the allocator hands out for `size`."""
+        return -(-size // self.rounding) * self.rounding
+
+    def add(self, storage: Any) -> Block:
+        """Begin to follow a storage, or go on."""
+        key = storage._cdata  # noqa: SLF001 - the address of the C++ object
+        if key in self._live:
+            return self._live[key][0]
+        block = Block(self.rounded(storage.nbytes()), self._category())
+        self._live[key] = (block, weakref.ref(storage, lambda _: self._freed(key)))
+        self._record(block, 1)
+        return block
+
+    def label(self, tensor: torch.Tensor, category: Category) -> None:
+        """Say what a tensor is for."""
+        if tensor.device.type == self.device:
+            self.add(tensor.untyped_storage()).category = category
+
+    def settle(self, found: Category, becomes: Category) -> None:
+        """Whatever is alive and was for one thing turns out to be for another."""
+        for block, _ in self._live.values():
+            if block.category == found:
+                block.category = becomes
+
+    @contextmanager
+    def scoped(self, category: Category | None) -> Iterator[None]:
+        """Within, new storages are for `category`."""
+        before, self.scope = self.scope, category
+        try:
+            yield
+        finally:
+            self.scope = before
+
+    def at(self, segment: str) -> dict[str, int]:
+        """Bytes by category at the highest point of a segment."""
+        sums: dict[str, int] = {}
+        for block, sign in self._events[: self.moments[segment].event]:
+            sums[block.category] = sums.get(block.category, 0) + sign * block.size
+        return {category: size for category, size in sums.items() if size}
+
+    def begin(self, segment: str) -> None:
+        """What follows belongs to `segment`, and so does what is there already."""
+        self.segment = segment
+        self._note()
+
+    def _category(self) -> Category:
+        if self.scope is not None:
+            return self.scope
+        recomputed = self.segment.startswith("backward") and torch.is_grad_enabled()
+        return "activations" if recomputed else "temporaries"
+
+    def _pass_through(self, size: int) -> None:
+        block = Block(self.rounded(size), self._category())
+        self._record(block, 1)
+        self._record(block, -1)
+
+    def _freed(self, key: int) -> None:
+        self._record(self._live.pop(key)[0], -1)
+
+    def _record(self, block: Block, sign: int) -> None:
+        self._events.append((block, sign))
+        self.allocated += sign * block.size
+        if sign > 0:
+            self._note()
+
+    def _note(self) -> None:
+        moment = self.moments.setdefault(self.segment, Moment())
+        if self.allocated > moment.size:
+            moment.size, moment.event = self.allocated, len(self._events)
