@@ -7,6 +7,7 @@ import re
 from ftc.lints.base import LintResult, Said, count, listed
 from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
+from ftc.lints.prefilter import exactly
 from ftc.lints.row import Row, Sighting
 from ftc.lints.spec import LintSpec
 
@@ -28,19 +29,27 @@ def template_texts(chat_template: str) -> tuple[tuple[str, ...], tuple[str, ...]
     return tuple(sorted(markup)), tuple(sorted(headings))
 
 
+def _words(spec: LintSpec) -> tuple[list[str], tuple[str, ...]]:
+    """The control texts, the longest first, and the headings."""
+    markup, headings = template_texts(spec.chat_template or "")
+    return sorted({*spec.controls, *markup} - {""}, key=lambda word: (-len(word), word)), headings
+
+
+def hints(spec: LintSpec) -> tuple[str, ...]:
+    """The control texts and the headings, wherever they stand."""
+    words, headings = _words(spec)
+    return tuple(map(exactly, (*words, *headings)))
+
+
 def looker(spec: LintSpec) -> Look:
     """Looks for the special tokens' texts anywhere, and for the template's headings where a line begins."""
-    markup, headings = template_texts(spec.chat_template or "")
-    words = sorted({*spec.controls, *markup} - {""}, key=lambda word: (-len(word), word))
+    words, headings = _words(spec)
     patterns = [re.compile("|".join(map(re.escape, words)))] if words else []
     if headings:
         patterns.append(re.compile("(?m)^(?:" + "|".join(map(re.escape, headings)) + ")"))
-    firsts = tuple(sorted({word[0] for word in (*words, *headings)}))
 
     def look(row: Row) -> Sighting | None:
         text = row.said.text
-        if not any(first in text for first in firsts):
-            return None
         for pattern in patterns:
             match = pattern.search(text)
             if match:

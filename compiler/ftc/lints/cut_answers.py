@@ -33,6 +33,8 @@ SPIKE_ABOVE = 0.8
 """Half of the answers are shorter than this part of the greatest length: where all are about as long, as
 texts from one template are, some length is bound to be the commonest."""
 
+WHOLE = Sighting(("whole",), "", 0, 0)
+
 _AFTER = "\"'”’»)]}*_`~> "
 _ENDS = frozenset(".!?…。！？؟।:;")
 _OPEN = frozenset(",-–—(")
@@ -50,7 +52,7 @@ def _look(row: Row) -> Sighting | None:
         return None
     last = text.rstrip(_AFTER)[-1:]
     if last in _ENDS:
-        return Sighting(("whole",), "", 0, 0)
+        return WHOLE
     if last in _OPEN or (last.isalnum() and text[-1] == last and " " in text):
         return Sighting(("open",), text, len(text) - LONG, len(text))
     return None

@@ -7,12 +7,12 @@ import re
 from ftc.lints.base import LintResult, Said, count, listed
 from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
+from ftc.lints.prefilter import exactly
 from ftc.lints.row import Row, Sighting
-from ftc.lints.scan import Scan
 from ftc.lints.spec import LintSpec
 
+_MARKS = (("\ufffd", "replacement character U+FFFD"), ("\ufeff", "byte order mark U+FEFF"))
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-_CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,6}|#[xX][0-9a-fA-F]{2,6});")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|`")
 """A text with tags, or with code, may well mean its entities."""
@@ -22,6 +22,16 @@ _TWICE = re.compile(
 )
 """A letter that begins, and one that goes on, a character of UTF-8 which was read as Latin-1 or cp1252."""
 
+
+HINTS = (
+    exactly("\ufffd"),
+    exactly("\ufeff"),
+    r"[\x00-\x08\x0e-\x1f\x7f]|\xc2[\x80-\x9f]",
+    r"&(?:#|(?:amp|lt|gt|quot|apos|nbsp);)",
+    r"\xc3[\x82\x83\x85\x86\x8e-\x91\x98\x99\xa2\xa3\xb0](?:\xc2[\x80-\xbf]|\xc5[\x92-\xb8]|\xcb[\x86\x9c])",
+    r"\xc3[\x82\x83\x85\x86\x8e-\x91\x98\x99\xa2\xa3\xb0]\xe2(?:\x80[\x90-\xba]|\x82\xac|\x84\xa2)",
+)
+"""The five forms of damage as bytes; the last two are `_TWICE`."""
 
 SHARE = 0.001
 """Share of damaged rows from which they are worth a word by themselves: one letter in five thousand
@@ -34,47 +44,45 @@ def looker(spec: LintSpec) -> Look:
     return _look
 
 
+def hints(spec: LintSpec) -> tuple[str, ...]:
+    """What is in every damaged text."""
+    del spec
+    return HINTS
+
+
 def _look(row: Row) -> Sighting | None:
-    scan = row.said
-    if not scan.unusual:
-        return None
-    place = _replaced(scan) or _control(scan) or _entity(scan) or _twice(scan)
-    return place and Sighting((place[0],), scan.text, place[1], place[2])
+    text = row.said.text
+    place = _replaced(text) or _control(text) or _entity(text) or _twice(text)
+    return place and Sighting((place[0],), text, place[1], place[2])
 
 
-def _replaced(scan: Scan) -> tuple[str, int, int] | None:
-    if b"\xef\xbf\xbd" in scan.unusual:
-        at = scan.text.index("\ufffd")
-        return "replacement character U+FFFD", at, at + 1
-    if b"\xef\xbb\xbf" in scan.unusual:
-        at = scan.text.index("\ufeff")
-        return "byte order mark U+FEFF", at, at + 1
+def _replaced(text: str) -> tuple[str, int, int] | None:
+    for mark, what in _MARKS:
+        at = text.find(mark)
+        if at >= 0:
+            return what, at, at + 1
     return None
 
 
-def _control(scan: Scan) -> tuple[str, int, int] | None:
-    if _CONTROL_BYTES.search(scan.unusual) is None:
-        return None
-    match = _CONTROL.search(scan.text)
+def _control(text: str) -> tuple[str, int, int] | None:
+    match = _CONTROL.search(text)
     return None if match is None else ("control character", *match.span())
 
 
-def _entity(scan: Scan) -> tuple[str, int, int] | None:
-    if b"&" not in scan.unusual:
-        return None
-    match = _ENTITY.search(scan.text)
-    if match is None or _MARKUP.search(scan.text):
+def _entity(text: str) -> tuple[str, int, int] | None:
+    match = _ENTITY.search(text)
+    if match is None or _MARKUP.search(text):
         return None
     return f"HTML entity {match.group()}", *match.span()
 
 
-def _twice(scan: Scan) -> tuple[str, int, int] | None:
-    match = None if scan.text.isascii() else _TWICE.search(scan.text)
+def _twice(text: str) -> tuple[str, int, int] | None:
+    match = None if text.isascii() else _TWICE.search(text)
     if match is None:
         return None
     from ftfy.badness import is_bad
 
-    around = scan.text[max(0, match.start() - 100) : match.end() + 100]
+    around = text[max(0, match.start() - 100) : match.end() + 100]
     return ("text decoded twice", *match.span()) if is_bad(around) else None
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha1
+from hashlib import sha256
+from zlib import crc32
 
 import numpy as np
 
 from ftc.lints import LINTS, module
 from ftc.lints.evidence import NO_ANSWER, Int32, UInt32, UInt64
+from ftc.lints.prefilter import Prefilter
 from ftc.lints.row import Row, Sighting
 from ftc.lints.seen import Seen
 from ftc.lints.spec import LintSpec
@@ -22,7 +24,7 @@ SHORT = 400
 Longer texts that differ in these alone share nearly all their n-grams, which are compared anyway.
 """
 
-_PART, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
+_PART = np.uint64(0x9E3779B97F4A7C15)
 _DROPPED = b" \t\n\r\v\f!?\"'`"
 
 
@@ -37,20 +39,9 @@ class Features:
     seen: dict[str, Seen]
 
 
-def text_hash(text: str) -> int:
-    """64 bits of a text."""
-    return _hash(text.encode("utf-8", "surrogatepass"))
-
-
-def loose_hash(text: str) -> int:
-    """64 bits of a text without case, blanks, quotation marks and end punctuation."""
-    plain = text.casefold().encode("utf-8", "surrogatepass").translate(None, _DROPPED).rstrip(b".,;:")
-    return _hash(plain)
-
-
-def _hash(text: bytes) -> int:
-    """The first 64 bits of SHA-1, which processors compute themselves."""
-    return int.from_bytes(sha1(text, usedforsecurity=False).digest()[:8], "big")
+def loose_form(text: str) -> bytes:
+    """A text without case, blanks, quotation marks and end punctuation."""
+    return text.casefold().encode("utf-8", "surrogatepass").translate(None, _DROPPED).rstrip(b".,;:")
 
 
 class RowLints:
@@ -58,43 +49,56 @@ class RowLints:
 
     def __init__(self, spec: LintSpec) -> None:
         modules = {name: module(name) for name in LINTS}
-        self._looks: dict[str, Look] = {
-            name: found.looker(spec) for name, found in modules.items() if hasattr(found, "looker")
-        }
+        modules = {name: found for name, found in modules.items() if hasattr(found, "looker")}
+        hints = {name: found.hints(spec) for name, found in modules.items() if hasattr(found, "hints")}
+        self._looks: dict[str, Look] = {name: found.looker(spec) for name, found in modules.items()}
+        self._hinted = frozenset(hints)
+        self._prefilter = Prefilter([hint for several in hints.values() for hint in several])
 
     def look(self, rows: Sequence[Row]) -> Features:
         """The columns of the rows, and what the lints see in them."""
         seen = {name: Seen() for name in self._looks}
+        some = self._prefilter(rows)
         for name, look in self._looks.items():
-            for row in rows:
+            for row in some if name in self._hinted else rows:
                 sighting = look(row)
                 if sighting is not None:
                     seen[name].add(row, sighting)
-        asked = _asked_hashes(rows)
-        loose = [
-            loose_hash(row.asked) if len(row.asked) <= SHORT and not row.part else exact
-            for row, exact in zip(rows, asked, strict=True)
-        ]
-        answers = [NO_ANSWER if row.answer is None else _answer_hash(row.answer) for row in rows]
+        asked, loose = _hashes(rows)
         return Features(
-            asked=np.array(asked, dtype=np.uint64),
-            loose=np.array(loose, dtype=np.uint64),
-            answers=np.array(answers, dtype=np.uint32),
+            asked=asked,
+            loose=loose,
+            answers=np.array([_answer_hash(row.answer) for row in rows], dtype=np.uint32),
             characters=np.array([len(row.learned) for row in rows], dtype=np.int32),
             seen=seen,
         )
 
 
-def _asked_hashes(rows: Sequence[Row]) -> list[int]:
-    """A hash for what each row asks; the parts of a row have hashes of their own, and its text has one."""
-    found, text, hash_ = [], None, 0
+def _hashes(rows: Sequence[Row]) -> tuple[UInt64, UInt64]:
+    """64 bits of what each row asks, and of its loose form if it is short.
+
+    The parts of a row have hashes of their own, and its text has one.
+    """
+    exact, loose, text, digest = [], [], None, b""
     for row in rows:
         if row.asked is not text:
-            text, hash_ = row.asked, text_hash(row.asked)
-        found.append((hash_ + row.part * _PART) & _MASK)
-    return found
+            text = row.asked
+            digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        exact.append(digest)
+        short = len(text) <= SHORT and not row.part
+        loose.append(sha256(loose_form(text)).digest() if short else digest)
+    parts = np.array([row.part for row in rows], dtype=np.uint64) * _PART
+    return _numbers(exact) + parts, _numbers(loose) + parts
 
 
-def _answer_hash(answer: str) -> int:
-    """32 bits, never NO_ANSWER; answers are compared under one prompt alone."""
-    return max(text_hash(answer) & 0xFFFFFFFF, NO_ANSWER + 1)
+def _numbers(digests: Sequence[bytes]) -> UInt64:
+    """The first 64 bits of SHA-256, which processors compute themselves."""
+    words = np.frombuffer(b"".join(digests), dtype=">u8").reshape(len(digests), 4)
+    return words[:, 0].astype(np.uint64)
+
+
+def _answer_hash(answer: str | None) -> int:
+    """32 bits, NO_ANSWER for none alone; answers are compared under one prompt."""
+    if answer is None:
+        return NO_ANSWER
+    return crc32(answer.encode("utf-8", "surrogatepass")) or NO_ANSWER + 1

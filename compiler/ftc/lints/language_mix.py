@@ -51,7 +51,7 @@ def looker(spec: LintSpec) -> Look:
     below = 2**64 if spec.rows <= SAMPLE else 2**64 * SAMPLE // spec.rows
 
     def look(row: Row) -> Sighting | None:
-        if not installed or row.continues or len(row.learned) < LEAST:
+        if not installed or len(row.learned) < LEAST:
             return None
         if int.from_bytes(sha256(row.id.encode()).digest()[:8], "big") >= below:
             return None

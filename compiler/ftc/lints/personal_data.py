@@ -6,11 +6,19 @@ from ftc.lints.base import LintResult, Said, count, listed
 from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
 from ftc.lints.kinds import KINDS, available, detect
+from ftc.lints.prefilter import BEYOND, WORD
 from ftc.lints.row import Row, Sighting
 from ftc.lints.spec import LintSpec
 
 LOOKED_FOR = ("iban", "credit_card", "us_ssn", "email", "phone")
 """Addresses of machines (`ip_address`) can be replaced too, but on their own they point at nobody."""
+
+
+HINTS = (
+    rf"[\w%+{BEYOND}-]@{WORD}+\.{WORD}",
+    r"\d(?:[ \-.()/\t]*\d){8}",
+)
+"""An address of e-mail, and the digits of `Scan.numbers`, without which no other kind is looked for."""
 
 
 def looker(spec: LintSpec) -> Look:
@@ -30,6 +38,12 @@ def looker(spec: LintSpec) -> Look:
         )
 
     return look
+
+
+def hints(spec: LintSpec) -> tuple[str, ...]:
+    """What is in every text with personal data."""
+    del spec
+    return HINTS
 
 
 def judge(evidence: Evidence) -> LintResult | None:

@@ -42,7 +42,8 @@ class Row:
     answer: str | None
     values: tuple[Any, ...]
     part: int = 0
-    _gathered: _Gathered | None = field(default=None, init=False, repr=False)
+    _texts: list[str] | None = field(default=None, init=False, repr=False)
+    _answers: list[str] = field(default_factory=list, init=False, repr=False)
     _said: Scan | None = field(default=None, init=False, repr=False)
 
     @property
@@ -50,64 +51,66 @@ class Row:
         """Whether the row's texts were looked at with an earlier part of it."""
         return self.part > 1
 
-    def _gather(self) -> _Gathered:
-        if self._gathered is None:
-            self._gathered = _Gathered([], [])
+    def _gather(self) -> list[str]:
+        """All texts of the row, and its answers beside them."""
+        if self._texts is None:
+            self._texts = []
             for value in self.values:
-                _gather(value, self._gathered)
-        return self._gathered
+                _gather(value, self._texts, self._answers)
+        return self._texts
+
+    @property
+    def text(self) -> str:
+        """All texts of the row itself, one after the other, without what templates put around them."""
+        return "" if self.part > 1 else "\n".join(self._gather())
 
     @property
     def said(self) -> Scan:
-        """All texts of the row itself, one after the other, without what templates put around them."""
+        """The text with the tests of it."""
         if self._said is None:
-            self._said = Scan("" if self.continues else "\n".join(self._gather().texts))
+            self._said = Scan(self.text)
         return self._said
 
     @property
     def answers(self) -> Sequence[str]:
         """The answers in it, those of a conversation's earlier turns too."""
-        earlier = self._gather().answers
-        return earlier if self.answer is None else [*earlier, self.answer]
+        self._gather()
+        return self._answers if self.answer is None else [*self._answers, self.answer]
 
     @property
     def learned(self) -> str:
         """What the row teaches: its answer, or the document."""
-        if self.continues:
+        if self.part > 1:
             return ""
         return self.asked if self.answer is None else self.answer
 
 
-class _Gathered(NamedTuple):
-    texts: list[str]
-    answers: list[str]
-
-
-def _gather(value: Any, found: _Gathered) -> None:
+def _gather(value: Any, texts: list[str], answers: list[str]) -> None:
     """Add every string in a value, as deep as it may be, and what an assistant says in it."""
     if isinstance(value, str):
         inner = unpacked(value) if value[:2] in PACKED else None
         if inner is None:
-            found.texts.append(value)
+            texts.append(value)
         else:
-            _gather(inner, found)
+            _gather(inner, texts, answers)
     elif isinstance(value, dict):
-        _gather_fields(value, found)
-    elif isinstance(value, list | tuple):
+        _gather_fields(value, texts, answers)
+    elif isinstance(value, (list, tuple)):
         for inner in value:
-            _gather(inner, found)
+            _gather(inner, texts, answers)
 
 
-def _gather_fields(fields: dict[str, Any], found: _Gathered) -> None:
+def _gather_fields(fields: dict[str, Any], texts: list[str], answers: list[str]) -> None:
     for key, value in fields.items():
-        if type(value) is str and value[:2] not in PACKED:
-            if key not in NO_TEXT:
-                found.texts.append(value)
-        elif value is not None:
-            _gather(value, found)
-    content = fields.get("content")
-    if fields.get("role") == "assistant" and type(content) is str and not fields.get("tool_calls"):
-        found.answers.append(content)
+        if type(value) is not str or value[:2] in PACKED:
+            if value is not None:
+                _gather(value, texts, answers)
+        elif key not in NO_TEXT:
+            texts.append(value)
+    if fields.get("role") == "assistant":
+        content = fields.get("content")
+        if type(content) is str and not fields.get("tool_calls"):
+            answers.append(content)
 
 
 def unpacked(text: str) -> Any:

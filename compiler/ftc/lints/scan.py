@@ -11,7 +11,6 @@ _BETWEEN_DIGITS = b" -.()/\t"
 _WORDS = bytes(
     97 if 48 <= byte < 58 or 65 <= byte < 91 or 97 <= byte < 123 or byte in b"_-+" else 32 for byte in _ALL
 )
-_ORDINARY = bytes(byte for byte in _ALL if byte in b"\t\n\r" or (32 <= byte < 127 and byte not in b"&@"))
 
 LONG_NUMBER = b"0" * 9
 """Digits of the shortest number that is looked for, however they are grouped."""
@@ -27,14 +26,13 @@ BEFORE = 48
 class Scan:
     """A text and the tests of it, each made when it is first asked for."""
 
-    __slots__ = ("_bytes", "_long_words", "_numbers", "_unusual", "text")
+    __slots__ = ("_bytes", "_long_words", "_numbers", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._bytes = text.encode("utf-8", "surrogatepass")
         self._numbers: bool | None = None
         self._long_words: bytes | None = None
-        self._unusual: bytes | None = None
 
     @property
     def numbers(self) -> bool:
@@ -59,10 +57,3 @@ class Scan:
             found.append(plain[max(0, at - BEFORE) : end])
             at = words.find(LONG_WORD, end)
         return b"\n".join(found)
-
-    @property
-    def unusual(self) -> bytes:
-        """Its bytes that are no printable ASCII, and `&` and `@`, in their order."""
-        if self._unusual is None:
-            self._unusual = self._bytes.translate(None, _ORDINARY)
-        return self._unusual

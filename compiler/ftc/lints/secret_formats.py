@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ftc.lints.kinds import Match
+from ftc.lints.prefilter import BEYOND, BLANK, WORD
 from ftc.lints.scan import Scan
 
 
@@ -88,7 +89,19 @@ PRIVATE_KEY = _format(
     r"(?:[\s\S]*?-----END (?P=label)-----|(?:(?:\\r)?\\n|[\sA-Za-z0-9+/=])*)",
 )
 _ADDRESS = re.compile(r"://[^\s/:@'\"<>]{1,80}:([^\s/@'\"<>]{3,80})@[\w.-]")
-_ANY_HINT = re.compile(b"|".join(re.escape(hint) for form in TOKENS for hint in form.hints))
+
+HINTS = (
+    r"A(?:KI|SI|BI|CC)A[A-Z2-7]{16}|AIza|SG\.|SK[0-9a-f]{32}",
+    r"_[A-Za-z0-9+/=]{24}|_pat_|_(?:live|test)_",
+    rf"-{WORD}{{20}}|-us[\d{BEYOND}]|xox[abeoprs]-|xapp-|xwfp-",
+    rf"\.{WORD}{{20}}|\.slack\.com/",
+    r":AA|Key=[A-Za-z0-9+/]{20}|PRIVATE KEY",
+    rf"[=:>]{BLANK}{{0,9}}[\"'][^\s\"']{{16}}",
+    r"://[^\s/:@'\"<>]+:[^\s/@'\"<>]+@",
+)
+"""One of these is in every text in which `secrets` finds something: a rare character of the form (never the
+first letters, with which words begin), and what follows it there."""
+
 _NAMED = ("password in an address", "assigned secret")
 """Forms in which anything may stand, placeholders too."""
 
@@ -118,11 +131,6 @@ def _is_public(what: str, secret: str) -> bool:
     return what == "assigned secret" and not (mixed and _entropy(secret) >= 3)
 
 
-def may_have_secrets(scan: Scan) -> bool:
-    """Whether it is worth while to look; most texts have no word that is long enough."""
-    return bool(scan.long_words) or "PRIVATE KEY" in scan.text or "://" in scan.text
-
-
 def secrets(scan: Scan) -> Iterator[Match]:
     """Keys, tokens and passwords; placeholders are public."""
     text = scan.text
@@ -133,10 +141,9 @@ def secrets(scan: Scan) -> Iterator[Match]:
             what = "password in an address"
             yield Match(*match.span(1), what, _is_public(what, match.group(1)))
     words = scan.long_words
-    if words and _ANY_HINT.search(words):
-        for form in TOKENS:
-            if any(hint in words for hint in form.hints):
-                yield from _found(form, text)
+    for form in TOKENS if words else ():
+        if any(hint in words for hint in form.hints):
+            yield from _found(form, text)
 
 
 def _found(form: Format, text: str) -> Iterator[Match]:

@@ -7,7 +7,7 @@ from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
 from ftc.lints.kinds import detect
 from ftc.lints.row import Row, Sighting
-from ftc.lints.secret_formats import may_have_secrets
+from ftc.lints.secret_formats import HINTS
 from ftc.lints.spec import LintSpec
 
 KINDS = ("secret",)
@@ -19,9 +19,13 @@ def looker(spec: LintSpec) -> Look:
     return _look
 
 
+def hints(spec: LintSpec) -> tuple[str, ...]:
+    """What is in every text with a secret."""
+    del spec
+    return HINTS
+
+
 def _look(row: Row) -> Sighting | None:
-    if not may_have_secrets(row.said):
-        return None
     found = [match for _, match in detect(row.said, KINDS) if not match.public]
     if not found:
         return None

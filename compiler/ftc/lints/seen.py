@@ -32,9 +32,12 @@ class Seen:
     def count(self, id_: str, sighting: Sighting) -> None:
         """Count a row by its id. Only a row that may be shown has its excerpt made."""
         self.rows += 1
+        shown = []
         for kind in sighting.kinds:
-            self.kinds[kind] += 1
-        shown = [kind for kind in sighting.kinds if len(self.first.get(kind, ())) < FIRST]
+            before = self.kinds.get(kind, 0)
+            self.kinds[kind] = before + 1
+            if before < FIRST:
+                shown.append(kind)
         if shown:
             hit = Hit(id=id_, excerpt=excerpt(sighting.text, sighting.start, sighting.end))
             for kind in shown:
