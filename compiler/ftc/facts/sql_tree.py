@@ -242,3 +242,18 @@ def runs_in_parallel(tree: Node) -> bool:
         node.get("class") in ("WINDOW", "SUBQUERY") or node.get("type") == "DISTINCT_MODIFIER"
         for node in walk(tree)
     )
+
+
+def only_columns(tree: Node) -> bool:
+    """Whether a traced query gives every row of its source, with columns as they are."""
+    node = select_node(tree)
+    clauses = ("where_clause", "having", "sample", "qualify", "modifiers", "group_expressions", "group_sets")
+    plain = not any(node.get(clause) for clause in clauses) and not node["cte_map"]["map"]
+    plain = plain and node["aggregate_handling"] == "STANDARD_HANDLING"
+    return plain and not node["from_table"].get("sample") and all(map(_is_column, node["select_list"]))
+
+
+def _is_column(expression: Node) -> bool:
+    if expression["class"] == "STAR":
+        return not expression["replace_list"] and expression.get("expr") is None
+    return bool(expression["class"] == "COLUMN_REF")

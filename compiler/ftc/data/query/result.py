@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.data.query.ingest import Ingested, SourceAccount
+from ftc.data.query.order_of_rows import attach
 from ftc.data.query.run_query import FILE, RAW, QueryFailure, query_key, run_query
 from ftc.data.query.typed_values import Shape, converted, converter, shape_of
 from ftc.facts import sql_tree
@@ -63,6 +64,7 @@ class Result:
         self.ties = ran.ties
         self._con = connect(scratch / FILE, threads=threads_for_reading())
         try:
+            attach(self._con, sources.directories)
             lock(self._con)
             self.shapes: dict[str, Shape | None] = {
                 column.name: shape_of(self._con, column) for column in query.columns

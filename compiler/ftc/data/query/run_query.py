@@ -55,6 +55,7 @@ def run_query(
 ) -> Ran:
     """Make the table RAW of a query's rows in `directory`, those of a traced query with their row number.
 
+    It is a view where the query does nothing: whoever reads it attaches the sources.
     It runs with several threads where its rows cannot depend on that; with `threads` of them, for a test of
     just this. `key` states the query where it is not one of those whose rows become examples. Raises
     QueryFailure and OSError.
@@ -67,9 +68,15 @@ def run_query(
         con.close()
 
 
+def _repeats(query: QueryStep) -> bool:
+    """Whether two columns have one name, but for the case."""
+    return len({column.name.casefold() for column in query.columns}) < len(query.columns)
+
+
 class _Run:
     def __init__(self, con: DuckDBPyConnection, query: QueryStep, directory: Path, key: Key) -> None:
         self._con, self._query, self._directory, self._key = con, query, directory, key
+        self._prefix = PREFIX
 
     def into_table(self, sources: Sequence[Path], threads: int | None) -> Ran:
         import duckdb
@@ -79,6 +86,8 @@ class _Run:
         assert tree is not None  # noqa: S101 - it has been described
         sql, in_order, traced = self._query.sql, False, self._query.traced_source is not None
         each_alone = traced and sql_tree.runs_in_parallel(tree)
+        if traced and threads is None and sql_tree.only_columns(tree) and not _repeats(self._query):
+            self._prefix = f"create view {RAW} as "
         if traced:
             in_order = each_alone and not sql_tree.select_node(tree)["modifiers"]
             sql = sql_tree.unparse(self._con, sql_tree.with_row_numbers(tree))
@@ -96,7 +105,7 @@ class _Run:
         return Ran(in_order, found.ties)
 
     def _create(self, sql: str) -> None:
-        self._con.execute(PREFIX + sql, self._query.parameters or None)
+        self._con.execute(self._prefix + sql, self._query.parameters or None)
 
     def _failure(self, error: duckdb.Error) -> Exception:
         """The failure at its place in the SQL as written, which is run for the purpose."""
