@@ -25,7 +25,8 @@ class Quantisation(Frozen):
 
     `double` quantises the blocks' scales in turn; `head` says whether the output head is quantised too
     (transformers leaves it alone). `upcast` is what `prepare_model_for_kbit_training` does: every weight
-    that is not quantised becomes float32.
+    that is not quantised becomes float32; with `upcast_ends` false only the norms do (TRL, with bf16, casts the
+    embeddings and the head back).
     """
 
     kind: Literal["nf4", "fp4", "int8"]
@@ -34,6 +35,7 @@ class Quantisation(Frozen):
     compute: Dtype = "bfloat16"
     head: bool = False
     upcast: bool = True
+    upcast_ends: bool = True
 
 
 class Tuning(Frozen):
@@ -165,13 +167,16 @@ class Evaluation(Frozen):
 class Code(Frozen):
     """Whose modelling code runs, and which of its operations are replaced by fused kernels.
 
-    `versions` are those of the packages (torch, transformers, peft, …) where they are known.
+    With `keeps_cache` the model keeps keys and values of a training pass, as transformers' GPTBigCode did
+    under checkpointing before 4.50. `versions` are those of the packages (torch, transformers, peft, …)
+    where they are known.
     """
 
     library: Literal["transformers", "litgpt", "torchtune"] = "transformers"
     fused: Annotated[frozenset[Literal["rmsnorm", "rope", "swiglu", "lora"]], Strict(strict=False)] = (
         frozenset()
     )
+    keeps_cache: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
 
 
@@ -179,7 +184,8 @@ class TrainingStep(Frozen):
     """A fully resolved training step on one device of some kind.
 
     `config` is the model's config.json. `weights` is the dtype in which weights that are neither quantised
-    nor adapters are kept, `autocast` that of torch.autocast around the forward pass, if any. `device` names
+    nor adapters are kept, `autocast` that of torch.autocast around the forward pass, if any; what starts it
+    (accelerate, Fabric) also converts the model's outputs to float32. `device` names
     an entry of the catalogue, or nothing where only allocated bytes are asked for.
     """
 

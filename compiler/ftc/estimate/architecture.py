@@ -1,0 +1,288 @@
+"""What a model's config.json says of its shapes, and what its model type's code makes of them.
+
+Sizes are the config's; the rest (which norm, which biases, fused projections) is the modelling code's and is
+kept in one table by model type, read from transformers' `modeling_*.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+
+class InexpressibleError(ValueError):
+    """The step has something that the estimate has no account of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The ends of the modules' names, by what they do."""
+
+    q: str = "q_proj"
+    k: str = "k_proj"
+    v: str = "v_proj"
+    qkv: str = "qkv_proj"
+    o: str = "o_proj"
+    gate: str = "gate_proj"
+    up: str = "up_proj"
+    gate_up: str = "gate_up_proj"
+    down: str = "down_proj"
+    head: str = "lm_head"
+    embedding: str = "embed_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the modelling code of a model type does, sizes aside."""
+
+    norm: Literal["rms", "rms_plus_one", "layer"] = "rms"
+    gated: bool = True
+    fused_qkv: bool = False
+    fused_gate_up: bool = False
+    qkv_bias: bool = False
+    o_bias: bool = False
+    mlp_bias: bool = False
+    head_bias: bool = False
+    qk_norm: Literal["none", "head", "full"] = "none"
+    parallel: bool = False
+    shared_norm: bool = False
+    pre_norm: bool = True
+    post_norm: bool = False
+    rope: bool = True
+    rotary: float = 1.0
+    learned: bool = False
+    position_offset: int = 0
+    dropout: float = 0.0
+    tied: bool = False
+    activation: str = "silu"
+    scaled_embedding: bool = False
+    scaled_residual: bool = False
+    softcap: bool = False
+    names: Names = Names()
+
+
+_LAYER_NORM = Family(norm="layer", gated=False, qkv_bias=True, o_bias=True, mlp_bias=True, activation="gelu")
+_GPT_NAMES = Names(qkv="c_attn", o="c_proj", up="c_fc", down="c_proj", embedding="wte")
+_GPT2 = replace(
+    _LAYER_NORM,
+    fused_qkv=True,
+    rope=False,
+    learned=True,
+    dropout=0.1,
+    tied=True,
+    activation="gelu_new",
+    names=_GPT_NAMES,
+)
+_GEMMA = Family(norm="rms_plus_one", tied=True, activation="gelu_pytorch_tanh", scaled_embedding=True)
+_GEMMA2 = replace(_GEMMA, post_norm=True, softcap=True)
+_GEMMA3 = replace(_GEMMA, post_norm=True, qk_norm="head")
+
+FAMILIES: dict[str, Family] = {
+    "llama": Family(),
+    "mistral": Family(),
+    "ministral": Family(),
+    "mixtral": Family(),
+    "smollm3": Family(),
+    "seed_oss": Family(),
+    "qwen2": Family(qkv_bias=True),
+    "qwen2_moe": Family(qkv_bias=True),
+    "qwen3": Family(qk_norm="head"),
+    "qwen3_moe": Family(qk_norm="head"),
+    "granite": Family(scaled_embedding=True, scaled_residual=True),
+    "granitemoe": Family(scaled_embedding=True, scaled_residual=True),
+    "olmo2": Family(qk_norm="full", pre_norm=False, post_norm=True),
+    "olmo3": Family(qk_norm="full", pre_norm=False, post_norm=True),
+    "gemma": _GEMMA,
+    "gemma2": _GEMMA2,
+    "gemma3_text": _GEMMA3,
+    "gemma3": _GEMMA3,
+    "phi3": Family(fused_qkv=True, fused_gate_up=True),
+    "phi": replace(
+        _LAYER_NORM,
+        parallel=True,
+        shared_norm=True,
+        head_bias=True,
+        rotary=0.5,
+        activation="gelu_new",
+        names=Names(o="dense", up="fc1", down="fc2"),
+    ),
+    "gpt2": _GPT2,
+    "gpt_bigcode": replace(_GPT2, activation="gelu_pytorch_tanh"),
+    "starcoder2": replace(
+        _LAYER_NORM, activation="gelu_pytorch_tanh", tied=True, names=Names(up="c_fc", down="c_proj")
+    ),
+    "gpt_neox": replace(
+        _LAYER_NORM,
+        fused_qkv=True,
+        parallel=True,
+        rotary=0.25,
+        names=Names(
+            qkv="query_key_value",
+            o="dense",
+            up="dense_h_to_4h",
+            down="dense_4h_to_h",
+            head="embed_out",
+            embedding="embed_in",
+        ),
+    ),
+    "opt": replace(
+        _LAYER_NORM,
+        rope=False,
+        learned=True,
+        position_offset=2,
+        dropout=0.1,
+        tied=True,
+        activation="relu",
+        names=Names(o="out_proj", up="fc1", down="fc2"),
+    ),
+    "stablelm": replace(
+        _LAYER_NORM, gated=True, qkv_bias=False, o_bias=False, mlp_bias=False, rotary=0.25, activation="silu"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """A mixture of experts in place of the MLP: `top` of `count` see each token; `shared` is one that all do."""
+
+    count: int
+    top: int
+    inner: int
+    shared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A decoder's shapes, in elements."""
+
+    family: Family
+    layers: int
+    hidden: int
+    inner: int
+    heads: int
+    keys: int
+    head: int
+    vocabulary: int
+    positions: int
+    tied: bool
+    activation: str
+    rotary: int
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    experts: Experts | None = None
+    dense_layers: int = 0
+
+    @property
+    def queries(self) -> int:
+        """Features of all query heads."""
+        return self.heads * self.head
+
+    @property
+    def key_values(self) -> int:
+        """Features of all key heads, and of all value heads."""
+        return self.keys * self.head
+
+
+def architecture(config: Mapping[str, Any]) -> Architecture:
+    """The shapes that a config.json states; what it leaves out is its model type's default.
+
+    Raises InexpressibleError for a model type whose code is not in the table.
+    """
+    nested = config.get("text_config")
+    fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else config
+    model_type = str(fields.get("model_type") or config.get("model_type"))
+    family = FAMILIES.get(model_type)
+    if family is None:
+        raise InexpressibleError(f"the model type {model_type} is not in the table of modelling code")
+    family = _configured(family, fields)
+    hidden = _size(fields, "hidden_size", "n_embd", "d_model")
+    heads = _size(fields, "num_attention_heads", "n_head")
+    head = int(fields.get("head_dim") or hidden // heads)
+    return Architecture(
+        family=family,
+        layers=_size(fields, "num_hidden_layers", "n_layer"),
+        hidden=hidden,
+        inner=_optional(fields, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden,
+        heads=heads,
+        keys=_optional(fields, "num_key_value_heads") or (1 if _multi_query(model_type, fields) else heads),
+        head=head,
+        vocabulary=_size(fields, "vocab_size"),
+        positions=_optional(fields, "max_position_embeddings", "n_positions") or 2048,
+        tied=bool(fields.get("tie_word_embeddings", config.get("tie_word_embeddings", family.tied))),
+        activation=_activation(fields, family),
+        rotary=int(head * _rotary(fields, family)),
+        dropout=_first(fields, family.dropout, "resid_pdrop", "dropout", "hidden_dropout"),
+        attention_dropout=_first(
+            fields, family.dropout if family.learned else 0.0, "attn_pdrop", "attention_dropout"
+        ),
+        experts=_experts(fields),
+        dense_layers=int(fields.get("first_k_dense_replace") or 0),
+    )
+
+
+def _configured(family: Family, fields: Mapping[str, Any]) -> Family:
+    """The family with the biases that a config turns on or off itself."""
+    changes: dict[str, Any] = {}
+    if isinstance(fields.get("attention_bias"), bool):
+        changes |= {"qkv_bias": fields["attention_bias"], "o_bias": fields["attention_bias"]}
+    if isinstance(fields.get("use_qkv_bias"), bool):
+        changes["qkv_bias"] = fields["use_qkv_bias"]
+    if isinstance(fields.get("mlp_bias"), bool):
+        changes["mlp_bias"] = fields["mlp_bias"]
+    if isinstance(fields.get("use_bias"), bool):
+        changes |= dict.fromkeys(("qkv_bias", "o_bias", "mlp_bias"), fields["use_bias"])
+    if family.parallel and not family.shared_norm and fields.get("use_parallel_residual") is False:
+        changes["parallel"] = False
+    return replace(family, **changes)
+
+
+def _activation(fields: Mapping[str, Any], family: Family) -> str:
+    for key in ("hidden_activation", "hidden_act", "activation_function"):
+        if isinstance(fields.get(key), str):
+            return str(fields[key])
+    return family.activation
+
+
+def _rotary(fields: Mapping[str, Any], family: Family) -> float:
+    nested = fields.get("rope_parameters")
+    if isinstance(nested, Mapping) and "partial_rotary_factor" in nested:
+        return float(nested["partial_rotary_factor"])
+    return _first(fields, family.rotary, "partial_rotary_factor", "rotary_pct")
+
+
+def _experts(fields: Mapping[str, Any]) -> Experts | None:
+    count = _optional(fields, "num_local_experts", "num_experts", "n_routed_experts")
+    if not count or count < 2:
+        return None
+    inner = _optional(fields, "moe_intermediate_size") or _size(fields, "intermediate_size")
+    shared = _optional(fields, "shared_expert_intermediate_size") or 0
+    top = _optional(fields, "num_experts_per_tok") or 2
+    return Experts(count, top, inner, shared or inner * int(fields.get("n_shared_experts") or 0))
+
+
+def _multi_query(model_type: str, fields: Mapping[str, Any]) -> bool:
+    return bool(fields.get("multi_query", model_type == "gpt_bigcode"))
+
+
+def _optional(fields: Mapping[str, Any], *keys: str) -> int | None:
+    for key in keys:
+        value = fields.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def _size(fields: Mapping[str, Any], *keys: str) -> int:
+    value = _optional(fields, *keys)
+    if value is None:
+        raise InexpressibleError(f"the model's config has no {keys[0]}")
+    return value
+
+
+def _first(fields: Mapping[str, Any], default: float, *keys: str) -> float:
+    for key in keys:
+        value = fields.get(key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    return default

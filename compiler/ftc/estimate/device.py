@@ -1,0 +1,80 @@
+"""What a CUDA device will show of an estimate: allocated, reserved and used by the process, as ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftc.estimate.allocator import plain_excess, quantised_excess
+from ftc.estimate.architecture import architecture
+from ftc.estimate.closed_form import Estimate
+from ftc.estimate.ledger import rounded
+from ftc.estimate.step import BYTES, TrainingStep
+from ftc.estimate.weights import Builder, Stack, decoder_layer, ends
+
+MIB = 1 << 20
+WORKSPACE = 8 * MIB + 128 * 1024
+"""cuBLAS workspace of one handle: 2 buffers of 4 MiB and 8 of 16 KiB (CUDABlas.cpp, `:4096:2:16:8`)."""
+
+HOPPER_WORKSPACE = 32 * MIB
+"""The same on compute capability 9.0 (`:32768:1`)."""
+
+HOPPER = ("H100", "H200", "H800", "GH200", "H20")
+HANDLES = 2
+"""The forward pass and autograd's thread each have a handle."""
+
+LOADERS = 4
+"""Weights on their way at a time while transformers 5 loads with threads; earlier releases load one by one."""
+
+CONTEXT = (140 * MIB, 550 * MIB)
+"""A process's CUDA context, from a T4's to an H100's with all kernels loaded."""
+
+RESERVED = (1.0, 1.15)
+"""Reserved over allocated: nothing lost, and the worst fragmentation of a simulated caching allocator."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnDevice:
+    """Bytes as the device shows them: allocated (`max_memory_allocated`), reserved and the process's, low to high."""
+
+    allocated: int
+    reserved: tuple[int, int]
+    process: tuple[int, int]
+    basis: str
+
+
+def on_device(step: TrainingStep, estimate: Estimate) -> OnDevice:
+    """The estimate with what CUDA's allocator and cuBLAS add."""
+    allocated = estimate.peak + workspace(step.device) + excess(step)
+    low, high = (int(allocated * factor) for factor in RESERVED)
+    process = (low + CONTEXT[0], high + CONTEXT[1])
+    basis = "reserved: allocated, up to 15 % more by fragmentation; process: 0.14 to 0.54 GiB of CUDA context"
+    return OnDevice(allocated, (low, high), process, basis)
+
+
+def workspace(device: str | None) -> int:
+    """Bytes of cuBLAS workspaces, which PyTorch allocates and counts."""
+    hopper = any(name in (device or "") for name in HOPPER)
+    return HANDLES * (HOPPER_WORKSPACE if hopper else WORKSPACE)
+
+
+def excess(step: TrainingStep) -> int:
+    """Bytes that blocks of weights hold beyond what was asked for."""
+    shapes = architecture(step.config)
+    build = Builder(step, shapes)
+    layer = decoder_layer(build, sparse=shapes.experts is not None)
+    outer = _sizes(ends(build, embedding=False, head=False))
+    if step.quantisation is None:
+        return plain_excess(outer, _sizes(layer), shapes.layers)
+    width = BYTES[step.weights]
+    halves = 1 if step.quantisation.kind == "int8" else 2
+    pairs = [(w.weight.numel * width, w.weight.numel // halves) for w in layer.linears.values()]
+    recent = step.code.versions.get("transformers", "5") >= "5"
+    return quantised_excess(pairs, shapes.layers, workers=LOADERS if recent else 1)
+
+
+def _sizes(stack: Stack) -> list[int]:
+    """Bytes of each weight, in the order of the modules."""
+    found = [p.bytes for p in stack.others.values()]
+    found += [layer.weight.bytes for layer in stack.linears.values()]
+    found += [norm.weight.bytes for norm in stack.norms.values()]
+    return [rounded(size) for size in found]

@@ -1,0 +1,231 @@
+"""One decoder layer in bytes, as transformers' modelling code runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ftc.estimate.architecture import Architecture
+from ftc.estimate.attention import Heads, attend
+from ftc.estimate.ledger import ACTIVATIONS
+from ftc.estimate.linear import linear, product
+from ftc.estimate.ops import (
+    FULL,
+    activation,
+    added,
+    cast,
+    dropout,
+    fused_norm,
+    rms_norm,
+    rms_norm_plus_one,
+    scaled,
+    times,
+)
+from ftc.estimate.tape import SAME, Tape, Tensor
+from ftc.estimate.weights import Norm, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all layers share: shapes, the attention's kernel, and which operations are fused kernels.
+
+    With `keeps_cache` each layer's keys and values outlive it, and the fused projection they are views of.
+    """
+
+    shapes: Architecture
+    heads: Heads
+    kernel: str
+    fused: frozenset[str] = frozenset()
+    positions: Tensor | None = None
+    keeps_cache: bool = False
+
+
+def norm(tape: Tape, x: Tensor, weights: Norm, around: Surroundings) -> Tensor:
+    """The model's norm over the last axis of `x`."""
+    kind = around.shapes.family.norm
+    if kind == "layer" or "rmsnorm" in around.fused:
+        return fused_norm(tape, x, weights.weight, weights.bias)
+    return (rms_norm_plus_one if kind == "rms_plus_one" else rms_norm)(tape, x, weights.weight)
+
+
+def decoder_layer(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+    """The layer's output; the residual stream goes in and comes out."""
+    if around.shapes.family.parallel:
+        return _parallel(tape, x, stack, around)
+    x = _residual(tape, x, stack, around, "attention", _attention)
+    return _residual(tape, x, stack, around, "mlp", _feed_forward)
+
+
+Part = Callable[[Tape, Tensor, Stack, Surroundings], Tensor]
+
+
+def _residual(tape: Tape, x: Tensor, stack: Stack, around: Surroundings, name: str, part: Part) -> Tensor:
+    family = around.shapes.family
+    before = "input" if name == "attention" else "mlp"
+    inner = norm(tape, x, stack.norms[before], around) if family.pre_norm else x
+    inner = part(tape, inner, stack, around)
+    inner = dropout(tape, inner, around.shapes.dropout)
+    if family.post_norm:
+        inner = norm(tape, inner, stack.norms[f"after_{name}"], around)
+    if family.scaled_residual:
+        inner = scaled(tape, inner)
+    return added(tape, x, inner)
+
+
+def _parallel(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+    inner = norm(tape, x, stack.norms["input"], around)
+    attended = dropout(tape, _attention(tape, inner, stack, around), around.shapes.dropout)
+    if "mlp" in stack.norms:
+        inner = norm(tape, x, stack.norms["mlp"], around)
+    inner = dropout(tape, _feed_forward(tape, inner, stack, around), around.shapes.dropout)
+    inner = added(tape, attended, inner)
+    del attended
+    return added(tape, inner, x)
+
+
+def _attention(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+    shapes = around.shapes
+    q, k, v = _queries_keys_values(tape, x, stack, around)
+    if "q" in stack.norms:
+        q = norm(tape, q, stack.norms["q"], around)
+        k = norm(tape, k, stack.norms["k"], around)
+    if around.positions is not None:
+        q, k = (_rotate(tape, t, around.positions, shapes, around.fused) for t in (q, k))
+    out = attend(tape, q, k, v, around.heads, around.kernel)
+    del q, k, v
+    return linear(tape, out, stack.linears["o"])
+
+
+def _queries_keys_values(
+    tape: Tape, x: Tensor, stack: Stack, around: Surroundings
+) -> tuple[Tensor, Tensor, Tensor]:
+    shapes, linears = around.shapes, stack.linears
+    if "qkv" not in linears:
+        q, k, v = (linear(tape, x, linears[role]) for role in "qkv")
+        return q, k, v
+    fused = linear(tape, x, linears["qkv"])
+    if around.keeps_cache and tape.training and fused.block:
+        fused.block.become(ACTIVATIONS)
+        tape.cached.append(fused.block)
+    sizes = (shapes.queries, shapes.key_values, shapes.key_values)
+    q, k, v = split(tape, fused, sizes)
+    return q, k, v
+
+
+def split(tape: Tape, x: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Views of parts of the last axis, whose gradients are concatenated in backward."""
+    rows = x.numel // sum(sizes)
+    joint = tape.through((x, x.bytes), joint=True)
+    return [Tensor(x.block, rows * size, x.width, joint) for size in sizes]
+
+
+def _rotate(tape: Tape, x: Tensor, positions: Tensor, shapes: Architecture, fused: frozenset[str]) -> Tensor:
+    """Rotary embedding: x * cos + rotate_half(x) * sin, on a part of each head where `rotary` is less."""
+    if "rope" in fused:
+        return tape.op(x.numel, x.width, ((x, SAME),))
+    part = x
+    if shapes.rotary < shapes.head:
+        share = x.numel * shapes.rotary // shapes.head
+        part = Tensor(x.block, share, x.width, tape.through((x, x.bytes)))
+    turned = _rotate_half(tape, part)
+    straight = times(tape, part, positions)
+    turned = times(tape, turned, positions)
+    out = added(tape, straight, turned)
+    del straight, turned
+    if part is x:
+        return out
+    rest = Tensor(x.block, x.numel - part.numel, x.width, tape.through((x, x.bytes)))
+    return tape.op(x.numel, out.width, ((out, SAME), (rest, SAME)))
+
+
+def _rotate_half(tape: Tape, x: Tensor) -> Tensor:
+    first = Tensor(x.block, x.numel // 2, x.width, tape.through((x, x.bytes)))
+    second = Tensor(x.block, x.numel // 2, x.width, tape.through((x, x.bytes)))
+    negative = tape.op(x.numel // 2, x.width, ((second, x.bytes // 2),))
+    return tape.op(x.numel, x.width, ((negative, SAME), (first, SAME)))
+
+
+def _feed_forward(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+    return experts(tape, x, stack, around) if "router" in stack.others else _mlp(tape, x, stack, around)
+
+
+def _mlp(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+    linears, name = stack.linears, around.shapes.activation
+    if "gate_up" in linears:
+        inner = linear(tape, x, linears["gate_up"])
+        inner = _gated(tape, *_halves(tape, inner), name, around.fused)
+    elif "gate" in linears:
+        gate = activation(tape, linear(tape, x, linears["gate"]), name)
+        inner = times(tape, gate, linear(tape, x, linears["up"]))
+        del gate
+    else:
+        inner = activation(tape, linear(tape, x, linears["up"]), name)
+    return linear(tape, inner, linears["down"])
+
+
+def _halves(tape: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = split(tape, x, (1, 1))
+    return first, second
+
+
+def _gated(tape: Tape, gate: Tensor, up: Tensor, name: str, fused: frozenset[str]) -> Tensor:
+    if "swiglu" in fused:
+        return tape.op(gate.numel, gate.width, ((gate, SAME), (up, SAME)), (gate.block, up.block))
+    return times(tape, up, activation(tape, gate, name))
+
+
+def experts(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+    """A sparse block: the router, then each expert over its share of the tokens, routed evenly."""
+    shapes = around.shapes
+    mixture = shapes.experts
+    assert mixture is not None
+    tokens = x.numel // shapes.hidden
+    logits = product(tape, x, stack.others["router"], mixture.count)
+    chances = cast(tape, logits, FULL)
+    chances = tape.op(chances.numel, FULL, ((chances, chances.bytes),), keeps_result=True)
+    chosen = tape.op(tokens * mixture.top, FULL, ((chances, chances.bytes),))
+    tape.op(tokens * mixture.top, 8)
+    del logits, chances
+    out = tape.op(x.numel, x.width)
+    weights = [tape.leaf(stack.others[name]) for name in ("gate_up", "down")]
+    share = -(-tokens * mixture.top // mixture.count)
+    for number in range(min(mixture.count, 3)):
+        before = tape.ledger.now
+        part = _expert(tape, x, weights, chosen, share, around)
+        out = Tensor(out.block, out.numel, out.width, tape.through((part, part.bytes), (out, SAME)))
+        del part
+        if number == 1:
+            out = tape.alike(out, (tape.ledger.now - before) * (mixture.count - 3))
+    if "down" in stack.linears:
+        out = added(tape, out, _mlp(tape, x, stack, around))
+    return out
+
+
+def _expert(
+    tape: Tape, x: Tensor, weights: list[Tensor], chosen: Tensor, share: int, around: Surroundings
+) -> Tensor:
+    """One expert's output, weighted by its router's scores."""
+    shapes = around.shapes
+    assert shapes.experts is not None
+    inner = shapes.experts.inner
+    picked = tape.op(share * shapes.hidden, x.width, ((x, x.bytes),))
+    wide = tape.op(
+        share * 2 * inner,
+        x.width,
+        ((picked, picked.bytes), (weights[0], weights[0].bytes)),
+        (picked.block if weights[0].node else None,),
+    )
+    del picked
+    middle = _gated(tape, *_halves(tape, wide), shapes.activation, around.fused)
+    del wide
+    narrow = tape.op(
+        share * shapes.hidden,
+        x.width,
+        ((middle, middle.bytes), (weights[1], weights[1].bytes)),
+        (middle.block if weights[1].node else None,),
+    )
+    del middle
+    score = tape.op(share, FULL, ((chosen, chosen.bytes),))
+    weighted = times(tape, narrow, score)
+    del narrow
+    return cast(tape, weighted, x.width)

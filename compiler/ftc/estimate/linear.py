@@ -1,0 +1,121 @@
+"""Linear layers in bytes: plain, quantised by bitsandbytes, and with a LoRA adapter as PEFT runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftc.estimate.ledger import TEMPORARIES, Block
+from ftc.estimate.ops import FULL, added, cast, copied, dropout, scaled
+from ftc.estimate.tape import Parameter, Tape, Tensor
+
+
+@dataclass(slots=True)
+class Adapter:
+    """The two factors of a LoRA adapter, and the dropout of its input."""
+
+    down: Parameter
+    up: Parameter
+    rank: int
+    dropout: float
+
+
+@dataclass(slots=True)
+class Linear:
+    """A linear layer of `inputs` by `outputs`.
+
+    `quantised` is the width in bytes that a quantised weight is computed in, 0 where the weight is plain;
+    `scales` are the bytes of its block scales once they are dequantised themselves.
+    """
+
+    inputs: int
+    outputs: int
+    weight: Parameter
+    bias: Parameter | None = None
+    quantised: int = 0
+    scales: int = 0
+    adapter: Adapter | None = None
+    cast_input: bool = True
+
+
+def linear(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    """The layer's output, through its adapter where it has one."""
+    if layer.adapter is None:
+        return _base(tape, x, layer)
+    return _adapted_4bit(tape, x, layer) if layer.quantised else _adapted(tape, x, layer)
+
+
+def product(tape: Tape, x: Tensor, weight: Parameter, outputs: int, bias: Parameter | None = None) -> Tensor:
+    """`F.linear`: the input is kept where the weight trains, a weight that autocast converted where the input does."""
+    rows = x.numel * outputs // weight.numel
+    operand = tape.leaf(weight)
+    if tape.autocast:
+        x = cast(tape, x, tape.autocast)
+        operand = _autocast_weight(tape, weight, operand)
+    inputs = [(x, x.bytes), (operand, operand.bytes)]
+    if bias is not None and bias.trains:
+        inputs.append((tape.leaf(bias), bias.bytes))
+    saved = (x.block if operand.node else None, operand.block if x.node else None)
+    return tape.op(rows * outputs, x.width, inputs, saved)
+
+
+def _autocast_weight(tape: Tape, weight: Parameter, operand: Tensor) -> Tensor:
+    """The weight in autocast's dtype; that of one which trains is cached until the region ends."""
+    width = tape.autocast or weight.width
+    if weight.width == width or weight.width != FULL:
+        return operand
+    if not weight.trains:
+        return cast(tape, operand, width)
+    if id(weight) not in tape.cast_weights:
+        tape.cast_weights[id(weight)] = cast(tape, operand, width)
+    return tape.cast_weights[id(weight)]
+
+
+def _base(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    if not layer.quantised:
+        return product(tape, x, layer.weight, layer.outputs, layer.bias)
+    return _quantised(tape, x, layer)
+
+
+def _quantised(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    """Bitsandbytes' Linear4bit: cast to the compute dtype, the weight dequantised for the product, cast back."""
+    inner = cast(tape, x, layer.quantised)
+    whole = layer.inputs * layer.outputs * layer.quantised + layer.scales
+    scratch = Block(tape.ledger, whole, TEMPORARIES)
+    rows = x.numel // layer.inputs
+    out = tape.op(rows * layer.outputs, layer.quantised, ((inner, inner.bytes),), temporary=whole)
+    del scratch, inner
+    return cast(tape, out, x.width)
+
+
+def _low_rank(tape: Tape, x: Tensor, adapter: Adapter) -> Tensor:
+    inner = product(tape, dropout(tape, x, adapter.dropout), adapter.down, adapter.rank)
+    outputs = adapter.up.numel // adapter.rank
+    wide = product(tape, inner, adapter.up, outputs)
+    del inner
+    return scaled(tape, wide)
+
+
+def _adapted(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    """PEFT's lora.Linear: a copy of the input in the adapters' dtype, and the sum cast back."""
+    assert layer.adapter is not None
+    result = _base(tape, x, layer)
+    width = result.width
+    if layer.cast_input:
+        x = cast(tape, x, layer.adapter.down.width)
+    update = _low_rank(tape, x, layer.adapter)
+    result = added(tape, result, update)
+    del update
+    return cast(tape, result, width)
+
+
+def _adapted_4bit(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    """PEFT's lora.Linear4bit: the output cloned, the adapter's cast to its dtype unless autocast is on."""
+    assert layer.adapter is not None
+    result = copied(tape, _base(tape, x, layer))
+    width = result.width
+    if not tape.autocast:
+        x = cast(tape, x, layer.adapter.down.width)
+    update = _low_rank(tape, x, layer.adapter)
+    if not tape.autocast:
+        update = cast(tape, update, width)
+    return added(tape, result, update)

@@ -1,0 +1,109 @@
+"""The head and the loss in bytes: logits whole or in pieces, upcast, aligned by a copy, fused."""
+
+from __future__ import annotations
+
+from ftc.estimate.ledger import LOGITS, TEMPORARIES
+from ftc.estimate.linear import Linear, linear
+from ftc.estimate.ops import FULL, cast, scaled
+from ftc.estimate.step import Loss
+from ftc.estimate.tape import Tape, Tensor
+
+LIGER_MAX = 1 << 16
+"""Most columns of a block in Liger's fused linear cross entropy (MAX_FUSED_SIZE)."""
+
+
+def loss(tape: Tape, hidden: Tensor, head: Linear, how: Loss, trained: int | None) -> Tensor:
+    """The loss of the last hidden states."""
+    tape.kind = LOGITS
+    out = KERNELS[how.kernel](tape, hidden, head, how, trained)
+    tape.kind = TEMPORARIES
+    return out
+
+
+def _scalar(tape: Tape, x: Tensor, size: int, *, temporary: int = 0) -> Tensor:
+    return tape.op(1, FULL, ((x, size),), temporary=temporary)
+
+
+def cross_entropy(tape: Tape, logits: Tensor) -> Tensor:
+    """`F.cross_entropy`: the log-softmax is kept; backward makes its gradient, then that of the logits."""
+    if tape.autocast:
+        logits = cast(tape, logits, FULL)
+    chances = tape.op(logits.numel, logits.width, ((logits, logits.bytes),), keeps_result=True)
+    return _scalar(tape, chances, chances.bytes)
+
+
+def _aligned(tape: Tape, hidden: Tensor, head: Linear, how: Loss) -> tuple[Tensor, Tensor]:
+    """The logits as the model returns them, and as the loss wants them: upcast, and sliced by a copy."""
+    raw = linear(tape, hidden, head)
+    logits = cast(tape, raw, FULL) if how.upcast else raw
+    if how.early:
+        raw = logits
+    if how.keep_logits:
+        tape.outputs = raw.block
+    if how.shift == "slice":
+        logits = tape.op(logits.numel, logits.width, ((logits, logits.bytes),))
+    return raw, logits
+
+
+def from_logits(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) -> Tensor:
+    """Transformers' ForCausalLMLoss, and how earlier releases aligned and upcast."""
+    raw, logits = _aligned(tape, hidden, head, how)
+    out = cross_entropy(tape, logits)
+    del logits
+    _returned(tape, raw)
+    return out
+
+
+def triton(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) -> Tensor:
+    """A fused cross entropy over materialised logits, which writes the gradient over them."""
+    raw, logits = _aligned(tape, hidden, head, how)
+    out = tape.overwritten(logits)
+    del logits
+    _returned(tape, raw)
+    return out
+
+
+def _returned(tape: Tape, raw: Tensor) -> None:
+    """The logits as the model's output: what starts autocast converts them to float32."""
+    if tape.autocast:
+        raw = cast(tape, raw.detached(), FULL)
+    del raw
+
+
+def fused(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) -> Tensor:
+    """Liger's fused linear cross entropy: logits and gradients in chunks, all in the forward pass."""
+    rows = hidden.numel // head.inputs
+    ratio = -(-head.outputs // head.inputs)
+    size = how.chunk_tokens or 1 << (-(-rows // ratio) - 1).bit_length()
+    parents = [(hidden, 0), (tape.leaf(head.weight), 0)]
+    gradient = tape.op(hidden.numel, hidden.width) if hidden.node else None
+    weight = tape.op(head.weight.numel, head.weight.width) if head.weight.trains else None
+    piece = tape.op(min(size, rows) * head.outputs, hidden.width)
+    wide = tape.op(piece.numel, FULL)
+    del piece, wide
+    saved = [t.block for t in (gradient, weight) if t]
+    return tape.op(1, FULL, parents, saved)
+
+
+def chunked(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) -> Tensor:
+    """Logits in pieces whose graph is kept: each piece's head and loss, one after the other."""
+    rows = hidden.numel // head.inputs
+    count = how.chunks or -(-rows // (how.chunk_tokens or rows))
+    share = -(-rows // count)
+    total: Tensor | None = None
+    pieces = [(tape.through((hidden, hidden.bytes)), share) for _ in range(count)]
+    logits = [
+        linear(tape, Tensor(hidden.block, tokens * head.inputs, hidden.width, node), head)
+        for node, tokens in pieces
+    ]
+    for index in range(count):
+        part = logits[index]
+        wide = cast(tape, part, FULL) if how.upcast else part
+        entropy = cross_entropy(tape, wide)
+        del part, wide
+        total = entropy if total is None else tape.op(1, FULL, ((total, 4), (entropy, 4)))
+    assert total is not None
+    return scaled(tape, total)
+
+
+KERNELS = {"logits": from_logits, "triton": triton, "fused": fused, "chunked": chunked}

@@ -1,0 +1,216 @@
+"""The weights of a decoder: each layer's linears and norms, which of them train, and the bytes of them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ftc.estimate.architecture import Architecture
+from ftc.estimate.ledger import ADAPTERS, QUANTISATION, WEIGHTS, rounded
+from ftc.estimate.linear import Adapter, Linear
+from ftc.estimate.step import BYTES, TrainingStep
+from ftc.estimate.tape import Parameter
+
+QUANTISED_CODE = 16 * 4
+"""Bytes of NF4's table of 16 float32 values, which bitsandbytes keeps with each weight."""
+
+NESTED_BLOCK = 256
+"""Scales in a block where they are quantised themselves (bitsandbytes' `quantize_4bit`)."""
+
+NESTED_CODE = 256 * 4
+"""Bytes of the table of 256 float32 values of nested quantisation."""
+
+
+@dataclass(slots=True)
+class Norm:
+    """A norm's weight, and its bias where it has one."""
+
+    weight: Parameter
+    bias: Parameter | None = None
+
+
+@dataclass(slots=True)
+class Stack:
+    """Parameters that live together, with their bytes by kind and the sizes of those that train."""
+
+    linears: dict[str, Linear] = field(default_factory=dict)
+    norms: dict[str, Norm] = field(default_factory=dict)
+    others: dict[str, Parameter] = field(default_factory=dict)
+    bytes: dict[int, int] = field(default_factory=dict)
+    trained: list[Parameter] = field(default_factory=list)
+
+    def add(self, parameter: Parameter, kind: int = WEIGHTS) -> Parameter:
+        """Count a parameter that is kept as it is."""
+        self.hold(rounded(parameter.bytes), kind)
+        if parameter.trains:
+            self.trained.append(parameter)
+        return parameter
+
+    def hold(self, size: int, kind: int) -> None:
+        """Count bytes of a kind."""
+        self.bytes[kind] = self.bytes.get(kind, 0) + size
+
+
+@dataclass(slots=True)
+class Builder:
+    """Makes parameters as a step says: in its dtypes, quantised, trained, with adapters.
+
+    `trains` is whether the weights of the base that are made now train.
+    """
+
+    step: TrainingStep
+    shapes: Architecture
+    trains: bool = False
+
+    @property
+    def width(self) -> int:
+        """Bytes of an element of a weight that is not quantised, embeddings and head aside."""
+        quantisation = self.step.quantisation
+        return 4 if quantisation and quantisation.upcast else BYTES[self.step.weights]
+
+    @property
+    def end_width(self) -> int:
+        """Bytes of an element of the embeddings and the head."""
+        quantisation = self.step.quantisation
+        upcast = quantisation and quantisation.upcast and quantisation.upcast_ends
+        return 4 if upcast else BYTES[self.step.weights]
+
+    def norm(self, stack: Stack, name: str, size: int) -> None:
+        """A norm over `size` features."""
+        weight = stack.add(Parameter(size, self.width, trains=self.trains))
+        layered = self.shapes.family.norm == "layer"
+        bias = stack.add(Parameter(size, self.width, trains=self.trains)) if layered else None
+        stack.norms[name] = Norm(weight, bias)
+
+    def linear(self, stack: Stack, role: str, shape: tuple[int, int], *, bias: bool = False) -> None:
+        """A linear layer of the decoder, of `shape` (inputs, outputs)."""
+        inputs, outputs = shape
+        quantisation = self.step.quantisation
+        if quantisation:
+            weight = Parameter(inputs * outputs, BYTES[self.step.weights], trains=False)
+            self._quantise(stack, weight.numel)
+        else:
+            weight = stack.add(Parameter(inputs * outputs, self.width, trains=self.trains))
+        layer = Linear(inputs, outputs, weight)
+        if bias:
+            layer.bias = stack.add(Parameter(outputs, self.width, trains=self.trains))
+        if quantisation:
+            layer.quantised = BYTES[quantisation.compute]
+            layer.scales = weight.numel // quantisation.block * 4 if quantisation.double else 0
+        if self.adapted(role):
+            layer.adapter = self._adapter(stack, inputs, outputs)
+        stack.linears[role] = layer
+
+    def adapted(self, role: str) -> bool:
+        """Whether the targets name the linear layer of this role."""
+        tuning = self.step.tuning
+        if tuning.method != "lora" or tuning.targets is None:
+            return False
+        if tuning.targets == "all-linear":
+            return True
+        name = str(getattr(self.shapes.family.names, role, role))
+        return any(name == target.rsplit(".", 1)[-1] for target in tuning.targets)
+
+    def _adapter(self, stack: Stack, inputs: int, outputs: int) -> Adapter:
+        tuning = self.step.tuning
+        rank, width = tuning.rank or 1, BYTES[tuning.dtype]
+        down = stack.add(Parameter(inputs * rank, width, trains=True), ADAPTERS)
+        up = stack.add(Parameter(outputs * rank, width, trains=True), ADAPTERS)
+        return Adapter(down, up, rank, tuning.dropout)
+
+    def _quantise(self, stack: Stack, numel: int) -> None:
+        quantisation = self.step.quantisation
+        assert quantisation is not None
+        if quantisation.kind == "int8":
+            stack.hold(rounded(numel), WEIGHTS)
+            return
+        blocks = -(-numel // quantisation.block)
+        stack.hold(rounded(numel / 2), WEIGHTS)
+        stack.hold(rounded(QUANTISED_CODE), QUANTISATION)
+        if not quantisation.double:
+            stack.hold(rounded(4 * blocks), QUANTISATION)
+            return
+        nested = -(-blocks // NESTED_BLOCK)
+        sizes = (blocks, 4 * nested, NESTED_CODE, 4)
+        stack.hold(sum(rounded(size) for size in sizes), QUANTISATION)
+
+
+def decoder_layer(build: Builder, *, sparse: bool) -> Stack:
+    """The parameters of one decoder layer; `sparse` has experts in place of the MLP."""
+    shapes, family = build.shapes, build.shapes.family
+    stack = Stack()
+    if family.pre_norm:
+        build.norm(stack, "input", shapes.hidden)
+    _attention(build, stack)
+    if family.post_norm:
+        build.norm(stack, "after_attention", shapes.hidden)
+    if not family.shared_norm and family.pre_norm:
+        build.norm(stack, "mlp", shapes.hidden)
+    if sparse:
+        _experts(build, stack)
+    else:
+        _mlp(build, stack, shapes.inner)
+    if family.post_norm:
+        build.norm(stack, "after_mlp", shapes.hidden)
+    return stack
+
+
+def _attention(build: Builder, stack: Stack) -> None:
+    shapes, family = build.shapes, build.shapes.family
+    hidden, queries, keys = shapes.hidden, shapes.queries, shapes.key_values
+    if family.fused_qkv:
+        build.linear(stack, "qkv", (hidden, queries + 2 * keys), bias=family.qkv_bias)
+    else:
+        for role, size in (("q", queries), ("k", keys), ("v", keys)):
+            build.linear(stack, role, (hidden, size), bias=family.qkv_bias)
+    if family.qk_norm != "none":
+        whole = family.qk_norm == "full"
+        build.norm(stack, "q", queries if whole else shapes.head)
+        build.norm(stack, "k", keys if whole else shapes.head)
+    build.linear(stack, "o", (queries, hidden), bias=family.o_bias)
+
+
+def _mlp(build: Builder, stack: Stack, inner: int, prefix: str = "") -> None:
+    hidden, family = build.shapes.hidden, build.shapes.family
+    if family.fused_gate_up:
+        build.linear(stack, prefix + "gate_up", (hidden, 2 * inner), bias=family.mlp_bias)
+    else:
+        if family.gated:
+            build.linear(stack, prefix + "gate", (hidden, inner), bias=family.mlp_bias)
+        build.linear(stack, prefix + "up", (hidden, inner), bias=family.mlp_bias)
+    build.linear(stack, prefix + "down", (inner, hidden), bias=family.mlp_bias)
+
+
+def _experts(build: Builder, stack: Stack) -> None:
+    """The router and the experts' stacked weights, which neither PEFT's `all-linear` nor bitsandbytes see."""
+    experts, hidden = build.shapes.experts, build.shapes.hidden
+    assert experts is not None
+    router = Parameter(hidden * experts.count, build.width, trains=build.trains)
+    stack.others["router"] = stack.add(router)
+    for name, features in (("gate_up", 2 * experts.inner), ("down", experts.inner)):
+        size = experts.count * features * hidden
+        stack.others[name] = stack.add(Parameter(size, build.width, trains=build.trains))
+    if experts.shared:
+        _mlp(build, stack, experts.shared)
+
+
+def ends(build: Builder, *, embedding: bool, head: bool) -> Stack:
+    """Embeddings, the last norm and the head; a tied head is the embedding."""
+    shapes, family, step = build.shapes, build.shapes.family, build.step
+    stack = Stack()
+    size = shapes.vocabulary * shapes.hidden
+    table = Parameter(size, build.end_width, trains=embedding or (head and shapes.tied))
+    stack.others["embedding"] = stack.add(table)
+    if family.learned:
+        positions = (shapes.positions + family.position_offset) * shapes.hidden
+        stack.others["positions"] = stack.add(Parameter(positions, build.end_width, trains=embedding))
+    build.norm(stack, "last", shapes.hidden)
+    if shapes.tied:
+        stack.linears["head"] = Linear(shapes.hidden, shapes.vocabulary, table)
+    elif step.quantisation and step.quantisation.head:
+        build.linear(stack, "head", (shapes.hidden, shapes.vocabulary), bias=family.head_bias)
+    else:
+        weight = stack.add(Parameter(size, build.end_width, trains=head))
+        stack.linears["head"] = Linear(shapes.hidden, shapes.vocabulary, weight)
+        if family.head_bias:
+            stack.linears["head"].bias = stack.add(Parameter(shapes.vocabulary, build.end_width, trains=head))
+    return stack
