@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from ftc.lints import overlap
 from ftc.lints.evidence import TokenRows
-from ftc.lints.ngrams import N, begins, distinct, hashes, ordered, share_of
+from ftc.lints.ngrams import (
+    BITS,
+    QUICK_BITS,
+    N,
+    begins,
+    distinct,
+    hashes,
+    hashes_at,
+    ordered,
+    quick,
+    share_of,
+)
 from ftc.lints.overlap import COMMON, COMMON_ROWS, LEAST_GRAMS, overlapping, prompt_grams
 
 SHARE = 0.8
@@ -97,7 +108,7 @@ def _all_known(made: object, prompts: int, trained: list[Row]) -> object:
 
     assert isinstance(made, Grams)
     (batch,) = batches(trained, len(trained))
-    chunk = overlap._Chunk(0, hashes(batch.tokens), batch.offsets)
+    chunk = overlap._Chunk(0, batch.tokens, batch.offsets)
     return UNCOMMON(made, prompts, chunk)
 
 
@@ -127,6 +138,26 @@ def test_equal_n_grams_have_equal_hashes_and_others_have_others(rows: list[Row])
     byte_hash = {tuple(flat[a : a + N]): int(h) for a, h in zip(at, hashes(batch.tokens)[at], strict=True)}
     assert len(set(byte_hash.values())) == len(byte_hash)
     assert len(distinct(numbers, hashes(batch.tokens)[at]).hashes) == sum(len(grams(row)) for row in rows)
+
+
+@given(st.lists(st.integers(0, 2**31 - 1), max_size=30), st.data())
+def test_a_hash_begins_with_the_quick_one_wherever_it_is_made(tokens: Row, data: st.DataObject) -> None:
+    made = np.array(tokens, dtype=np.int32)
+    upper = quick(made) >> np.uint32(32 - QUICK_BITS)
+    assert (hashes(made) >> np.uint64(BITS - QUICK_BITS)).tolist() == upper.tolist()
+    assert not (hashes(made) >> np.uint64(BITS)).any()
+    places = data.draw(st.lists(st.integers(0, len(upper) - 1))) if len(upper) else []
+    at = np.array(places, dtype=np.int64)
+    assert hashes_at(made, at).tolist() == hashes(made)[at].tolist()
+
+
+@settings(deadline=None)
+@given(near())
+def test_as_by_hand_in_many_blocks(rows: tuple[list[Row], list[Row]]) -> None:
+    prompts, trained = rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "BLOCK", 3)
+        assert found(prompts, trained) == by_hand(prompts, trained)
 
 
 @settings(deadline=None)

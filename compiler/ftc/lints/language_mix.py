@@ -62,7 +62,7 @@ def looker(spec: LintSpec) -> Look:
 
 def language_of(text: str) -> str | None:
     """The ISO 639 code of a text's language; None where it is not certain, or the text is no prose."""
-    if sum(character.isalpha() or character == " " for character in text) < LETTERS * len(text):
+    if sum(map(str.isalpha, text)) + text.count(" ") < LETTERS * len(text):
         return None
     language, probability = identifier().classify(text)
     return str(language) if probability >= CERTAIN and language != NO_LANGUAGE else None

@@ -13,8 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftc.lints.evidence import Int64, TokenRows, UInt64
-from ftc.lints.ngrams import Grams, N, begins, counted, distinct, hashes, ordered, share_of
+from ftc.lints.evidence import Int32, Int64, TokenRows, UInt64
+from ftc.lints.ngrams import (
+    BITS,
+    QUICK_BITS,
+    Grams,
+    N,
+    begins,
+    counted,
+    distinct,
+    hashes,
+    hashes_at,
+    ordered,
+    quick,
+    share_of,
+)
 
 LEAST_GRAMS = 8
 """N-grams that a prompt must have beyond the template's; in shorter ones a word more is another question."""
@@ -31,6 +44,9 @@ ANCHORS = 4
 
 TOKENS = 1 << 20
 """Tokens that are looked through at a time."""
+
+BLOCK = 1 << 14
+"""Tokens whose n-grams are in the processor's cache at a time."""
 
 _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
@@ -57,16 +73,15 @@ class _Prompts(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Some training rows: the number of the first, a hash for each token, where each row begins."""
+    """Some training rows: the number of the first, all tokens, where each row begins."""
 
     first: int
-    hashes: UInt64
+    tokens: Int32
     offsets: Int64
 
     def of(self, row: int) -> UInt64:
-        """The n-grams of a row, which end before its last tokens."""
-        start = int(self.offsets[row])
-        return self.hashes[start : max(int(self.offsets[row + 1]) - N + 1, start)]
+        """The n-grams of a row."""
+        return hashes(self.tokens[self.offsets[row] : self.offsets[row + 1]])
 
     def rows(self, places: Int64) -> tuple[Int64, Int64]:
         """Those of some places at which an n-gram of one row begins, and the rows."""
@@ -90,16 +105,19 @@ class _Anchors:
         self._prompts = rows[by_hash]
         self._values, counts = counted(prompts.hashes[by_hash])
         self._starts = np.concatenate([[0], np.cumsum(counts)])
-        size = 1 << min(26, max(16, (32 * len(self._values)).bit_length()))
-        self._mask = np.int64(size - 1)
-        self._table = np.zeros(size, dtype=bool)
-        self._table[self._values.view(np.int64) & self._mask] = True
+        bits = min(QUICK_BITS, max(16, (64 * len(self._values)).bit_length()))
+        table = np.zeros(1 << bits, dtype=bool)
+        table[(self._values >> np.uint64(BITS - bits)).astype(np.int64)] = True
+        self._table, self._shift = np.packbits(table, bitorder="little"), np.uint32(32 - bits)
 
     def candidates(self, chunk: _Chunk) -> Iterator[tuple[int, int]]:
         """Rows of a chunk and prompts that have enough anchors in common."""
-        may = np.flatnonzero(np.take(self._table, chunk.hashes.view(np.int64) & self._mask))
-        at = np.minimum(np.searchsorted(self._values, chunk.hashes[may]), len(self._values) - 1)
-        true = self._values[at] == chunk.hashes[may]
+        may = self._may(chunk.tokens)
+        values = hashes_at(chunk.tokens, may)
+        order = np.argsort(values)
+        may, values = may[order], values[order]
+        at = np.minimum(np.searchsorted(self._values, values), len(self._values) - 1)
+        true = self._values[at] == values
         places, rows = chunk.rows(may[true])
         anchors = at[true][np.isin(may[true], places, assume_unique=True)]
         once = ordered((rows.astype(np.uint64) << _SHIFT) | anchors.astype(np.uint64))
@@ -107,6 +125,18 @@ class _Anchors:
         prompts = (pairs & _LOW).astype(np.int64)
         for pair in pairs[common >= self._needed[prompts]].tolist():
             yield pair >> 32, pair & 0xFFFFFFFF
+
+    def _may(self, tokens: Int32) -> Int64:
+        """Where n-grams begin of which the table has the upper bits."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for start in range(0, len(tokens), BLOCK):
+            index = quick(tokens[start : start + BLOCK + N - 1])
+            index >>= self._shift
+            low = (index & 7).astype(np.uint8)
+            index >>= 3
+            bits = (self._table.take(index, mode="clip") >> low) & 1
+            found.append(np.flatnonzero(bits.view(bool)) + start)
+        return np.concatenate(found)
 
     def _pairs(self, once: UInt64) -> UInt64:
         """Each row with each prompt of which it has an anchor, as one number, once for each anchor."""
@@ -153,7 +183,7 @@ def _chunks(batches: Iterable[TokenRows]) -> Iterator[_Chunk]:
         cuts = sorted(set(np.minimum(np.searchsorted(batch.offsets, steps), rows).tolist()))
         for start, stop in pairwise(cuts):
             offsets = batch.offsets[start : stop + 1]
-            yield _Chunk(first + start, hashes(batch.tokens[offsets[0] : offsets[-1]]), offsets - offsets[0])
+            yield _Chunk(first + start, batch.tokens[offsets[0] : offsets[-1]], offsets - offsets[0])
         first += rows
 
 
@@ -162,13 +192,13 @@ def _uncommon(grams: Grams, prompts: int, chunk: _Chunk) -> _Prompts:
 
     Prompts that have too few of them have none.
     """
+    order = np.argsort(grams.hashes)
     values, counts = counted(grams.hashes)
     at, rows = begins(chunk.offsets, chunk.offsets[1:])
-    trained = distinct(rows, chunk.hashes[at]).hashes
-    if len(values):  # the prompts may all be shorter than an n-gram
-        at = np.minimum(np.searchsorted(values, trained), len(values) - 1)
-        counts = counts + np.bincount(at[values[at] == trained], minlength=len(values))
-    frequency = counts[np.searchsorted(values, grams.hashes)]
+    trained = np.sort(distinct(rows, hashes(chunk.tokens)[at]).hashes)
+    ends = np.searchsorted(trained, values, side="right")
+    frequency = np.empty(len(order), dtype=np.int64)
+    frequency[order] = np.repeat(counts + ends - np.searchsorted(trained, values), counts)
     rare = frequency <= max(COMMON_ROWS, COMMON * (prompts + len(chunk.offsets) - 1))
     sizes = np.bincount(grams.rows[rare], minlength=prompts)
     kept = rare & (sizes >= LEAST_GRAMS)[grams.rows]
