@@ -251,8 +251,11 @@ STAGES = (
     ("parity gate", "ftc.data.tokens.gate.Gate.check"),
     ("limits", "ftc.data.work.row_work.limited"),
     ("row lints", "ftc.data.work.row_work.RowLints.look"),
+    ("their pass over the texts", "ftc.lints.features.Prefilter.__call__"),
     ("write shards", "ftc.data.kept.shards.PartWriter.add"),
     ("lints over all rows", "ftc.data.pipeline.Collector.close"),
+    ("near duplicates", "ftc.lints.near_leakage.judge"),
+    ("languages of a sample", "ftc.lints.language_mix.judge"),
 )
 
 

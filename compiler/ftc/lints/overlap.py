@@ -98,7 +98,7 @@ class _Anchors:
         least = np.ceil(share * sizes).astype(np.int64)
         self._needed = np.minimum(ANCHORS, least)
         rows = np.repeat(np.arange(len(sizes)), sizes)
-        order = np.lexsort((prompts.hashes, prompts.frequency, rows))
+        order = np.lexsort((prompts.frequency, rows))
         rank = np.arange(len(rows)) - prompts.starts[:-1][rows]
         chosen = order[rank < (sizes - least + self._needed)[rows]]
         by_hash = chosen[np.argsort(prompts.hashes[chosen], kind="stable")]

@@ -97,12 +97,15 @@ def _gather(value: Any, texts: list[str], answers: list[str]) -> None:
         _gather_fields(value, texts, answers)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            _gather(inner, texts, answers)
+            if type(inner) is dict:
+                _gather_fields(inner, texts, answers)
+            else:
+                _gather(inner, texts, answers)
 
 
 def _gather_fields(fields: dict[str, Any], texts: list[str], answers: list[str]) -> None:
     for key, value in fields.items():
-        if type(value) is not str or value[:2] in PACKED:
+        if type(value) is not str or value.startswith(PACKED):
             if value is not None:
                 _gather(value, texts, answers)
         elif key not in NO_TEXT:
