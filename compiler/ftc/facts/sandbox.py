@@ -55,6 +55,8 @@ def connect(database: Path | None = None, *, threads: int | None = None) -> Duck
         "set allow_community_extensions=false",
         "set python_enable_replacements=false",
         "set enable_progress_bar=false",
+        # It makes files of text 2.5 times smaller, and writing them three times slower.
+        "set disabled_compression_methods='dict_fsst'",
     ]
     if threads is not None:
         settings.append(f"set threads={threads}")

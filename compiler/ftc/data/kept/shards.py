@@ -25,7 +25,12 @@ SHARD_ROWS = 100_000
 GROUP_ROWS = 4096
 """Rows of a row group, which is what a reader has in memory."""
 
-OPTIONS: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "use_dictionary": False,
+    "column_encoding": {"input_ids.list.element": "BYTE_STREAM_SPLIT"},
+    "write_statistics": False,
+}
 MOST_LABELS = 64
 
 
