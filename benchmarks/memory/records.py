@@ -1,4 +1,8 @@
-"""Resolve a record of a published measurement to a training step: what it states, then documented defaults."""
+"""Resolve a record of a published measurement to a training step: what it states, then documented defaults.
+
+Defaults are those of the versions that a record names, each with where it is from. Nothing here looks at
+what was measured, at a model's name or at where a record was published.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,108 @@ import re
 from typing import Any
 
 from ftc.estimate.architecture import InexpressibleError
-from ftc.estimate.step import Batch, Code, Loss, Optimizer, Quantisation, Sharding, TrainingStep, Tuning
+from ftc.estimate.step import (
+    Batch,
+    Code,
+    Loss,
+    Optimizer,
+    Quantisation,
+    Sharding,
+    TrainingStep,
+    Tuning,
+)
+
+Record = dict[str, Any]
 
 DTYPES = {
     "bf16": "bfloat16",
+    "bfloat16": "bfloat16",
     "fp16": "float16",
+    "float16": "float16",
     "fp32": "float32",
     "float32": "float32",
-    "bfloat16": "bfloat16",
-    "float16": "float16",
 }
-Record = dict[str, Any]
+PACKAGES = ("torch", "transformers", "peft", "trl", "bnb", "flash-attn")
+TRAINERS = re.compile(
+    r"trl|trainer|accelerate|litgpt|torchtune|lightning|axolotl|llama-factory", re.IGNORECASE
+)
+"""Frameworks that run the step for the user, with mixed precision of their own."""
+
+LOSS_IN_LIBRARY = (4, 46)
+"""transformers that compute the loss in loss_utils: before, the model upcast its logits in place."""
+
+LABELS_PADDED = (4, 50)
+"""transformers that align labels with logits by padding the labels, not by a copy of the logits."""
+
+
+def resolve(record: Record) -> TrainingStep:
+    """The step that a record measured. Raises InexpressibleError for what the estimate has no account of."""
+    refuse(record)
+    memory = record["memory"]
+    config = model_config(record)
+    return TrainingStep(
+        config=config,
+        tuning=tuning(record, config),
+        batch=batch(record),
+        weights=dtype(record["dtypes"]["weights"], "bfloat16"),
+        autocast=autocast(record),
+        quantisation=quantisation(record),
+        optimizer=optimizer(record),
+        attention=attention(memory),
+        loss=loss(record, config),
+        checkpointing=checkpointing(memory),
+        sharding=sharding(record),
+        code=code(record, config),
+        device=record["gpu"],
+    )
+
+
+def refuse(record: Record) -> None:
+    """Raise InexpressibleError for what runs otherwise than eager PyTorch does."""
+    memory = record["memory"]
+    text = f"{record['framework']} {memory.get('fused_ops')} {memory.get('grad_ckpt')}".lower()
+    if memory.get("compile"):
+        raise InexpressibleError(
+            "torch.compile fuses operations and plans memory anew; eager is an upper bound"
+        )
+    if memory.get("offload"):
+        raise InexpressibleError(
+            f"offload of {memory['offload']}: how much is in flight is the loader's timing"
+        )
+    if "unsloth" in record["framework"].lower() or "unsloth" in text:
+        raise InexpressibleError("Unsloth's kernels and offloaded checkpoints are not those of the libraries")
+    if "deepspeed" in f"{record['parallel']}".lower():
+        raise InexpressibleError("DeepSpeed partitions with buckets and buffers of its own")
 
 
 def dtype(text: Any, default: str) -> Any:
-    match = re.search(r"bf16|fp16|fp32|bfloat16|float16|float32", str(text or ""))
-    return DTYPES[match[0]] if match else default
+    """The first dtype that a text names."""
+    found = re.search("|".join(DTYPES), str(text or ""))
+    return DTYPES[found[0]] if found else default
 
 
 def version(framework: str, package: str) -> tuple[int, ...] | None:
-    match = re.search(rf"{package} v?(\d+(?:\.\d+)*)", framework)
-    return tuple(int(p) for p in match[1].split(".")) if match else None
+    """The version of a package in a record's list of them."""
+    found = re.search(rf"\b{re.escape(package)} v?(\d+(?:\.\d+)*)", framework)
+    return tuple(int(part) for part in found[1].split(".")) if found else None
 
 
-def versions(framework: str) -> dict[str, str]:
-    return {
-        n: ".".join(map(str, v))
-        for n in ("torch", "transformers", "peft", "trl", "bnb")
-        if (v := version(framework, n))
-    }
+def transformers_version(record: Record) -> tuple[int, ...]:
+    """transformers' version; the current one where none is named."""
+    return version(record["framework"], "transformers") or (5,)
 
 
-def config(model: Record) -> dict[str, Any]:
+def code_library(record: Record) -> Any:
+    """Whose modelling code a framework runs."""
+    for library in ("litgpt", "torchtune"):
+        if library in record["framework"].lower():
+            return library
+    return "transformers"
+
+
+def model_config(record: Record) -> dict[str, Any]:
+    """A config.json with the record's shapes, of the model type whose code has that structure."""
+    model = record["model"]
     fields = {
         "hidden_size": model["hidden"],
         "num_hidden_layers": model["layers"],
@@ -48,106 +122,194 @@ def config(model: Record) -> dict[str, Any]:
         "vocab_size": model["vocab"],
         "tie_word_embeddings": model["tied_embeddings"],
     }
+    if model.get("pos_embeddings"):
+        fields["max_position_embeddings"] = model["pos_embeddings"]
+    experts = model.get("experts") or model.get("num_experts")
+    if experts:
+        top = model.get("experts_per_token") or model.get("top_k") or 2
+        fields |= {"num_local_experts": experts, "num_experts_per_tok": top}
+    return {"model_type": model_type(model), **fields}
+
+
+def model_type(model: Record) -> str:
+    """The model type whose modelling code has the structure that a record describes."""
     if model.get("gated_mlp", True):
-        kind = "llama"
-    elif model.get("pos_embeddings"):
-        kind = "gpt_bigcode"
-        fields["n_positions"] = model["pos_embeddings"]
-    elif model.get("parallel_residual"):
-        kind = "phi" if model.get("norms_per_layer") == 1 else "gpt_neox"
+        if model.get("qk_norm"):
+            return "qwen3"
+        return "qwen2" if model.get("qkv_bias") or model.get("biases") else "llama"
+    if model.get("pos_embeddings"):
+        return "gpt_bigcode" if model["kv_heads"] == 1 else "gpt2"
+    if not model.get("parallel_residual"):
+        return "starcoder2"
+    return "phi" if model.get("norms_per_layer") == 1 else "gpt_neox"
+
+
+def tuning(record: Record, config: dict[str, Any]) -> Tuning:
+    """Full fine-tuning or LoRA on the named projections."""
+    method = record["method"]
+    if method["type"] == "full":
+        return Tuning(method="full")
+    if method["type"] not in ("lora", "qlora"):
+        raise InexpressibleError(f"the method {method['type']} is not modelled")
+    from ftc.estimate.architecture import architecture
+
+    names = architecture(config).family.names
+    targets = method["targets"]
+    if isinstance(targets, str):
+        resolved: Any = "all-linear"
     else:
-        raise InexpressibleError("unknown architecture")
-    return {"model_type": kind, **fields}
-
-
-def resolve(record: Record) -> TrainingStep:
-    framework, memory, method, dtypes = (
-        record["framework"],
-        record["memory"],
-        record["method"],
-        record["dtypes"],
+        short = [re.sub(r"\(.*\)|_proj$", "", target) for target in targets]
+        resolved = tuple(getattr(names, target, target) for target in short)
+    return Tuning(
+        method="lora",
+        rank=method["rank"],
+        dropout=method.get("dropout") or 0.0,
+        targets=resolved,
+        dtype=dtype(record["dtypes"].get("adapters"), "float32"),
     )
-    if memory.get("compile"):
-        raise InexpressibleError("torch.compile")
-    if memory.get("offload"):
-        raise InexpressibleError("offload")
-    if record["parallel"]["gpus"] > 1:
-        raise InexpressibleError("multi")
-    if framework.startswith(("litgpt", "torchtune")):
-        raise InexpressibleError("litgpt/torchtune")
-    transformers = version(framework, "transformers") or (5,)
-    early, sliced = transformers < (4, 46), transformers < (4, 50)
-    foak = "triton fused CE" in memory["ce"]
-    step_config = config(record["model"])
-    bare = not re.search("TRL|accelerate|litgpt|torchtune|Trainer", framework)
-    old_style = step_config["model_type"] in ("gpt_bigcode",) and transformers < (4, 50)
-    loss = Loss(
-        kernel="triton" if foak else "logits",
-        upcast=not old_style,
-        early=early,
-        shift="slice" if sliced else "pad",
+
+
+def batch(record: Record) -> Batch:
+    """Rows of the stated length; gradients of earlier micro-batches are there where they accumulate."""
+    stated = record["batch"]
+    first = "first iteration" in str(stated.get("seq_len_kind"))
+    accumulated = (stated.get("grad_accum") or 1) > 1 and not first
+    return Batch(rows=stated["micro"], length=stated["seq_len"], accumulated=accumulated)
+
+
+def autocast(record: Record) -> Any:
+    """The dtype of torch.autocast, which a trainer starts; a bare loop over transformers runs as loaded."""
+    stated = str(record["dtypes"].get("autocast") or "none")
+    found = "none" if stated.startswith("none") else dtype(stated, "none")
+    return None if found == "none" or not TRAINERS.search(record["framework"]) else found
+
+
+def quantisation(record: Record) -> Quantisation | None:
+    """NF4 or int8 by bitsandbytes, with what becomes of the other weights."""
+    quant = record["method"].get("quant")
+    if not quant:
+        return None
+    if "torchao" in quant["type"]:
+        raise InexpressibleError("torchao's NF4 tensors are not modelled")
+    dtypes, release = record["dtypes"], version(record["framework"], "bnb") or (1,)
+    fsdp = "fsdp" in str(record["parallel"].get("strategy")).lower()
+    stock = code_library(record) == "transformers"
+    return Quantisation(
+        kind="int8" if "int8" in quant["type"] or "8bit" in quant["type"] else "nf4",
+        double=bool(quant.get("double_quant")),
+        compute=dtype(dtypes.get("quant_compute"), "bfloat16"),
+        head=code_library(record) == "litgpt",  # Fabric's BitsandbytesPrecision replaces every linear layer
+        keeps_input=release < (0, 43, 2),
+        through_half=release < (0, 43),
+        # FSDP flattens weights of one dtype only, so nothing is upcast under it
+        upcast=stock and not fsdp and dtype(dtypes.get("non_quantised"), "float32") == "float32",
+        upcast_ends=not re.search("trl", record["framework"], re.IGNORECASE),
+    )
+
+
+def optimizer(record: Record) -> Optimizer:
+    """The optimizer by name, in the form that it defaults to on CUDA."""
+    stated = record["optimizer"]
+    name, form = stated["name"].lower(), str(stated.get("impl") or "").lower()
+    states = record["dtypes"].get("optim_states")
+    eight = "8bit" in name or "8-bit" in name or "8-bit" in str(states)
+    bitsandbytes = eight or "bnb" in name or "paged" in name
+    kinds = [kind for kind in ("adafactor", "lion", "sgd") if kind in name]
+    return Optimizer(
+        name=kinds[0] if kinds else "adamw",
+        form="bitsandbytes" if bitsandbytes else "fused" if "fused" in form or "fused" in name else "foreach",
+        state=dtype(states, "float32"),
+        bits=8 if eight else 32,
+        paged=bool(stated.get("paged")),
+        in_backward=bool(stated.get("in_backward")),
+    )
+
+
+def attention(memory: Record) -> Any:
+    """The attention kernel."""
+    stated = f"{memory['attn']} {memory.get('sdpa_backend') or ''}".lower()
+    if memory["attn"] == "eager":
+        return "eager"
+    if "block mask" in stated:
+        raise InexpressibleError("a packed block mask: which kernel takes it depends on the device")
+    for text, kernel in (
+        ("efficient", "efficient"),
+        ("math", "math"),
+        ("flash_attention_2", "flash_attention_2"),
+    ):
+        if text in stated:
+            return kernel
+    return "flash"
+
+
+def loss(record: Record, config: dict[str, Any]) -> Loss:
+    """The loss kernel; models whose loss was not yet the library's keep logits in the model's dtype."""
+    stated, version_ = record["memory"]["ce"].lower(), transformers_version(record)
+    bare = not TRAINERS.search(record["framework"])
+    if "chunk" in stated:
+        size = re.search(r"lm_head_chunk_size (\d+)|chunk_size (\d+)", stated)
+        pieces = re.search(r"(\d+) chunks", stated)
+        litgpt = code_library(record) == "litgpt"
+        return Loss(
+            kernel="chunked",
+            upcast=litgpt or autocast(record) is not None,  # Fabric converts outputs to float32
+            chunks=int(pieces[1]) if pieces else None,
+            chunk_tokens=int(next(filter(None, size.groups()))) if size else 128 if litgpt else None,
+            keep_logits=True,
+        )
+    materialised = "materialised" in stated or "triton" in stated
+    if not materialised and ("liger" in stated or "fused linear" in stated):
+        return Loss(kernel="fused")
+    own = own_loss(config, version_)
+    return Loss(
+        kernel="triton" if "triton" in stated else "logits",
+        upcast=not own,
+        early=version_ < LOSS_IN_LIBRARY,
+        shift="slice" if version_ < LABELS_PADDED else "pad",
         keep_logits=bare,
     )
-    names = {
-        "q": "q_proj",
-        "k": "k_proj",
-        "v": "v_proj",
-        "o": "o_proj",
-        "gate": "gate_proj",
-        "up": "up_proj",
-        "down": "down_proj",
-    }
-    lora = method["type"] != "full"
-    tuning = (
-        Tuning(
-            method="lora",
-            rank=method["rank"],
-            dropout=method.get("dropout") or 0.0,
-            targets=tuple(names.get(t, t.split("(")[0]) for t in method["targets"]),
-            dtype=dtype(dtypes["adapters"], "float32"),
-        )
-        if lora
-        else Tuning(method="full")
-    )
-    quant = None
-    if method.get("quant"):
-        quant = Quantisation(
-            kind="nf4",
-            double=method["quant"]["double_quant"],
-            compute=dtype(dtypes["quant_compute"], "bfloat16"),
-            upcast=dtype(dtypes.get("non_quantised"), "float32") == "float32",
-            upcast_ends="TRL" not in framework,
-        )
-    autocast = "none" if bare else dtype(dtypes["autocast"], "none")
-    attn = memory["attn"]
-    kernel = (
-        attn
-        if attn in ("eager", "flash_attention_2")
-        else "efficient"
-        if "EFFICIENT" in str(memory.get("sdpa_backend"))
-        else "flash"
-    )
-    return TrainingStep(
-        config=step_config,
-        tuning=tuning,
-        batch=Batch(rows=record["batch"]["micro"], length=record["batch"]["seq_len"]),
-        weights=dtype(dtypes["weights"], "bfloat16"),
-        autocast=None if autocast == "none" else autocast,
-        quantisation=quant,
-        optimizer=Optimizer(state=dtype(dtypes["optim_states"], "float32"), form="foreach"),
-        attention=kernel,
-        loss=loss,
-        checkpointing="non-reentrant"
-        if memory.get("grad_ckpt_kind") == "non-reentrant"
-        else "reentrant"
-        if memory["grad_ckpt"]
-        else "none",
-        device=record["gpu"],
-        code=Code(
-            versions=versions(framework),
-            keeps_cache=old_style,
-            fused=frozenset({"rmsnorm", "rope"})
-            if memory.get("fused_ops") and not old_style
-            else frozenset(),
-        ),
+
+
+def own_loss(config: dict[str, Any], version_: tuple[int, ...]) -> bool:
+    """Whether the model's own code takes the loss of logits as they are (GPT-2 and its kin, before 4.50)."""
+    return config["model_type"] in ("gpt_bigcode", "gpt2") and version_ < LABELS_PADDED
+
+
+def checkpointing(memory: Record) -> Any:
+    """Gradient checkpointing, reentrant unless it is said not to be (transformers' default until 5)."""
+    if not memory.get("grad_ckpt"):
+        return "none"
+    return "non-reentrant" if memory.get("grad_ckpt_kind") == "non-reentrant" else "reentrant"
+
+
+def sharding(record: Record) -> Sharding:
+    """How a model is spread over devices."""
+    parallel = record["parallel"]
+    devices, strategy = int(parallel.get("gpus") or 1), str(parallel.get("strategy") or "none").lower()
+    if devices == 1:
+        return Sharding()
+    if "fsdp" in strategy:
+        return Sharding(kind="fsdp2" if "fsdp2" in strategy else "fsdp1", devices=devices)
+    if "ddp" in strategy:
+        return Sharding(kind="ddp", devices=devices)
+    raise InexpressibleError(f"the strategy {strategy} over {devices} devices is not modelled")
+
+
+def code(record: Record, config: dict[str, Any]) -> Code:
+    """Whose code runs, and which operations of it are fused."""
+    framework = record["framework"]
+    found = {name: version(framework, name) for name in PACKAGES}
+    fused = str(record["memory"].get("fused_ops") or "").lower()
+    patched = config["model_type"] not in (
+        "gpt_bigcode",
+        "gpt2",
+    )  # their LayerNorm and positions have no such kernel
+    names = {"rmsnorm": "rmsnorm", "rope": "rope", "swiglu": "swiglu"}
+    kernels = frozenset(kernel for word, kernel in names.items() if word in fused and patched)
+    return Code(
+        library=code_library(record),
+        fused=kernels,  # type: ignore[arg-type]
+        keeps_cache=own_loss(config, transformers_version(record))
+        and bool(record["memory"].get("grad_ckpt")),
+        versions={name: ".".join(map(str, v)) for name, v in found.items() if v},
     )

@@ -38,6 +38,7 @@ class Surroundings:
     fused: frozenset[str] = frozenset()
     positions: Tensor | None = None
     keeps_cache: bool = False
+    library: str = "transformers"
 
 
 def norm(tape: Tape, x: Tensor, weights: Norm, around: Surroundings) -> Tensor:
@@ -90,7 +91,7 @@ def _attention(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Ten
         q = norm(tape, q, stack.norms["q"], around)
         k = norm(tape, k, stack.norms["k"], around)
     if around.positions is not None:
-        q, k = (_rotate(tape, t, around.positions, shapes, around.fused) for t in (q, k))
+        q, k = (_rotate(tape, t, around) for t in (q, k))
     out = attend(tape, q, k, v, around.heads, around.kernel)
     del q, k, v
     return linear(tape, out, stack.linears["o"])
@@ -119,23 +120,31 @@ def split(tape: Tape, x: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
     return [Tensor(x.block, rows * size, x.width, joint) for size in sizes]
 
 
-def _rotate(tape: Tape, x: Tensor, positions: Tensor, shapes: Architecture, fused: frozenset[str]) -> Tensor:
-    """Rotary embedding: x * cos + rotate_half(x) * sin, on a part of each head where `rotary` is less."""
-    if "rope" in fused:
+def _rotate(tape: Tape, x: Tensor, around: Surroundings) -> Tensor:
+    """Rotary embedding of the heads, or of a part of each."""
+    if "rope" in around.fused:
         return tape.op(x.numel, x.width, ((x, SAME),))
-    part = x
-    if shapes.rotary < shapes.head:
-        share = x.numel * shapes.rotary // shapes.head
-        part = Tensor(x.block, share, x.width, tape.through((x, x.bytes)))
-    turned = _rotate_half(tape, part)
-    straight = times(tape, part, positions)
-    turned = times(tape, turned, positions)
-    out = added(tape, straight, turned)
-    del straight, turned
-    if part is x:
-        return out
-    rest = Tensor(x.block, x.numel - part.numel, x.width, tape.through((x, x.bytes)))
+    if around.shapes.rotary < around.shapes.head:
+        return concatenated_rotation(tape, x, around)
+    return _rotated(tape, x, around)
+
+
+def concatenated_rotation(tape: Tape, x: Tensor, around: Surroundings) -> Tensor:
+    """A part of each head rotated, in the heads' dtype, and the rest beside it, by a copy."""
+    shapes = around.shapes
+    share = x.numel * shapes.rotary // shapes.head
+    part = Tensor(x.block, share, x.width, tape.through((x, x.bytes)))
+    out = cast(tape, _rotated(tape, part, around), x.width)
+    rest = Tensor(x.block, x.numel - share, x.width, tape.through((x, x.bytes)))
     return tape.op(x.numel, out.width, ((out, SAME), (rest, SAME)))
+
+
+def _rotated(tape: Tape, x: Tensor, around: Surroundings) -> Tensor:
+    """x * cos + rotate_half(x) * sin, in the wider of both dtypes."""
+    assert around.positions is not None
+    straight = times(tape, x, around.positions)
+    turned = times(tape, _rotate_half(tape, x), around.positions)
+    return added(tape, straight, turned)
 
 
 def _rotate_half(tape: Tape, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Linear:
     """A linear layer of `inputs` by `outputs`.
 
     `quantised` is the width in bytes that a quantised weight is computed in, 0 where the weight is plain;
-    `scales` are the bytes of its block scales once they are dequantised themselves.
+    `scales` are the bytes that dequantising takes beside the weight in that dtype.
     """
 
     inputs: int
@@ -33,6 +33,7 @@ class Linear:
     bias: Parameter | None = None
     quantised: int = 0
     scales: int = 0
+    keeps_input: bool = False
     adapter: Adapter | None = None
     cast_input: bool = True
 
@@ -40,7 +41,7 @@ class Linear:
 def linear(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """The layer's output, through its adapter where it has one."""
     if layer.adapter is None:
-        return _base(tape, x, layer)
+        return base(tape, x, layer)
     return _adapted_4bit(tape, x, layer) if layer.quantised else _adapted(tape, x, layer)
 
 
@@ -70,7 +71,8 @@ def _autocast_weight(tape: Tape, weight: Parameter, operand: Tensor) -> Tensor:
     return tape.cast_weights[id(weight)]
 
 
-def _base(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+def base(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    """The output without the adapter."""
     if not layer.quantised:
         return product(tape, x, layer.weight, layer.outputs, layer.bias)
     return _quantised(tape, x, layer)
@@ -82,7 +84,8 @@ def _quantised(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     whole = layer.inputs * layer.outputs * layer.quantised + layer.scales
     scratch = Block(tape.ledger, whole, TEMPORARIES)
     rows = x.numel // layer.inputs
-    out = tape.op(rows * layer.outputs, layer.quantised, ((inner, inner.bytes),), temporary=whole)
+    kept = (inner.block,) if layer.keeps_input else ()
+    out = tape.op(rows * layer.outputs, layer.quantised, ((inner, inner.bytes),), kept, temporary=whole)
     del scratch, inner
     return cast(tape, out, x.width)
 
@@ -98,7 +101,7 @@ def _low_rank(tape: Tape, x: Tensor, adapter: Adapter) -> Tensor:
 def _adapted(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """PEFT's lora.Linear: a copy of the input in the adapters' dtype, and the sum cast back."""
     assert layer.adapter is not None
-    result = _base(tape, x, layer)
+    result = base(tape, x, layer)
     width = result.width
     if layer.cast_input:
         x = cast(tape, x, layer.adapter.down.width)
@@ -111,7 +114,7 @@ def _adapted(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
 def _adapted_4bit(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """PEFT's lora.Linear4bit: the output cloned, the adapter's cast to its dtype unless autocast is on."""
     assert layer.adapter is not None
-    result = copied(tape, _base(tape, x, layer))
+    result = copied(tape, base(tape, x, layer))
     width = result.width
     if not tape.autocast:
         x = cast(tape, x, layer.adapter.down.width)

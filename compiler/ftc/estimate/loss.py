@@ -39,7 +39,7 @@ def _aligned(tape: Tape, hidden: Tensor, head: Linear, how: Loss) -> tuple[Tenso
     if how.early:
         raw = logits
     if how.keep_logits:
-        tape.outputs = raw.block
+        tape.outputs = [raw.block]
     if how.shift == "slice":
         logits = tape.op(logits.numel, logits.width, ((logits, logits.bytes),))
     return raw, logits
@@ -86,24 +86,20 @@ def fused(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) ->
 
 
 def chunked(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) -> Tensor:
-    """Logits in pieces whose graph is kept: each piece's head and loss, one after the other."""
+    """Logits in pieces, all made first and kept, then the loss of each (LitGPT, torchtune)."""
     rows = hidden.numel // head.inputs
     count = how.chunks or -(-rows // (how.chunk_tokens or rows))
-    share = -(-rows // count)
-    total: Tensor | None = None
-    pieces = [(tape.through((hidden, hidden.bytes)), share) for _ in range(count)]
-    logits = [
-        linear(tape, Tensor(hidden.block, tokens * head.inputs, hidden.width, node), head)
-        for node, tokens in pieces
-    ]
-    for index in range(count):
-        part = logits[index]
-        wide = cast(tape, part, FULL) if how.upcast else part
-        entropy = cross_entropy(tape, wide)
-        del part, wide
-        total = entropy if total is None else tape.op(1, FULL, ((total, 4), (entropy, 4)))
-    assert total is not None
-    return scaled(tape, total)
+    sizes = [rows // count + (index < rows % count) for index in range(count)]
+    node = tape.through((hidden, hidden.bytes), joint=True)
+    logits = []
+    for size in sizes:
+        piece = linear(tape, Tensor(hidden.block, size * head.inputs, hidden.width, node), head)
+        logits.append(cast(tape, piece, FULL) if how.upcast else piece)
+        del piece
+    if how.keep_logits:
+        tape.outputs = [piece.block for piece in logits]
+    losses = [cross_entropy(tape, piece) for piece in logits]
+    return tape.op(1, FULL, [(each, each.bytes) for each in losses])
 
 
 KERNELS = {"logits": from_logits, "triton": triton, "fused": fused, "chunked": chunked}

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from ftc.estimate.architecture import Architecture, architecture
+from ftc.estimate import layer, litgpt
+from ftc.estimate.architecture import Architecture, InexpressibleError, architecture
 from ftc.estimate.attention import Heads
-from ftc.estimate.layer import Surroundings, decoder_layer, norm
+from ftc.estimate.layer import Surroundings, norm
 from ftc.estimate.ledger import ACTIVATIONS, GRADIENTS, KINDS, OPTIMIZER, TEMPORARIES, Block, Ledger, rounded
 from ftc.estimate.loss import loss
-from ftc.estimate.ops import dropout, scaled
+from ftc.estimate.ops import FULL, dropout, scaled
 from ftc.estimate.optimizer import Need, need, scratch
+from ftc.estimate.sharding import devices, gathered, share
 from ftc.estimate.step import BYTES, TrainingStep
 from ftc.estimate.tape import Parameter, Tape, Tensor
 from ftc.estimate.weights import Builder, Stack, ends
 from ftc.estimate.weights import decoder_layer as layer_weights
+
+LAYERS = {"transformers": layer.decoder_layer, "litgpt": litgpt.decoder_layer}
+"""A decoder layer by whose code runs it."""
 
 INDEX = 8
 """Bytes of a token id or a label."""
@@ -86,7 +91,7 @@ def prepared(step: TrainingStep) -> Play:
     play = Play(step, shapes, outer, _groups(step, shapes))
     for stack, count in play.stacks():
         for kind, size in stack.bytes.items():
-            play.ledger.hold(size * count, kind)
+            play.ledger.hold(share(step, kind, size * count), kind)
     return play
 
 
@@ -120,10 +125,12 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
         before = play.ledger.held.copy()
         group.mark = len(tape.nodes)
         part = partial(_run_layer, tape, group.stack, around)
+        gather = Block(play.ledger, gathered(step, group.stack), TEMPORARIES)
         if step.checkpointing != "none" and tape.recording:
             x = tape.checkpoint(part, x, reentrant=reentrant, trains=bool(group.stack.trained))
         else:
             x = part(x)
+        del gather
         group.passing = [*tape.cached, *(t.block for t in tape.cast_weights.values() if t.block)]
         tape.cached.clear()
         tape.cast_weights.clear()
@@ -146,7 +153,7 @@ def _kept(change: list[int]) -> list[int]:
 
 
 def _run_layer(tape: Tape, stack: Stack, around: Surroundings, x: Tensor) -> Tensor:
-    return decoder_layer(tape, x, stack, around)
+    return LAYERS[around.library](tape, x, stack, around)
 
 
 def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
@@ -164,9 +171,18 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
     )
     positions = None
     if shapes.family.rope:
-        positions = Tensor(None, length * shapes.rotary, _stream(play))
+        width = FULL if step.code.library == "litgpt" else _stream(play)
+        positions = Tensor(None, length * shapes.rotary, width)
     fused = frozenset(step.code.fused)
-    return Surroundings(shapes, heads, step.attention, fused, positions, keeps_cache=step.code.keeps_cache)
+    return Surroundings(
+        shapes,
+        heads,
+        step.attention,
+        fused,
+        positions,
+        keeps_cache=step.code.keeps_cache,
+        library=step.code.library,
+    )
 
 
 def _stream(play: Play) -> int:
@@ -191,11 +207,17 @@ def _embedded(play: Play, tape: Tape, tokens: int) -> Tensor:
 
 def simulate(step: TrainingStep) -> Play:
     """Play a step through: load, forward, loss, backward, optimizer, evaluation, save."""
+    if step.sharding.kind.startswith("zero"):
+        raise InexpressibleError("DeepSpeed's ZeRO partitions with buckets and buffers of its own")
     play = prepared(step)
     ledger = play.ledger
     _load(play)
     needs = [(need(step.optimizer, p), count) for stack, count in play.stacks() for p in stack.trained]
-    ledger.hold(sum(each.states * count for each, count in needs), OPTIMIZER)
+    split = devices(step.sharding)
+    ledger.hold(sum(each.states * count for each, count in needs) // split, OPTIMIZER)
+    if step.sharding.kind == "ddp":
+        buckets = sum(p.bytes * count for stack, count in play.stacks() for p in stack.trained)
+        ledger.hold(buckets, GRADIENTS)
     _accumulated(play)
     ledger.restart()
     _evaluate(play)
@@ -221,7 +243,8 @@ def _accumulated(play: Play) -> None:
         return
     for stack, count in play.stacks():
         for parameter in stack.trained:
-            play.ledger.hold(rounded(parameter.bytes) * count, GRADIENTS)
+            whole = rounded(parameter.bytes) * count
+            play.ledger.hold(whole // devices(play.step.sharding), GRADIENTS)
             parameter.keeps = False
 
 
@@ -237,6 +260,7 @@ def _train(play: Play) -> None:
     rows = batch.rows * (2 if step.objective.kind == "dpo" else 1)
     tape = _tape(play)
     inputs = Block(play.ledger, 3 * rows * batch.length * INDEX, TEMPORARIES)
+    root = Block(play.ledger, gathered(step, play.ends) // 2, TEMPORARIES)
     hidden = forward(play, tape, rows=rows, length=batch.length)
     mark = len(tape.nodes)
     around = surroundings(play, rows=rows, length=batch.length)
@@ -254,13 +278,24 @@ def _train(play: Play) -> None:
         _back(play, tape, group, "backward of the last layer" if index else "end of backward")
     tape.play()
     play.note("end of backward")
-    del inputs
+    del inputs, root
+    _scatter(play, play.ends)
+
+
+def _scatter(play: Play, stack: Stack) -> None:
+    """Keep this device's shard of the gradients of a stack."""
+    split = devices(play.step.sharding)
+    size = sum(rounded(p.bytes) for p in stack.trained if p.grad is not None)
+    play.ledger.hold(size // split - size, GRADIENTS)
 
 
 def _back(play: Play, tape: Tape, group: Group, name: str) -> None:
     ledger = play.ledger
     before = ledger.held.copy()
+    gather = Block(ledger, gathered(play.step, group.stack), TEMPORARIES)
     tape.play(group.mark)
+    del gather
+    _scatter(play, group.stack)
     change = play.change_since(before)
     peak = (ledger.peak, ledger.at_peak)
     play.note(name)
@@ -273,7 +308,8 @@ def _back(play: Play, tape: Tape, group: Group, name: str) -> None:
 
 def _optimise(play: Play, needs: list[tuple[Need, int]]) -> None:
     play.ledger.restart()
-    temporary = Block(play.ledger, scratch(play.step.optimizer, needs), TEMPORARIES)
+    size = scratch(play.step.optimizer, needs) // devices(play.step.sharding)
+    temporary = Block(play.ledger, size, TEMPORARIES)
     del temporary
     play.note("optimizer step")
 

@@ -26,7 +26,8 @@ class Quantisation(Frozen):
     `double` quantises the blocks' scales in turn; `head` says whether the output head is quantised too
     (transformers leaves it alone). `upcast` is what `prepare_model_for_kbit_training` does: every weight
     that is not quantised becomes float32; with `upcast_ends` false only the norms do (TRL, with bf16, casts the
-    embeddings and the head back).
+    embeddings and the head back). Releases of bitsandbytes before 0.43.2 keep each layer's input for backward,
+    those before 0.43 quantise from float16 and cast dequantised weights from there.
     """
 
     kind: Literal["nf4", "fp4", "int8"]
@@ -36,6 +37,8 @@ class Quantisation(Frozen):
     head: bool = False
     upcast: bool = True
     upcast_ends: bool = True
+    keeps_input: bool = False
+    through_half: bool = False
 
 
 class Tuning(Frozen):

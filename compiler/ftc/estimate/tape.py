@@ -175,7 +175,7 @@ class Tape:
         self.kind = TEMPORARIES
         self.cast_weights: dict[int, Tensor] = {}
         self.cached: list[Block] = []
-        self.outputs: Block | None = None
+        self.outputs: list[Block | None] = []
 
     def op(
         self,

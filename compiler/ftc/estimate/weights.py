@@ -95,7 +95,9 @@ class Builder:
             layer.bias = stack.add(Parameter(outputs, self.width, trains=self.trains))
         if quantisation:
             layer.quantised = BYTES[quantisation.compute]
+            layer.keeps_input = quantisation.keeps_input
             layer.scales = weight.numel // quantisation.block * 4 if quantisation.double else 0
+            layer.scales += weight.numel * 2 if quantisation.through_half else 0
         if self.adapted(role):
             layer.adapter = self._adapter(stack, inputs, outputs)
         stack.linears[role] = layer
@@ -157,7 +159,9 @@ def decoder_layer(build: Builder, *, sparse: bool) -> Stack:
 def _attention(build: Builder, stack: Stack) -> None:
     shapes, family = build.shapes, build.shapes.family
     hidden, queries, keys = shapes.hidden, shapes.queries, shapes.key_values
-    if family.fused_qkv:
+    if build.step.code.library == "litgpt":
+        _joint_projection(build, stack)
+    elif family.fused_qkv:
         build.linear(stack, "qkv", (hidden, queries + 2 * keys), bias=family.qkv_bias)
     else:
         for role, size in (("q", queries), ("k", keys), ("v", keys)):
@@ -167,6 +171,20 @@ def _attention(build: Builder, stack: Stack) -> None:
         build.norm(stack, "q", queries if whole else shapes.head)
         build.norm(stack, "k", keys if whole else shapes.head)
     build.linear(stack, "o", (queries, hidden), bias=family.o_bias)
+
+
+def _joint_projection(build: Builder, stack: Stack) -> None:
+    """LitGPT's fused projection, whose adapter updates those of queries, keys and values that are targets."""
+    shapes, step = build.shapes, build.step
+    sizes = {"q": shapes.queries, "k": shapes.key_values, "v": shapes.key_values}
+    build.linear(stack, "qkv", (shapes.hidden, sum(sizes.values())), bias=shapes.family.qkv_bias)
+    parts = [size for role, size in sizes.items() if build.adapted(role)]
+    if not parts:
+        return
+    rank, width = step.tuning.rank or 1, BYTES[step.tuning.dtype]
+    down = stack.add(Parameter(shapes.hidden * rank * len(parts), width, trains=True), ADAPTERS)
+    up = stack.add(Parameter(sum(parts) * rank, width, trains=True), ADAPTERS)
+    stack.linears["qkv"].adapter = Adapter(down, up, rank, step.tuning.dropout)
 
 
 def _mlp(build: Builder, stack: Stack, inner: int, prefix: str = "") -> None:
