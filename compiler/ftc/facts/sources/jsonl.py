@@ -43,11 +43,14 @@ def rows_of(layout: str, paths: Sequence[Path], columns: Sequence[ColumnType]) -
 def json_columns(
     con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path], layout: str
 ) -> tuple[ColumnType, ...]:
-    """The columns that a sample of each file tells. Raises SourceError and duckdb.Error."""
+    """The columns that all rows together tell: DuckDB leaves out keys of which it was not told.
+
+    Raises SourceError and duckdb.Error.
+    """
     lenient = ", ignore_errors=true" if layout == LAYOUT["jsonl"] else ""
     columns = described(
         con,
-        f"read_json({file_list(paths)}, format='{layout}'{lenient}, sample_size={SAMPLE}, "
+        f"read_json({file_list(paths)}, format='{layout}'{lenient}, sample_size=-1, "
         f"maximum_sample_files={len(paths)}, union_by_name=true, "
         f"maximum_object_size={LARGEST_OBJECT}, hive_partitioning=false)",
     )
@@ -93,7 +96,7 @@ class Jsonl:
     def columns(
         self, con: DuckDBPyConnection, step: SourceStep, paths: Sequence[Path]
     ) -> tuple[ColumnType, ...]:
-        """The stated columns, or those of a sample of each file. Raises SourceError and duckdb.Error."""
+        """The stated columns, or those of all rows. Raises SourceError and duckdb.Error."""
         known = stated(step)
         if known:
             return tuple(ColumnType(name=name, type=type_) for name, type_ in known.items())
