@@ -34,9 +34,12 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the modelling code of a model type does, sizes aside."""
+    """What the modelling code of a model type does, sizes aside.
 
-    norm: Literal["rms", "rms_plus_one", "layer"] = "rms"
+    `rotary` is the part of each head that turns; with `concatenated` the rest is put beside it even if empty.
+    """
+
+    norm: Literal["rms", "rms_wide", "rms_plus_one", "layer"] = "rms"
     gated: bool = True
     fused_qkv: bool = False
     fused_gate_up: bool = False
@@ -51,6 +54,7 @@ class Family:
     post_norm: bool = False
     rope: bool = True
     rotary: float = 1.0
+    concatenated: bool = False
     learned: bool = False
     position_offset: int = 0
     dropout: float = 0.0
@@ -91,13 +95,13 @@ FAMILIES: dict[str, Family] = {
     "qwen3_moe": Family(qk_norm="head"),
     "granite": Family(scaled_embedding=True, scaled_residual=True),
     "granitemoe": Family(scaled_embedding=True, scaled_residual=True),
-    "olmo2": Family(qk_norm="full", pre_norm=False, post_norm=True),
-    "olmo3": Family(qk_norm="full", pre_norm=False, post_norm=True),
+    "olmo2": Family(norm="rms_wide", qk_norm="full", pre_norm=False, post_norm=True),
+    "olmo3": Family(norm="rms_wide", qk_norm="full", pre_norm=False, post_norm=True),
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
     "gemma3_text": _GEMMA3,
     "gemma3": _GEMMA3,
-    "phi3": Family(fused_qkv=True, fused_gate_up=True),
+    "phi3": Family(fused_qkv=True, fused_gate_up=True, concatenated=True),
     "phi": replace(
         _LAYER_NORM,
         parallel=True,
@@ -172,6 +176,11 @@ class Architecture:
     attention_dropout: float = 0.0
     experts: Experts | None = None
     dense_layers: int = 0
+
+    @property
+    def head_major(self) -> bool:
+        """Whether queries reach attention with all tokens of a head together, as concatenation leaves them."""
+        return self.family.rope and (self.family.concatenated or self.rotary < self.head)
 
     @property
     def queries(self) -> int:

@@ -24,6 +24,7 @@ class Heads:
     dropout: float = 0.0
     mask: int = 0
     softcap: bool = False
+    head_major: bool = False
 
     @property
     def tokens(self) -> int:
@@ -52,7 +53,10 @@ def _rounded(value: int, to: int) -> int:
 
 
 def flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
-    """FlashAttention-2: q, k, v, the output and a float32 a row and head are kept."""
+    """FlashAttention-2: q, k, v, the output and a float32 a row and head are kept.
+
+    The output is laid out as q is, so where tokens of a head lie together it is copied for what follows.
+    """
     if q.width == FULL and (tape.autocast or tape.half):
         q, k, v = (cast(tape, t, tape.autocast or tape.half) for t in (q, k, v))
     long = _rounded(heads.length, 128)
@@ -63,7 +67,8 @@ def flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
         scratch += 2 * q.bytes
     inputs = [(t, t.bytes) for t in (q, k, v)]
     saved = (q.block, k.block, v.block, statistics.block)
-    return tape.op(q.numel, q.width, inputs, saved, temporary=scratch, keeps_result=True)
+    out = tape.op(q.numel, q.width, inputs, saved, temporary=scratch, keeps_result=True)
+    return copied(tape, out) if heads.head_major else out
 
 
 def efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:

@@ -68,7 +68,7 @@ def excess(step: TrainingStep) -> int:
     width = BYTES[step.weights]
     halves = 1 if step.quantisation.kind == "int8" else 2
     pairs = [(w.weight.numel * width, w.weight.numel // halves) for w in layer.linears.values()]
-    recent = step.code.versions.get("transformers", "5") >= "5"
+    recent = step.code.release("transformers") >= (5,)
     return quantised_excess(pairs, shapes.layers, workers=LOADERS if recent else 1)
 
 

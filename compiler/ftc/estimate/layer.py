@@ -18,6 +18,7 @@ from ftc.estimate.ops import (
     fused_norm,
     rms_norm,
     rms_norm_plus_one,
+    rms_norm_wide,
     scaled,
     times,
 )
@@ -41,12 +42,15 @@ class Surroundings:
     library: str = "transformers"
 
 
+RMS_NORMS = {"rms": rms_norm, "rms_wide": rms_norm_wide, "rms_plus_one": rms_norm_plus_one}
+
+
 def norm(tape: Tape, x: Tensor, weights: Norm, around: Surroundings) -> Tensor:
     """The model's norm over the last axis of `x`."""
     kind = around.shapes.family.norm
     if kind == "layer" or "rmsnorm" in around.fused:
         return fused_norm(tape, x, weights.weight, weights.bias)
-    return (rms_norm_plus_one if kind == "rms_plus_one" else rms_norm)(tape, x, weights.weight)
+    return RMS_NORMS[kind](tape, x, weights.weight)
 
 
 def decoder_layer(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
@@ -124,7 +128,7 @@ def _rotate(tape: Tape, x: Tensor, around: Surroundings) -> Tensor:
     """Rotary embedding of the heads, or of a part of each."""
     if "rope" in around.fused:
         return tape.op(x.numel, x.width, ((x, SAME),))
-    if around.shapes.rotary < around.shapes.head:
+    if around.shapes.head_major:
         return concatenated_rotation(tape, x, around)
     return _rotated(tape, x, around)
 

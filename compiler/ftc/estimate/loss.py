@@ -32,9 +32,19 @@ def cross_entropy(tape: Tape, logits: Tensor) -> Tensor:
     return _scalar(tape, chances, chances.bytes)
 
 
+def logits_of(tape: Tape, hidden: Tensor, head: Linear) -> Tensor:
+    """The head's output, bounded by tanh where the model does so, and scaled."""
+    out = linear(tape, hidden, head)
+    if not tape.softcap:
+        return out
+    out = scaled(tape, out)
+    out = tape.op(out.numel, out.width, ((out, out.bytes),), keeps_result=True)
+    return scaled(tape, out)
+
+
 def _aligned(tape: Tape, hidden: Tensor, head: Linear, how: Loss) -> tuple[Tensor, Tensor]:
     """The logits as the model returns them, and as the loss wants them: upcast, and sliced by a copy."""
-    raw = linear(tape, hidden, head)
+    raw = logits_of(tape, hidden, head)
     logits = cast(tape, raw, FULL) if how.upcast else raw
     if how.early:
         raw = logits

@@ -67,6 +67,13 @@ def rms_norm(tape: Tape, x: Tensor, weight: Parameter) -> Tensor:
     return times(tape, narrow, tape.leaf(weight))
 
 
+def rms_norm_wide(tape: Tape, x: Tensor, weight: Parameter) -> Tensor:
+    """The RMSNorm of transformers' OLMo 2: times the weight in float32, then cast."""
+    wide = cast(tape, x, FULL)
+    wide = times(tape, wide, _mean_square(tape, wide, x.numel // weight.numel))
+    return cast(tape, times(tape, wide, tape.leaf(weight)), x.width)
+
+
 def _mean_square(tape: Tape, wide: Tensor, rows: int) -> Tensor:
     """Rsqrt of the mean of squares of each row, with the backward of pow(2).mean(-1)."""
     size = wide.bytes

@@ -15,12 +15,18 @@ from ftc.estimate.ops import FULL, dropout, scaled
 from ftc.estimate.optimizer import Need, need, scratch
 from ftc.estimate.sharding import devices, gathered, share
 from ftc.estimate.step import BYTES, TrainingStep
-from ftc.estimate.tape import Parameter, Tape, Tensor
+from ftc.estimate.tape import SAME, Parameter, Tape, Tensor
 from ftc.estimate.weights import Builder, Stack, ends
 from ftc.estimate.weights import decoder_layer as layer_weights
 
 LAYERS = {"transformers": layer.decoder_layer, "litgpt": litgpt.decoder_layer}
 """A decoder layer by whose code runs it."""
+
+FLASH_2 = (2, 2)
+"""PyTorch with FlashAttention-2; the first version lays its output out by tokens whatever the queries' layout."""
+
+FEW_TOKENS = 3072
+"""Up to so many tokens the embedding's backward is one kernel without scratch."""
 
 INDEX = 8
 """Bytes of a token id or a label."""
@@ -55,6 +61,7 @@ class Play:
     groups: list[Group]
     ledger: Ledger = field(default_factory=Ledger)
     segments: list[Segment] = field(default_factory=list)
+    leaf: Block | None = None
 
     def note(self, name: str, extra: list[int] | None = None) -> None:
         """End a segment; `extra` bytes by kind come on top of its peak."""
@@ -168,6 +175,7 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
         shapes.attention_dropout,
         mask=step.attention in ("eager", "math"),
         softcap=shapes.family.softcap,
+        head_major=shapes.head_major and step.code.release("torch") >= FLASH_2,
     )
     positions = None
     if shapes.family.rope:
@@ -193,16 +201,25 @@ def _stream(play: Play) -> int:
 def _embedded(play: Play, tape: Tape, tokens: int) -> Tensor:
     shapes, step = play.shapes, play.step
     table = play.ends.others["embedding"]
-    x = tape.op(tokens * shapes.hidden, table.width, ((tape.leaf(table), table.bytes),))
-    if "positions" in play.ends.others:
-        places = play.ends.others["positions"]
-        x = tape.op(x.numel, x.width, ((x, -1), (tape.leaf(places), places.bytes)))
-    if shapes.family.scaled_embedding:
-        x = scaled(tape, x)
-    x = dropout(tape, x, shapes.dropout if shapes.family.learned else 0.0)
+    scratch = embedding_scratch(tokens, shapes)
+    x = tape.op(tokens * shapes.hidden, table.width, ((tape.leaf(table), table.bytes),), temporary=scratch)
     if step.tuning.method == "lora" and step.checkpointing != "none" and tape.recording and x.node is None:
         x.node = Parameter(x.numel, x.width, trains=True)
-    return x
+        play.leaf = x.block
+    if "positions" in play.ends.others:
+        places = play.ends.others["positions"]
+        x = tape.op(x.numel, x.width, ((x, SAME), (tape.leaf(places), places.bytes)))
+    if shapes.family.scaled_embedding:
+        x = scaled(tape, x)
+    return dropout(tape, x, shapes.dropout if shapes.family.learned else 0.0)
+
+
+def embedding_scratch(tokens: int, shapes: Architecture) -> int:
+    """Bytes of sorted indices and partial sums in the embedding's backward (EmbeddingBackwardKernel.cu)."""
+    if tokens <= FEW_TOKENS:
+        return 0
+    sums = -(-tokens // 10) + min(tokens, shapes.vocabulary)
+    return 4 * tokens * INDEX + sums * shapes.hidden * FULL
 
 
 def simulate(step: TrainingStep) -> Play:
@@ -251,7 +268,9 @@ def _accumulated(play: Play) -> None:
 def _tape(play: Play) -> Tape:
     step = play.step
     autocast = BYTES[step.autocast] if step.autocast else 0
-    return Tape(play.ledger, autocast=autocast)
+    tape = Tape(play.ledger, autocast=autocast)
+    tape.softcap = play.shapes.family.softcap
+    return tape
 
 
 def _train(play: Play) -> None:
@@ -279,6 +298,7 @@ def _train(play: Play) -> None:
     tape.play()
     play.note("end of backward")
     del inputs, root
+    play.leaf = None
     _scatter(play, play.ends)
 
 

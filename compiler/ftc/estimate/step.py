@@ -182,6 +182,11 @@ class Code(Frozen):
     keeps_cache: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
 
+    def release(self, package: str) -> tuple[int, ...]:
+        """The version of a package as numbers; later than any where it is not known."""
+        numbers = [int(part) for part in self.versions.get(package, "").split(".") if part.isdecimal()]
+        return tuple(numbers) or (1000,)
+
 
 class TrainingStep(Frozen):
     """A fully resolved training step on one device of some kind.

@@ -29,8 +29,10 @@ class Parameter:
         return self.numel * self.width
 
     def accept(self, grad: Block) -> None:
-        """Keep a gradient; further ones are added in place."""
-        if self.grad is None and self.keeps:
+        """Keep a gradient. One of another use of the weight in the same backward makes a sum beside both."""
+        if self.grad is not None:
+            Block(grad.ledger, self.bytes, TEMPORARIES)
+        elif self.keeps:
             grad.become(GRADIENTS)
             self.grad = grad
 
@@ -172,6 +174,7 @@ class Tape:
         self.ledger, self.autocast, self.half = ledger, autocast, half
         self.nodes: list[Node] = []
         self.recording = self.training = True
+        self.softcap = False
         self.kind = TEMPORARIES
         self.cast_weights: dict[int, Tensor] = {}
         self.cached: list[Block] = []
