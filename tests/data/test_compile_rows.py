@@ -122,7 +122,8 @@ def test_documents_train_every_token(job: Job) -> None:
     job.render = job.render.model_copy(update={"form": "text", "fields": {"text": "{{ prompt }}!"}})
     compiled = job.run()
     assert all(
-        all(row.mask) and row.prompt_length is None and row.target is None for row in rows_of(compiled)
+        row.mask == (False, *[True] * (len(row.mask) - 1)) and row.prompt_length is row.target is None
+        for row in rows_of(compiled)
     )
     assert all(row.input_ids[-1] == 2 for row in rows_of(compiled))
     assert compiled.step is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ UNLIKE = Refusal(
     "FTC312",
     "inference would encode its prompt to other tokens: an answer's first characters join the text before it",
 )
+UNTRAINED = Refusal("untrained", "FTC606", "no token of the row carries loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,18 @@ class Limited:
 
 
 def limited(rows: Tokens, limits: LimitStep) -> Limited:
-    """Rows of at most the limit's tokens, each with a token that carries loss.
+    """Rows of at most the limit's tokens, each with a token that carries loss; the first never does.
 
     A row that is split becomes as many rows as it needs, each but the last of the full length: for
-    documents alone, whose parts need no prompt.
+    documents alone, whose parts need no prompt. A part in which nothing carries loss is left out.
     """
     most, lengths = limits.max_length, np.diff(rows.offsets)
+    rows = _from_the_second(rows)
     trained = running(rows.mask)
     begins, ends = rows.offsets[:-1], rows.offsets[1:]
     refusals = dict.fromkeys(rows.unlike, UNLIKE)
     for row in np.flatnonzero(trained[ends] == trained[begins]).tolist():
-        refusals[row] = Refusal("untrained", "FTC606", "no token of the row carries loss")
+        refusals[row] = UNTRAINED
     cut = {row: int(lengths[row]) for row in np.flatnonzero(lengths > most).tolist() if row not in refusals}
     if limits.too_long == "truncate":
         ends = np.minimum(ends, begins + most)
@@ -63,14 +65,13 @@ def limited(rows: Tokens, limits: LimitStep) -> Limited:
     parts = np.arange(counts.sum()) - np.repeat(offsets_of(counts)[:-1], counts)
     if refusals or cut:
         rows = _taken(rows, np.repeat(kept, counts), parts * most, np.repeat(lengths, counts), most)
-    return Limited(
-        tokens=rows,
-        rows=np.repeat(kept, counts),
-        parts=np.where(np.repeat(counts, counts) > 1, parts + 1, 0),
-        answers=_answers(rows),
-        refusals=refusals,
-        cut=cut,
-    )
+    numbers, numbered = np.repeat(kept, counts), np.where(np.repeat(counts, counts) > 1, parts + 1, 0)
+    if limits.too_long == "split" and cut:
+        rows, numbers, numbered = _trainable(_from_the_second(rows), numbers, numbered)
+        for row in cut.keys() - set(numbers.tolist()):
+            refusals[row] = UNTRAINED
+            del cut[row]
+    return Limited(rows, numbers, numbered, _answers(rows), refusals, cut)
 
 
 def whole(left: Limited, numbers: Sequence[int]) -> Limited:
@@ -79,15 +80,37 @@ def whole(left: Limited, numbers: Sequence[int]) -> Limited:
     kept = np.array([at for at, row in enumerate(left.rows.tolist()) if numbers[row] not in gone], np.int64)
     if len(kept) == len(left.rows):
         return left
-    begins, lengths = left.tokens.offsets[:-1][kept], np.diff(left.tokens.offsets)[kept]
-    tokens = Tokens(
-        tokens=gather(left.tokens.tokens, begins, lengths),
-        mask=gather(left.tokens.mask, begins, lengths),
-        offsets=offsets_of(lengths),
-        prompts=left.tokens.prompts[kept],
-    )
+    tokens = _some(left.tokens, kept)
     cut = {row: length for row, length in left.cut.items() if numbers[row] not in gone}
     return Limited(tokens, left.rows[kept], left.parts[kept], left.answers[kept], left.refusals, cut)
+
+
+def _from_the_second(rows: Tokens) -> Tokens:
+    """The rows with no loss on the first token of each: no token before it predicts it."""
+    first = rows.offsets[:-1][np.diff(rows.offsets) > 0]
+    if not rows.mask[first].any():
+        return rows
+    mask = rows.mask.copy()
+    mask[first] = 0
+    return replace(rows, mask=mask)
+
+
+def _trainable(rows: Tokens, numbers: Int64, parts: Int64) -> tuple[Tokens, Int64, Int64]:
+    """Without the parts in which nothing carries loss, such as a document's last token alone."""
+    left = np.flatnonzero(np.diff(running(rows.mask)[rows.offsets]))
+    if len(left) == len(numbers):
+        return rows, numbers, parts
+    return _some(rows, left), numbers[left], parts[left]
+
+
+def _some(rows: Tokens, kept: Int64) -> Tokens:
+    begins, lengths = rows.offsets[:-1][kept], np.diff(rows.offsets)[kept]
+    return Tokens(
+        tokens=gather(rows.tokens, begins, lengths),
+        mask=gather(rows.mask, begins, lengths),
+        offsets=offsets_of(lengths),
+        prompts=rows.prompts[kept],
+    )
 
 
 def _too_long(length: int, limits: LimitStep, *, nothing_left: bool) -> Refusal | None:

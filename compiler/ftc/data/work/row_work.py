@@ -104,7 +104,8 @@ class RowCompiler:
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
         refusals |= {numbers[row]: refusal for row, refusal in reversed(left.refusals.items())}
         redacted = {row: kinds for row, kinds in redacted.items() if row not in refusals}
-        cut = {numbers[row]: length for row, length in left.cut.items()}
+        counts = np.bincount(left.rows, minlength=len(numbers)).tolist()
+        cut = {numbers[row]: (length, counts[row]) for row, length in left.cut.items()}
         kept = [numbers[row] for row in left.rows.tolist()]
         texts = [rendered[row] for row in left.rows.tolist()]
         cuts = zip(left.rows.tolist(), left.parts.tolist(), strict=True)
@@ -190,12 +191,12 @@ class RowCompiler:
         self,
         ids: Sequence[str],
         refusals: Mapping[int, Refusal],
-        cut: Mapping[int, int],
+        cut: Mapping[int, tuple[int, int]],
         redacted: Mapping[int, Mapping[str, int]],
         unrolled: Mapping[int, int],
     ) -> list[Account]:
         several = {row: count for row, count in unrolled.items() if row not in refusals}
-        found = [(row, self._cut(ids[row], length)) for row, length in cut.items()]
+        found = [(row, self._cut(ids[row], *how)) for row, how in cut.items()]
         found += [(row, Account(ids[row], "redacted", replaced_by(kinds))) for row, kinds in redacted.items()]
         found += [
             (row, Account(ids[row], refusal.fate, refusal.reason, refusal.code))
@@ -207,14 +208,17 @@ class RowCompiler:
         ]
         return [account for _, account in sorted(found)]
 
-    def _cut(self, id_: str, length: int) -> Account:
+    def _cut(self, id_: str, length: int, parts: int) -> Account:
         """The line of a row that was longer than the limit and is kept."""
         limits = self._spec.limits
         most = limits.max_length
         if limits.too_long == "truncate":
             return Account(id_, "truncated", f"cut to {most} tokens")
-        parts = -(-length // most)
-        return Account(id_, "split", f"{length} tokens became {parts} rows of at most {most}", more=parts - 1)
+        said = f"{length} tokens became {parts} rows of at most {most}"
+        left_out = length - parts * most
+        if left_out > 0:
+            said += f"; the last {left_out} cannot be trained: no token is before it in its row"
+        return Account(id_, "split", said, more=parts - 1)
 
 
 def _texts(made: Made) -> list[tuple[int, Rendered]]:
