@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ftc.diagnostics.codes import CODES
+from ftc.lints import LINTS
+from ftc.lints.kinds import KINDS
 from ftc.recipe.model import Recipe
 from ftc.recipe.source_kinds import PLACES
 
@@ -19,6 +22,7 @@ def recipe_schema() -> dict[str, Any]:
     schema: dict[str, Any] = _plain(Recipe.model_json_schema(ref_template="#/definitions/{model}"))
     definitions = schema.pop("$defs")
     _name_sources(definitions)
+    _name_lints(schema, definitions)
     definitions["SourceFiles"]["oneOf"] = [{"required": [place]} for place in PLACES]
     definitions["Train"]["not"] = {"required": ["epochs", "steps"]}
     head = {
@@ -58,6 +62,16 @@ def _is_noise(key: str, value: Any) -> bool:
 
 def _name_sources(definitions: dict[str, Any]) -> None:
     definitions["Data"]["properties"]["sources"]["propertyNames"] = {"pattern": _SOURCE_NAME}
+
+
+def _name_lints(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    lints = schema["properties"]["lints"]
+    level = lints.pop("additionalProperties")
+    lints["properties"] = {
+        name: level | {"description": CODES[lint.code], "default": lint.level} for name, lint in LINTS.items()
+    }
+    lints["additionalProperties"] = False
+    definitions["Data"]["properties"]["redact"]["items"]["enum"] = list(KINDS)
 
 
 def _required(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
