@@ -1,7 +1,8 @@
 """The lints of the data: one file each, one line each in this table, loaded by name on first use.
 
-A lint of single rows has a function `look(row, spec)`, which runs in the workers; one of all rows has a
-function `judge(columns)`, which runs at the end. Each has `describe(result)`, which puts its result in words.
+A lint of single rows has a function `looker(spec)`, whose result looks at rows in the workers, at those alone
+that have one of its `hints(spec)` where it states any; one of all rows has a function `judge(evidence)`,
+which runs at the end. Each has `describe(result)`, which puts its result in words.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def looker(spec: LintSpec) -> Look:
 
 def _look(row: Row) -> Sighting | None:
     text = row.learned.rstrip()
-    if len(text) < LONG or row.continues:
+    if len(text) < LONG:
         return None
     last = text.rstrip(_AFTER)[-1:]
     if last in _ENDS:

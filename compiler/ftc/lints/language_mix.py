@@ -48,14 +48,15 @@ def identifier() -> Any:
 def looker(spec: LintSpec) -> Look:
     """Takes samples of what rows teach; their language is told at the end, in one process alone."""
     installed = is_installed(PACKAGE)
-    below = 2**64 if spec.rows <= SAMPLE else 2**64 * SAMPLE // spec.rows
+    below = (2**64 * SAMPLE // max(spec.rows, SAMPLE + 1)).to_bytes(8, "big")
+    every = spec.rows <= SAMPLE
 
     def look(row: Row) -> Sighting | None:
         if not installed or len(row.learned) < LEAST:
             return None
-        if int.from_bytes(sha256(row.id.encode()).digest()[:8], "big") >= below:
-            return None
-        return Sighting((), row.learned, 0, MOST)
+        if every or sha256(row.id.encode()).digest() < below:
+            return Sighting((), row.learned, 0, MOST)
+        return None
 
     return look
 

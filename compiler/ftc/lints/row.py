@@ -46,11 +46,6 @@ class Row:
     _answers: list[str] = field(default_factory=list, init=False, repr=False)
     _said: Scan | None = field(default=None, init=False, repr=False)
 
-    @property
-    def continues(self) -> bool:
-        """Whether the row's texts were looked at with an earlier part of it."""
-        return self.part > 1
-
     def _gather(self) -> list[str]:
         """All texts of the row, and its answers beside them."""
         if self._texts is None:
@@ -79,7 +74,7 @@ class Row:
 
     @property
     def learned(self) -> str:
-        """What the row teaches: its answer, or the document."""
+        """What the row teaches: its answer, or the document; nothing where an earlier part has it."""
         if self.part > 1:
             return ""
         return self.asked if self.answer is None else self.answer

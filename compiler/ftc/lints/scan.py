@@ -1,4 +1,4 @@
-"""A text with cheap tests of what may stand in it: most rows pass them all, and no pattern is tried on those.
+"""A text with cheap tests of what may stand in it: most pass them all, and no pattern is tried on those.
 
 Each test costs about a microsecond for 1,500 characters, a regular expression over the text ten or more.
 """

@@ -32,15 +32,12 @@ class Seen:
     def count(self, id_: str, sighting: Sighting) -> None:
         """Count a row by its id. Only a row that may be shown has its excerpt made."""
         self.rows += 1
-        shown = []
+        hit = None
         for kind in sighting.kinds:
             before = self.kinds.get(kind, 0)
             self.kinds[kind] = before + 1
             if before < FIRST:
-                shown.append(kind)
-        if shown:
-            hit = Hit(id=id_, excerpt=excerpt(sighting.text, sighting.start, sighting.end))
-            for kind in shown:
+                hit = hit or Hit(id=id_, excerpt=excerpt(sighting.text, sighting.start, sighting.end))
                 self.first.setdefault(kind, []).append(hit)
 
     def merge(self, later: Seen) -> None:
