@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from ftc.estimate.step import TrainingStep
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def main(step: Path, backend: Backend, whole: bool, as_json: bool) -> None:
     """Print the peaks of the training step that STEP, a file of JSON, describes."""
+    warnings.simplefilter("ignore", FutureWarning)
     result = predict(TrainingStep.model_validate_json(step.read_bytes()), backend, whole=whole)
     if as_json:
         sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-aten = torch.ops.aten
 Answer = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
@@ -39,10 +38,30 @@ def _chosen(part: float) -> Answer:
     return choose
 
 
-def answers(part: float) -> dict[Any, Answer]:
+def _int8_quantised(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Rows of int8 with their scales; no column has outliers."""
+    values = args[0]
+    if values.device.type != "meta":
+        return func(*args, **kwargs)
+    rows = torch.empty_like(values, dtype=torch.int8)
+    scales = values.new_empty(values.numel() // values.shape[-1], dtype=torch.float32)
+    return rows, scales, values.new_empty(0, dtype=torch.int64)
+
+
+def _int8_product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The product, without columns of outliers."""
+    values, quantised, weight = args[:3]
+    if values.device.type != "meta":
+        return func(*args, **kwargs)
+    return values.new_empty((*quantised.shape[:-1], weight.shape[0])), values.new_empty(0)
+
+
+def answers(part: float) -> dict[str, Answer]:
     """Answers by operation; a boolean mask chooses `part` of the elements."""
     return {
-        aten._local_scalar_dense.default: _number,  # noqa: SLF001 - what .item() calls
-        aten.equal.default: _equal,
-        aten.index.Tensor: _chosen(part),
+        "aten._local_scalar_dense.default": _number,  # what .item() calls
+        "aten.equal.default": _equal,
+        "aten.index.Tensor": _chosen(part),
+        "bitsandbytes.int8_vectorwise_quant.default": _int8_quantised,
+        "bitsandbytes.int8_mixed_scaled_mm.default": _int8_product,
     }

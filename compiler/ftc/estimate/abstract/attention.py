@@ -80,6 +80,9 @@ def implementation(step: TrainingStep, backend: str) -> str:
     def attend(
         _module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
     ) -> tuple[torch.Tensor, None]:
+        if torch.is_autocast_enabled(query.device.type):
+            kind = torch.get_autocast_dtype(query.device.type)
+            query, key, value = (states.to(kind) for states in (query, key, value))
         scale = options.get("scaling")
         out = kernel(query, key, value, attention_mask, options.get("dropout", 0.0), scale)
         return out.transpose(1, 2).contiguous(), None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch.nn import functional
 from torch.utils._pytree import tree_map
 
 LOWERED = frozenset(
@@ -32,14 +35,14 @@ RAISED = frozenset(
 """Functions whose inputs are cast to float32 (AT_FORALL_FP32, AT_FORALL_FP32_SET_OPT_DTYPE)."""
 
 
-class Autocast(TorchFunctionMode):
+class Autocast:
     """Casts as torch.autocast("cuda", dtype) does in a forward pass; with dtype None it casts nothing.
 
     Weights that train are cast once in a forward pass. In a backward pass only what is recomputed is cast.
+    The functions are replaced: a mode of PyTorch's would not see what a checkpoint recomputes.
     """
 
     def __init__(self, dtype: torch.dtype | None):
-        super().__init__()
         self.dtype = dtype
         self.backward = False
         self._weights: dict[int, torch.Tensor] = {}
@@ -53,15 +56,20 @@ class Autocast(TorchFunctionMode):
         """The forward pass is over: forget its casts."""
         self._weights.clear()
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if not self.casts or name not in LOWERED | RAISED:
-            return func(*args, **kwargs)
-        cast = self.lower if name in LOWERED else self.lift
-        return func(*tree_map(cast, args), **tree_map(cast, kwargs))
+    def install(self, stack: ExitStack) -> None:
+        """Replace the functions that cast, until the stack is left."""
+        for cast, names in ((self.lower, LOWERED), (self.lift, RAISED)):
+            for owner in (torch, functional, torch.Tensor):
+                for name in names & set(dir(owner)):
+                    stack.enter_context(patch.object(owner, name, self._casting(getattr(owner, name), cast)))
+
+    def _casting(self, original: Any, cast: Callable[[Any], Any]) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not self.casts:
+                return original(*args, **kwargs)
+            return original(*tree_map(cast, args), **tree_map(cast, kwargs))
+
+        return call
 
     def lower(self, value: Any) -> Any:
         """A float32 tensor in the lower precision; anything else as it is."""

@@ -8,8 +8,9 @@ import torch
 from pydantic import JsonValue
 
 from ftc.estimate.abstract.attention import implementation
+from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
-from ftc.estimate.step import Quantisation, TrainingStep, Tuning
+from ftc.estimate.step import TrainingStep, Tuning
 from ftc.plan.steps import TuneStep
 from ftc.runtime.adapt import adapt
 
@@ -20,8 +21,8 @@ def dtype(name: str) -> torch.dtype:
     return found
 
 
-def build(step: TrainingStep, *, device: str, backend: str, attention: str | None = None) -> Any:
-    """The step's model, random or without values, ready to train.
+def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | None = None) -> Any:
+    """The step's base model, random or without values; quantised layers are yet to be filled.
 
     `attention` is transformers' name of an implementation, in place of the step's kernel on the backend.
     """
@@ -36,8 +37,22 @@ def build(step: TrainingStep, *, device: str, backend: str, attention: str | Non
             config, dtype=dtype(step.weights), attn_implementation=attention or implementation(step, backend)
         )
     if step.quantisation is not None:
-        quantise(model, step.quantisation, device)
-    model = tuned(model, step.tuning)
+        replace(model, step.quantisation)
+    return model
+
+
+def loaded(model: Any, step: TrainingStep) -> Any:
+    """The model with its quantised layers filled, if there are any, and the rest cast as the step says."""
+    if step.quantisation is None:
+        return model
+    fill(model, dtype(step.weights), model.get_input_embeddings().weight.device)
+    return upcast(model) if step.quantisation.upcast else model
+
+
+def prepared(model: Any, step: TrainingStep) -> Any:
+    """The loaded model ready to train: adapted and checkpointed as the step says."""
+    with model.get_input_embeddings().weight.device:
+        model = tuned(model, step.tuning)
     model.train()
     if step.checkpointing != "none":
         model.gradient_checkpointing_enable({"use_reentrant": step.checkpointing == "reentrant"})
@@ -102,15 +117,11 @@ def frozen(model: Any, tuning: Tuning) -> Any:
     return model
 
 
-def quantise(model: Any, how: Quantisation, device: str) -> None:
-    """Store the linear layers' weights in few bits, by bitsandbytes' own layers."""
-    raise NotImplementedError
-
-
-def name_storages(model: Any, tracker: Tracker) -> None:
-    """Say which of the tracked bytes are weights, and which adapters."""
+def name_weights(model: Any, tracker: Tracker) -> None:
+    """Say which of the tracked bytes are weights, and which adapters; empty layers have none."""
     for name, parameter in model.named_parameters():
-        adapter = ".lora_" in name or ".modules_to_save." in name
-        tracker.label(parameter, "adapters" if adapter else "weights")
+        if getattr(parameter, "bnb_quantized", True):
+            adapter = ".lora_" in name or ".modules_to_save." in name
+            tracker.label(parameter, "adapters" if adapter else "weights")
     for buffer in model.buffers():
         tracker.label(buffer, "weights")

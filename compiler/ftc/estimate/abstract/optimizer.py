@@ -15,6 +15,8 @@ from ftc.estimate.step import Optimizer
 
 def make(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer over the parameters that train."""
+    if how.form == "bitsandbytes":
+        return _bitsandbytes(how, trained)
     foreach = how.form == "foreach"
     if how.name == "sgd":
         return torch.optim.SGD(trained, lr=1e-4, momentum=0.9 * how.momentum, foreach=foreach)
@@ -23,6 +25,17 @@ def make(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optim
         for group in optimizer.param_groups:
             group["fused"] = True
     return optimizer
+
+
+def _bitsandbytes(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    import bitsandbytes
+
+    kind = {"adamw": "AdamW", "lion": "Lion", "sgd": "SGD"}[how.name]
+    options = {"momentum": 0.9} if how.name == "sgd" else {}
+    made: torch.optim.Optimizer = getattr(bitsandbytes.optim, kind)(
+        trained, lr=1e-4, optim_bits=how.bits, is_paged=how.paged, **options
+    )
+    return made
 
 
 @contextmanager

@@ -38,19 +38,22 @@ def _softmax(original: Any) -> Any:
     return softmax
 
 
-def _kernels_of_cuda(stack: ExitStack) -> None:
+def _fused_head_of_cuda(stack: ExitStack) -> None:
     from trl.kernels import chunked_logprob
 
     triton = SimpleNamespace(cdiv=lambda whole, part: -(-whole // part))
     stack.enter_context(patch.object(chunked_logprob, "triton", triton, create=True))
-    stack.enter_context(patch("torch.nn.utils.clip_grad._has_foreach_support", lambda *_: True))
-    stack.enter_context(patch.object(functional, "dropout", _dropout))
-    stack.enter_context(patch.object(functional, "softmax", _softmax(functional.softmax)))
     stack.enter_context(patch("trl.trainer.utils._use_triton", lambda _: True))
     stack.enter_context(patch.object(chunked_logprob, "_use_triton", lambda _: True))
     stack.enter_context(patch.object(chunked_logprob, "_forward_kernel", _Launch()))
     stack.enter_context(patch.object(chunked_logprob, "_backward_kernel", _Launch()))
     stack.enter_context(patch.object(chunked_logprob, "_addmm_fp32", lambda *_: None))
+
+
+def _kernels_of_cuda(stack: ExitStack) -> None:
+    stack.enter_context(patch("torch.nn.utils.clip_grad._has_foreach_support", lambda *_: True))
+    stack.enter_context(patch.object(functional, "dropout", _dropout))
+    stack.enter_context(patch.object(functional, "softmax", _softmax(functional.softmax)))
 
 
 @contextmanager
@@ -73,6 +76,14 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast) -> Iterator[N
             )
         )
         enter(patch.object(torch, "get_autocast_dtype", lambda d: autocast.dtype if d == "meta" else kind(d)))
+        if autocast.dtype is not None:
+            autocast.install(stack)
         if backend == "cuda":
             _kernels_of_cuda(stack)
+            if step.loss.kernel == "trl":
+                _fused_head_of_cuda(stack)
+        if step.quantisation is not None or step.optimizer.form == "bitsandbytes":
+            enter(
+                patch.dict("bitsandbytes.functional.name2qmap")
+            )  # its tables stay on the device of first use
         yield

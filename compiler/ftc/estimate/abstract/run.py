@@ -9,8 +9,9 @@ import torch
 from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.abstract.loss import criterion, inputs
-from ftc.estimate.abstract.model import build, dtype, layers, name_storages
+from ftc.estimate.abstract.model import dtype, layers, loaded, name_weights, prepared, skeleton
 from ftc.estimate.abstract.patches import abstract
+from ftc.estimate.abstract.quantise import name_scales
 from ftc.estimate.abstract.scratch import BACKENDS
 from ftc.estimate.abstract.segments import mark_layers, mark_loss
 from ftc.estimate.abstract.tracker import Tracker
@@ -24,12 +25,16 @@ ROUNDING: dict[str, int] = {"cuda": 512, "cpu": 1}
 class Run:
     """The step's model, optimizer and loss under one tracker."""
 
-    def __init__(self, step: TrainingStep, backend: Backend, tracker: Tracker, autocast: Autocast):
+    def __init__(self, step: TrainingStep, base: Any, tracker: Tracker, autocast: Autocast):
         self.step = step
         self.tracker = tracker
         self.autocast = autocast
-        self.model: Any = build(step, device=tracker.device, backend=backend)
-        name_storages(self.model, tracker)
+        name_weights(base, tracker)
+        base = loaded(base, step)
+        tracker.begin("load/adapt")
+        self.model: Any = prepared(base, step)
+        name_weights(self.model, tracker)
+        name_scales(self.model, tracker)
         mark_layers(layers(self.model), tracker)
         self.criterion = criterion(self.model, step.loss)
         mark_loss(self.model, tracker)
@@ -66,7 +71,7 @@ class Run:
         self.tracker.settle("temporaries", "activations")
         self.tracker.begin("backward/loss")
         self.autocast.backward = True
-        torch.autograd.backward(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def update(self) -> None:
         """The optimizer's step."""
@@ -93,8 +98,9 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     chosen = (step.batch.trained or step.batch.tokens) / step.batch.tokens
     tracker = Tracker(rounding=ROUNDING[backend], scratch=BACKENDS[backend], chosen=chosen)
     autocast = Autocast(dtype(step.autocast) if step.autocast else None)
-    with tracker, abstract(step, backend, autocast), autocast:
-        training = Run(step, backend, tracker, autocast)
+    base = skeleton(step, device=tracker.device, backend=backend)
+    with tracker, abstract(step, backend, autocast):
+        training = Run(step, base, tracker, autocast)
         training.fill_states()
         training.micro_batch()
         training.update()

@@ -61,12 +61,52 @@ def foreach_norm(args: Arguments, _out: Any) -> int:
     return int(len(tensors) * chunks * 4)
 
 
+def gemm_4bit(args: Arguments, _out: Any) -> int:
+    """The weight in the input's dtype, and scales quantised twice in float32 (bitsandbytes, default/ops.py).
+
+    A batch of up to 512 tokens has kernels on CUDA which need neither.
+    """
+    values, (rows, columns), scales, block = args[0], args[2], args[3], args[4]
+    blocks = -(-rows * columns // block)
+    doubled = 0 if scales.numel() == blocks else blocks * 4
+    return int(rows * columns * values.element_size() + doubled)
+
+
+def gemm_4bit_cuda(args: Arguments, out: Any) -> int:
+    """As `gemm_4bit`, unless the batch is small."""
+    tokens = args[0].numel() // args[0].shape[-1]
+    return 0 if tokens <= 512 else gemm_4bit(args, out)
+
+
+def blockwise_cpu(args: Arguments, _out: Any) -> int:
+    """Both states, the gradient, two terms of the update and a lower weight, all in float32 (cpu/ops.py)."""
+    weight = args[2]
+    return int(weight.numel() * 4 * (5 + (weight.element_size() < 4)))
+
+
+def int8_outliers(args: Arguments, _out: Any) -> int:
+    """Magnitudes of the input, and which exceed the threshold (bitsandbytes, cuda/ops.py)."""
+    values = args[0]
+    return int(values.numel() * (values.element_size() + 1))
+
+
+def int8_product(args: Arguments, _out: Any) -> int:
+    """The int32 product before it is scaled (bitsandbytes, default/ops.py)."""
+    left, right = args[1], args[2]
+    return int(left.numel() // left.shape[-1] * right.shape[0] * 4)
+
+
 CUDA: dict[str, Scratch] = {
     "_scaled_dot_product_flash_attention_backward": flash_backward,
     "_scaled_dot_product_efficient_attention_backward": efficient_backward,
     "_softmax_backward_data": softmax_backward,
     "embedding_dense_backward": embedding_backward,
     "_foreach_norm": foreach_norm,
+    "gemm_4bit": gemm_4bit_cuda,
+    "int8_vectorwise_quant": int8_outliers,
+    "int8_mixed_scaled_mm": int8_product,
 }
 
-BACKENDS: dict[str, dict[str, Scratch]] = {"cuda": CUDA, "cpu": {}}
+CPU: dict[str, Scratch] = {"gemm_4bit": gemm_4bit, "optimizer_update_8bit_blockwise": blockwise_cpu}
+
+BACKENDS: dict[str, dict[str, Scratch]] = {"cuda": CUDA, "cpu": CPU}

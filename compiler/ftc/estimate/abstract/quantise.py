@@ -1,0 +1,78 @@
+"""Linear layers in few bits, by bitsandbytes' own layers and operations, with values or without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ftc.estimate.abstract.tracker import Tracker
+from ftc.estimate.step import Quantisation
+
+
+def _config(how: Quantisation) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if how.kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type=how.kind,
+        bnb_4bit_use_double_quant=how.double,
+        bnb_4bit_compute_dtype=getattr(torch, how.compute),
+    )
+
+
+def replace(model: Any, how: Quantisation) -> None:
+    """Put quantised layers, still empty, in place of the model's linear ones."""
+    from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+
+    head = model.get_output_embeddings()
+    skipped = [name for name, module in model.named_modules() if module is head and not how.head]
+    replace_with_bnb_linear(model, skipped, _config(how))
+    bits = "8bit" if how.kind == "int8" else "4bit"
+    setattr(model, f"is_loaded_in_{bits}", True)
+
+
+def fill(model: Any, dtype: torch.dtype, device: torch.device) -> None:
+    """Give the quantised layers their weights, one after the other, as loading does."""
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    for module in model.modules():
+        if isinstance(module, (Linear4bit, Linear8bitLt)):
+            _fill(module, dtype, device)
+
+
+def _fill(layer: Any, dtype: torch.dtype, device: torch.device) -> None:
+    empty = layer.weight
+    whole = torch.empty(empty.shape, dtype=dtype, device=device).normal_(std=0.02)
+    fresh = type(empty)(whole, requires_grad=False, **_options(empty))
+    layer.weight = fresh._quantize(device)  # noqa: SLF001 - .to(device) leaves meta tensors as they are
+    if layer.bias is not None:
+        layer.bias = torch.nn.Parameter(torch.zeros(layer.bias.shape, dtype=dtype, device=device), False)
+
+
+def _options(weight: Any) -> dict[str, Any]:
+    names = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "has_fp16_weights")
+    return {name: vars(weight)[name] for name in names if name in vars(weight)}
+
+
+def upcast(model: Any) -> Any:
+    """What is not quantised in float32, as PEFT prepares a model of few bits."""
+    import peft
+
+    prepare: Any = peft.prepare_model_for_kbit_training
+    return prepare(model, use_gradient_checkpointing=False)
+
+
+def name_scales(model: Any, tracker: Tracker) -> None:
+    """Say which of the tracked bytes are the quantised weights' scales and tables."""
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        nested = getattr(state, "state2", None)
+        tensors = [
+            getattr(part, name, None) for part in (state, nested) for name in ("absmax", "code", "offset")
+        ]
+        for tensor in (*tensors, getattr(parameter, "SCB", None)):
+            if isinstance(tensor, torch.Tensor):
+                tracker.label(tensor, "quantisation")

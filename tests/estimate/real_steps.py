@@ -1,0 +1,81 @@
+"""The true peaks of real training steps on the CPU, from the memory events of PyTorch's profiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from ftc.estimate.abstract import optimizer as optimizers
+from ftc.estimate.abstract.loss import criterion, inputs
+from ftc.estimate.abstract.model import loaded, prepared, skeleton
+from ftc.estimate.step import TrainingStep
+
+PREFIX = "ftc:"
+
+
+def phase(name: str) -> Any:
+    """What runs within belongs to the phase."""
+    return record_function(PREFIX + name)
+
+
+def peaks(run: Callable[[], None]) -> dict[str, int]:
+    """The most bytes that PyTorch's CPU allocator held at once, by phase."""
+    with (
+        patch.object(
+            torch.autograd.profiler.profile, "_parse_kineto_results", lambda *_, **__: []
+        ),  # slow, unread
+        profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler,
+    ):
+        run()
+    events = profiler.profiler.kineto_results.events()
+    phases = [
+        (event.start_ns(), event.start_ns() + event.duration_ns(), event.name().removeprefix(PREFIX))
+        for event in events
+        if event.name().startswith(PREFIX)
+    ]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    found: dict[str, int] = {}
+    held = 0
+    for moment, change in changes:
+        held += change
+        for begin, end, name in phases:
+            if begin <= moment <= end:
+                found[name] = max(found.get(name, 0), held)
+    return found
+
+
+def step_of(step: TrainingStep) -> dict[str, int]:
+    """The peaks of two optimizer steps of a random model, by phase."""
+
+    def micro_batch(model: Any, loss_of: Any) -> None:
+        with phase("forward"):
+            batch = inputs(step, step.batch.rows, step.batch.length, "cpu")
+            kind = getattr(torch, step.autocast or "bfloat16")
+            with torch.autocast("cpu", dtype=kind, enabled=step.autocast is not None):
+                loss = loss_of(model, batch)
+        with phase("backward"):
+            loss.backward()
+
+    def run() -> None:
+        with phase("load"):
+            model = prepared(loaded(skeleton(step, device="cpu", backend="cpu"), step), step)
+            loss_of = criterion(model, step.loss)
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            optimizer = optimizers.make(step.optimizer, trained)
+        for _ in range(2):
+            for _ in range(1 + step.batch.accumulated):
+                micro_batch(model, loss_of)
+            with phase("optimizer"):
+                optimizers.clip(trained)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+        if step.evaluation is not None:
+            model.eval()
+            with phase("evaluation"), torch.no_grad():
+                loss_of(model, inputs(step, step.evaluation.rows, step.evaluation.length, "cpu"))
+
+    return peaks(run)
