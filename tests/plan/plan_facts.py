@@ -57,6 +57,8 @@ def tokenizer_facts() -> TokenizerFacts:
         sha256=ZERO,
         special_tokens={"eos_token": "<|im_end|>", "pad_token": "<|pad|>"},
         added={"<|im_end|>": 2, "<|pad|>": 0},
+        words={},
+        first_id=None,
         chat_template="{{ messages }}",
         generation_eos=(2,),
     )
@@ -77,7 +79,6 @@ def facts(directory: Path, columns: dict[str, str]) -> Facts:
         "model.layers.0.self_attn.q_proj.weight",
         "model.layers.0.mlp.up_proj.weight",
     )
-    model.tokenizer.__dict__["bos_id"] = None
     described = Described(
         sql="select * from rows",
         columns=tuple(ColumnType(name=name, type=kind) for name, kind in columns.items()),

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ftc.facts.cache import Cache
+from ftc.facts.digests import file_digest
 from ftc.plan.steps import TokenizerStep
 
 TOKENIZER_FILE = "tokenizer.json"
+TOLD = 1
+"""The version of what is remembered of a tokenizer."""
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 END_OF_TURN = (
     "<|im_end|>",
@@ -37,33 +41,29 @@ class TokenizerFacts:
     """The tokenizer of one model directory.
 
     `special_tokens` maps a role (`eos_token`) to its text; `added` maps the text of every added token
-    to its id; `generation_eos` are the ids at which generation stops by the model's own configuration.
+    to its id, `words` that of the special tokens which are plain words of the vocabulary. `first_id` is
+    what the tokenizer begins every text with. `generation_eos` are the ids at which generation stops by the
+    model's own configuration.
     """
 
     file: Path
     sha256: str
     special_tokens: Mapping[str, str]
     added: Mapping[str, int]
+    words: Mapping[str, int]
+    first_id: int | None
     chat_template: str | None
     generation_eos: tuple[int, ...]
 
-    @cached_property
-    def _tokenizer(self) -> Any:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(self.file))
-
     def token_id(self, text: str) -> int | None:
-        """The id of a token given by its text."""
-        found = self.added.get(text)
-        return self._tokenizer.token_to_id(text) if found is None else found
+        """The id of an added or a special token given by its text."""
+        return self.added.get(text, self.words.get(text))
 
-    @cached_property
+    @property
     def bos_id(self) -> int | None:
         """The token that the tokenizer itself puts before a text; None where it adds none."""
-        ids = self._tokenizer.encode("", add_special_tokens=True).ids
         bos = self.special_tokens.get("bos_token")
-        return ids[0] if ids and bos and ids[0] == self.token_id(bos) else None
+        return self.first_id if bos and self.first_id == self.token_id(bos) else None
 
     @property
     def eos_id(self) -> int | None:
@@ -139,20 +139,57 @@ def _generation_eos(directory: Path) -> tuple[int, ...]:
     return ()
 
 
-def read_tokenizer(directory: Path) -> TokenizerFacts:
-    """The tokenizer of a model directory that has a `tokenizer.json`.
+def read_tokenizer(directory: Path, cache: Cache | None = None) -> TokenizerFacts:
+    """The tokenizer of a model directory that has a `tokenizer.json`, which may be large and is read once.
 
     Raises ValueError (JSON that is malformed) and OSError.
     """
+    cache = cache or Cache()
     file = directory / TOKENIZER_FILE
-    data = file.read_bytes()
+    digest = file_digest(file, TOKENIZER_FILE, cache).sha256
     config = read_json(directory / "tokenizer_config.json")
-    content = json.loads(data)
+    special = _special_tokens(directory, config)
+    key = sha256(json.dumps([TOLD, digest, special, version("tokenizers")]).encode()).hexdigest()
+    known = cache.recall("tokenizer", key)
+    if known is None:
+        known = json.dumps(_told(json.loads(file.read_bytes()), special)).encode()
+        cache.remember("tokenizer", key, known)
     return TokenizerFacts(
         file=file,
-        sha256=sha256(data).hexdigest(),
-        special_tokens=_special_tokens(directory, config),
-        added={token["content"]: token["id"] for token in content.get("added_tokens", [])},
+        sha256=digest,
+        special_tokens=special,
         chat_template=_chat_template(directory, config),
         generation_eos=_generation_eos(directory),
+        **json.loads(known),
     )
+
+
+def _told(content: dict[str, Any], special: Mapping[str, str]) -> dict[str, Any]:
+    """What the file says of added tokens, of special tokens that are words, and of how a text begins."""
+    added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+    vocabulary = content["model"]["vocab"]
+    if isinstance(vocabulary, list):  # words with their scores, in the order of their ids
+        vocabulary = {word: number for number, (word, _) in enumerate(vocabulary)}
+    wanted = sorted(set(special.values()) - added.keys())
+    words = {text: vocabulary[text] for text in wanted if text in vocabulary}
+    return {"added": added, "words": words, "first_id": _first_id(content)}
+
+
+def _first_id(content: dict[str, Any]) -> int | None:
+    """The first token of an empty text; the post-processor puts it there, and no vocabulary is needed."""
+    from tokenizers import Tokenizer
+
+    if content.get("post_processor") is None:
+        return None
+    model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    empty = {
+        "version": "1.0",
+        "added_tokens": [],
+        "model": model,
+        "post_processor": content["post_processor"],
+    }
+    try:
+        ids = Tokenizer.from_str(json.dumps(empty)).encode("", add_special_tokens=True).ids
+    except Exception as error:
+        raise ValueError(f"{TOKENIZER_FILE}: {error}") from error
+    return ids[0] if ids else None
