@@ -56,6 +56,7 @@ def run(work: Path, *arguments: str, **environment: str) -> Ran:
     command = [sys.executable, str(HERE / "data_paths.py"), arguments[0], str(work), *arguments[1:]]
     # no variable of this shell decides how many threads the others have
     inherited = {key: value for key, value in os.environ.items() if key != "TOKENIZERS_PARALLELISM"}
+    inherited |= {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=inherited | environment) as process:
         watch = Watch(process.pid)
