@@ -1,7 +1,7 @@
 """What PyTorch's CUDA allocator hands out beyond what is asked for, for weights that stay.
 
-A block of more than 1 MiB is cut from a segment of 20 MiB, or of its own size rounded to 2 MiB from 10 MiB on;
-what is left of it stays part of the block, and counts as allocated, unless it exceeds 1 MiB
+A block of more than 1 MiB is cut from a segment of 20 MiB, or of its own size rounded to 2 MiB from 10 MiB
+on; what is left of it stays part of the block, and counts as allocated, unless it exceeds 1 MiB
 (`should_split` of CUDACachingAllocator.cpp).
 """
 

@@ -148,7 +148,10 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """A mixture of experts in place of the MLP: `top` of `count` see each token; `shared` is one that all do."""
+    """A mixture of experts in place of the MLP: `top` of `count` see each token, `shared` sees all.
+
+    None of them where `count` is 0.
+    """
 
     count: int
     top: int
@@ -174,12 +177,12 @@ class Architecture:
     rotary: int
     dropout: float = 0.0
     attention_dropout: float = 0.0
-    experts: Experts | None = None
+    experts: Experts = Experts(0, 0, 0)
     dense_layers: int = 0
 
     @property
     def head_major(self) -> bool:
-        """Whether queries reach attention with all tokens of a head together, as concatenation leaves them."""
+        """Whether queries reach attention head by head, as concatenation leaves them."""
         return self.family.rope and (self.family.concatenated or self.rotary < self.head)
 
     @property
@@ -260,10 +263,10 @@ def _rotary(fields: Mapping[str, Any], family: Family) -> float:
     return _first(fields, family.rotary, "partial_rotary_factor", "rotary_pct")
 
 
-def _experts(fields: Mapping[str, Any]) -> Experts | None:
+def _experts(fields: Mapping[str, Any]) -> Experts:
     count = _optional(fields, "num_local_experts", "num_experts", "n_routed_experts")
     if not count or count < 2:
-        return None
+        return Experts(0, 0, 0)
     inner = _optional(fields, "moe_intermediate_size") or _size(fields, "intermediate_size")
     shared = _optional(fields, "shared_expert_intermediate_size") or 0
     top = _optional(fields, "num_experts_per_tok") or 2

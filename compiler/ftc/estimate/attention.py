@@ -107,16 +107,21 @@ def eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
 
 
 def math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
-    """PyTorch's math kernel: query and key scaled first, softmax in the tensors' dtype."""
-    k, v = repeated(tape, k, heads), repeated(tape, v, heads)
-    scores = _batched(tape, scaled(tape, q), scaled(tape, k), heads.scores, copies=heads.rows > 1)
+    """PyTorch's math kernel: all in float32 (since 2.5), query and key scaled, weights also returned."""
+    width = q.width
+    q, k, v = (cast(tape, t, FULL) for t in (q, k, v))
+    q = scaled(tape, q)
+    k, v = scaled(tape, repeated(tape, k, heads)), repeated(tape, v, heads)
+    scores = _batched(tape, q, k, heads.scores, copies=heads.rows > 1)
+    del q, k
     if heads.mask:
-        scores = tape.op(scores.numel, scores.width, ((scores, SAME),))
-    weights = _softmax(tape, scores, q.width)
+        scores = tape.op(scores.numel, FULL, ((scores, SAME),))
+    weights = dropout(tape, _softmax(tape, scores, FULL), heads.dropout)
     del scores
-    out = _batched(tape, dropout(tape, weights, heads.dropout), v, q.numel, copies=False)
-    del weights
-    return copied(tape, out)
+    returned = cast(tape, weights.detached(), width)
+    out = _batched(tape, weights, v, heads.tokens * heads.queries * heads.size, copies=False)
+    del weights, v, returned
+    return copied(tape, cast(tape, out, width))
 
 
 def _capped(tape: Tape, scores: Tensor) -> Tensor:
@@ -125,7 +130,12 @@ def _capped(tape: Tape, scores: Tensor) -> Tensor:
 
 
 def _softmax(tape: Tape, scores: Tensor, width: int) -> Tensor:
-    """Softmax, whose backward makes grad * output in the output's dtype first (softmax_backward_cuda_out)."""
+    """Softmax, whose backward makes grad * output in the output's dtype first (softmax_backward_cuda_out).
+
+    Its kernel widens float16 itself; bfloat16 is copied to float32 before (SoftMax.cpp).
+    """
+    if width > scores.width and not tape.float16:
+        scores = cast(tape, scores, width)
     whole = scores.numel * width
     return tape.op(scores.numel, width, ((scores, scores.bytes),), temporary=whole, keeps_result=True)
 

@@ -23,7 +23,7 @@ HANDLES = 2
 """The forward pass and autograd's thread each have a handle."""
 
 LOADERS = 4
-"""Weights on their way at a time while transformers 5 loads with threads; earlier releases load one by one."""
+"""Weights on their way at a time while transformers 5 loads with threads; before, one by one."""
 
 CONTEXT = (140 * MIB, 550 * MIB)
 """A process's CUDA context, from a T4's to an H100's with all kernels loaded."""
@@ -34,7 +34,7 @@ RESERVED = (1.0, 1.15)
 
 @dataclass(frozen=True, slots=True)
 class OnDevice:
-    """Bytes as the device shows them: allocated (`max_memory_allocated`), reserved and the process's, low to high."""
+    """Bytes as the device shows them: allocated (`max_memory_allocated`), and low to high the others."""
 
     allocated: int
     reserved: tuple[int, int]
@@ -61,7 +61,7 @@ def excess(step: TrainingStep) -> int:
     """Bytes that blocks of weights hold beyond what was asked for."""
     shapes = architecture(step.config)
     build = Builder(step, shapes)
-    layer = decoder_layer(build, sparse=shapes.experts is not None)
+    layer = decoder_layer(build, sparse=shapes.experts.count > 0)
     outer = _sizes(ends(build, embedding=False, head=False))
     if step.quantisation is None:
         return plain_excess(outer, _sizes(layer), shapes.layers)

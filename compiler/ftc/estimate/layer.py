@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ftc.estimate.architecture import Architecture
 from ftc.estimate.attention import Heads, attend
@@ -37,7 +37,7 @@ class Surroundings:
     heads: Heads
     kernel: str
     fused: frozenset[str] = frozenset()
-    positions: Tensor | None = None
+    positions: Tensor = field(default_factory=lambda: Tensor(None, 0, 0))
     keeps_cache: bool = False
     library: str = "transformers"
 
@@ -94,7 +94,7 @@ def _attention(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Ten
     if "q" in stack.norms:
         q = norm(tape, q, stack.norms["q"], around)
         k = norm(tape, k, stack.norms["k"], around)
-    if around.positions is not None:
+    if shapes.family.rope:
         q, k = (_rotate(tape, t, around) for t in (q, k))
     out = attend(tape, q, k, v, around.heads, around.kernel)
     del q, k, v
@@ -144,8 +144,7 @@ def concatenated_rotation(tape: Tape, x: Tensor, around: Surroundings) -> Tensor
 
 
 def _rotated(tape: Tape, x: Tensor, around: Surroundings) -> Tensor:
-    """x * cos + rotate_half(x) * sin, in the wider of both dtypes."""
-    assert around.positions is not None
+    """X * cos + rotate_half(x) * sin, in the wider of both dtypes."""
     straight = times(tape, x, around.positions)
     turned = times(tape, _rotate_half(tape, x), around.positions)
     return added(tape, straight, turned)
@@ -191,7 +190,6 @@ def experts(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor
     """A sparse block: the router, then each expert over its share of the tokens, routed evenly."""
     shapes = around.shapes
     mixture = shapes.experts
-    assert mixture is not None
     tokens = x.numel // shapes.hidden
     logits = product(tape, x, stack.others["router"], mixture.count)
     chances = cast(tape, logits, FULL)
@@ -219,7 +217,6 @@ def _expert(
 ) -> Tensor:
     """One expert's output, weighted by its router's scores."""
     shapes = around.shapes
-    assert shapes.experts is not None
     inner = shapes.experts.inner
     picked = tape.op(share * shapes.hidden, x.width, ((x, x.bytes),))
     wide = tape.op(

@@ -42,11 +42,12 @@ def linear(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """The layer's output, through its adapter where it has one."""
     if layer.adapter is None:
         return base(tape, x, layer)
-    return _adapted_4bit(tape, x, layer) if layer.quantised else _adapted(tape, x, layer)
+    adapted = _adapted_4bit if layer.quantised else _adapted
+    return adapted(tape, x, layer, layer.adapter)
 
 
 def product(tape: Tape, x: Tensor, weight: Parameter, outputs: int, bias: Parameter | None = None) -> Tensor:
-    """`F.linear`: the input is kept where the weight trains, a weight that autocast converted where the input does."""
+    """`F.linear`: the input is kept where the weight trains, a converted weight where the input does."""
     rows = x.numel * outputs // weight.numel
     operand = tape.leaf(weight)
     if tape.autocast:
@@ -79,7 +80,7 @@ def base(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
 
 
 def _quantised(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
-    """Bitsandbytes' Linear4bit: cast to the compute dtype, the weight dequantised for the product, cast back."""
+    """The Linear4bit of bitsandbytes: cast to the compute dtype, the weight dequantised, cast back."""
     inner = cast(tape, x, layer.quantised)
     whole = layer.inputs * layer.outputs * layer.quantised + layer.scales
     scratch = Block(tape.ledger, whole, TEMPORARIES)
@@ -98,27 +99,25 @@ def _low_rank(tape: Tape, x: Tensor, adapter: Adapter) -> Tensor:
     return scaled(tape, wide)
 
 
-def _adapted(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+def _adapted(tape: Tape, x: Tensor, layer: Linear, adapter: Adapter) -> Tensor:
     """PEFT's lora.Linear: a copy of the input in the adapters' dtype, and the sum cast back."""
-    assert layer.adapter is not None
     result = base(tape, x, layer)
     width = result.width
     if layer.cast_input:
-        x = cast(tape, x, layer.adapter.down.width)
-    update = _low_rank(tape, x, layer.adapter)
+        x = cast(tape, x, adapter.down.width)
+    update = _low_rank(tape, x, adapter)
     result = added(tape, result, update)
     del update
     return cast(tape, result, width)
 
 
-def _adapted_4bit(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+def _adapted_4bit(tape: Tape, x: Tensor, layer: Linear, adapter: Adapter) -> Tensor:
     """PEFT's lora.Linear4bit: the output cloned, the adapter's cast to its dtype unless autocast is on."""
-    assert layer.adapter is not None
     result = copied(tape, base(tape, x, layer))
     width = result.width
     if not tape.autocast:
-        x = cast(tape, x, layer.adapter.down.width)
-    update = _low_rank(tape, x, layer.adapter)
+        x = cast(tape, x, adapter.down.width)
+    update = _low_rank(tape, x, adapter)
     if not tape.autocast:
         update = cast(tape, update, width)
     return added(tape, result, update)

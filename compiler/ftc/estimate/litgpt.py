@@ -1,4 +1,4 @@
-"""One decoder layer in bytes, as LitGPT's `Block` and `LoRAQKVLinear` run it: one fused projection, its own LoRA."""
+"""One decoder layer in bytes, as LitGPT's `Block` and `LoRAQKVLinear` run it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def decoder_layer(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> 
 
 def _attention(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
     shapes = around.shapes
-    joint = _projected(tape, x, stack.linears["qkv"], around)
+    joint = _projected(tape, x, stack.linears["qkv"])
     q, k, v = split(tape, joint, (shapes.queries, shapes.key_values, shapes.key_values))
     del joint
     q, k = (concatenated_rotation(tape, t, around) for t in (q, k))
@@ -39,7 +39,7 @@ def _attention(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Ten
     return linear(tape, out, stack.linears["o"])
 
 
-def _projected(tape: Tape, x: Tensor, layer: Linear, around: Surroundings) -> Tensor:
+def _projected(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """The fused projection; LoRA's update of some of its parts is laid between zeros by `index_copy`."""
     plain = base(tape, x, layer)
     adapter = layer.adapter

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ftc.estimate.ledger import LOGITS, TEMPORARIES
+from ftc.estimate.ledger import LOGITS, TEMPORARIES, Block
 from ftc.estimate.linear import Linear, linear
 from ftc.estimate.ops import FULL, cast, scaled
 from ftc.estimate.step import Loss
 from ftc.estimate.tape import Tape, Tensor
 
-LIGER_MAX = 1 << 16
-"""Most columns of a block in Liger's fused linear cross entropy (MAX_FUSED_SIZE)."""
+TRL_TOKENS = 4096
+TRL_WORDS = 32768
+"""Rows and columns of a tile of logits in TRL's fused head (trl/kernels/chunked_logprob.py)."""
 
 
 def loss(tape: Tape, hidden: Tensor, head: Linear, how: Loss, trained: int | None) -> Tensor:
@@ -112,4 +113,24 @@ def chunked(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) 
     return tape.op(1, FULL, [(each, each.bytes) for each in losses])
 
 
-KERNELS = {"logits": from_logits, "triton": triton, "fused": fused, "chunked": chunked}
+def trl(tape: Tape, hidden: Tensor, head: Linear, _: Loss, trained: int | None) -> Tensor:
+    """TRL's fused head: logits in tiles, made again in backward, and gradients in float32."""
+    rows = hidden.numel // head.inputs
+    count = min(trained or rows, rows)
+    sliced = Tensor(hidden.block, hidden.numel, hidden.width, tape.through((hidden, hidden.bytes)))
+    index = tape.op(2 * count, 8)
+    chosen = tape.op(count * head.inputs, hidden.width, ((sliced, sliced.bytes),), (index.block,))
+    width = tape.autocast or hidden.width
+    tile = min(count, TRL_TOKENS) * TRL_WORDS * width
+    if head.weight.width != width:
+        tile += min(TRL_WORDS, head.outputs) * head.inputs * width
+    buffer = Block(tape.ledger, tile, LOGITS)
+    weight = tape.leaf(head.weight)
+    wide = [t.numel * FULL for t in (chosen, weight) if t.node and t.width < FULL]
+    inputs = ((chosen, chosen.bytes), (weight, weight.bytes))
+    out = tape.op(8 * count, FULL, inputs, (chosen.block,), temporary=tile + sum(wide))
+    del buffer
+    return out
+
+
+KERNELS = {"logits": from_logits, "triton": triton, "trl": trl, "fused": fused, "chunked": chunked}

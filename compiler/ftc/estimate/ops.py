@@ -1,4 +1,4 @@
-"""Elementwise operations, norms and activations in bytes, forward and back, as PyTorch's CUDA kernels have them."""
+"""Elementwise operations, norms and activations in bytes, forward and back, as CUDA's kernels have them."""
 
 from __future__ import annotations
 

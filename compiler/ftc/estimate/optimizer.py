@@ -44,7 +44,7 @@ def need(how: Optimizer, parameter: Parameter) -> Need:
 
 
 def _bitsandbytes(how: Optimizer, parameter: Parameter, count: int) -> int:
-    """States of bitsandbytes: 32-bit, or 8-bit with a scale a block; paged ones are not PyTorch's to count."""
+    """Bytes of states of bitsandbytes: 32-bit, or 8-bit with a scale a block; paged ones are outside."""
     if how.paged and parameter.numel >= SMALLEST_PAGED:
         return 0
     if how.bits == 32 or parameter.numel < SMALLEST_8BIT:
@@ -60,7 +60,7 @@ def _adafactor(parameter: Parameter) -> Need:
 
 
 def scratch(how: Optimizer, needs: list[tuple[Need, int]]) -> int:
-    """Scratch of the step in bytes, of (need, how many parameters have it): of all at once, or of the largest."""
+    """Bytes of scratch, of (need, how many parameters have it): of all at once, or of the largest."""
     if how.form == "foreach" and how.name != "adafactor":
         return sum(each.scratch * count for each, count in needs)
     return max((each.scratch for each, _ in needs), default=0)

@@ -1,8 +1,8 @@
 """What each device of several holds of a model, and what it gathers while a layer runs.
 
 FSDP keeps a shard of every parameter, gradient and optimizer state. A layer's weights are gathered while it
-runs, and the next layer's beside them; the root's, embeddings and head, stay from the forward pass to the end of
-backward (`FullyShardedDataParallel`, `fully_shard`). DDP keeps all, and a bucket beside each gradient.
+runs, and the next layer's beside them; the root's, embeddings and head, stay from the forward pass to the
+end of backward (`FullyShardedDataParallel`, `fully_shard`). DDP keeps all, and a bucket beside each gradient.
 """
 
 from __future__ import annotations

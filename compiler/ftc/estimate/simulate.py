@@ -23,7 +23,7 @@ LAYERS = {"transformers": layer.decoder_layer, "litgpt": litgpt.decoder_layer}
 """A decoder layer by whose code runs it."""
 
 FLASH_2 = (2, 2)
-"""PyTorch with FlashAttention-2; the first version lays its output out by tokens whatever the queries' layout."""
+"""PyTorch with FlashAttention-2; the first version lays its output out by tokens, however queries lie."""
 
 FEW_TOKENS = 3072
 """Up to so many tokens the embedding's backward is one kernel without scratch."""
@@ -62,6 +62,7 @@ class Play:
     ledger: Ledger = field(default_factory=Ledger)
     segments: list[Segment] = field(default_factory=list)
     leaf: Block | None = None
+    mask: Block | None = None
 
     def note(self, name: str, extra: list[int] | None = None) -> None:
         """End a segment; `extra` bytes by kind come on top of its peak."""
@@ -106,7 +107,7 @@ def _groups(step: TrainingStep, shapes: Architecture) -> list[Group]:
     """The layers in order: the first alone, as nothing before it needs gradients; then runs of equal ones."""
     trained = step.tuning.layers if step.tuning.method == "freeze" else shapes.layers
     kinds = [
-        (shapes.experts is not None and index >= shapes.dense_layers, index >= shapes.layers - trained)
+        (shapes.experts.count > 0 and index >= shapes.dense_layers, index >= shapes.layers - trained)
         for index in range(shapes.layers)
     ]
     groups: list[Group] = []
@@ -127,6 +128,8 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
     step = play.step
     around = surroundings(play, rows=rows, length=length)
     x = _embedded(play, tape, rows * length)
+    mask = rows * length**2 * x.width if step.attention == "eager" else 0
+    play.mask = Block(play.ledger, mask, TEMPORARIES)
     reentrant = step.checkpointing == "reentrant"
     for group in play.groups:
         before = play.ledger.held.copy()
@@ -139,6 +142,9 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
             x = part(x)
         del gather
         group.passing = [*tape.cached, *(t.block for t in tape.cast_weights.values() if t.block)]
+        for block in group.passing:
+            if block.kind == TEMPORARIES:
+                block.become(ACTIVATIONS)
         tape.cached.clear()
         tape.cast_weights.clear()
         change = play.change_since(before)
@@ -148,6 +154,8 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
 
 def _leave(play: Play) -> None:
     """Leave the model's forward pass: autocast's cache goes, and keys and values kept for a generation."""
+    if play.step.checkpointing == "none":
+        play.mask = None
     for group in play.groups:
         before = play.ledger.held.copy()
         group.passing.clear()
@@ -177,10 +185,8 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
         softcap=shapes.family.softcap,
         head_major=shapes.head_major and step.code.release("torch") >= FLASH_2,
     )
-    positions = None
-    if shapes.family.rope:
-        width = FULL if step.code.library == "litgpt" else _stream(play)
-        positions = Tensor(None, length * shapes.rotary, width)
+    width = FULL if step.code.library == "litgpt" else _stream(play)
+    positions = Tensor(None, length * shapes.rotary, width)
     fused = frozenset(step.code.fused)
     return Surroundings(
         shapes,
@@ -235,13 +241,13 @@ def simulate(step: TrainingStep) -> Play:
     if step.sharding.kind == "ddp":
         buckets = sum(p.bytes * count for stack, count in play.stacks() for p in stack.trained)
         ledger.hold(buckets, GRADIENTS)
-    _accumulated(play)
-    ledger.restart()
-    _evaluate(play)
-    _train(play)
-    _optimise(play, needs)
     ledger.restart()
     play.note("save")
+    _evaluate(play)
+    _accumulated(play)
+    ledger.restart()
+    _train(play)
+    _optimise(play, needs)
     return play
 
 
@@ -250,8 +256,8 @@ def _load(play: Play) -> None:
     ledger, outer = play.ledger, play.ends
     largest = max(p.bytes for p in (outer.others["embedding"], outer.linears["head"].weight))
     ledger.restart()
-    del_later = Block(ledger, largest, TEMPORARIES)
-    del del_later
+    moving = Block(ledger, largest, TEMPORARIES)
+    del moving
     play.note("load")
 
 
@@ -270,6 +276,7 @@ def _tape(play: Play) -> Tape:
     autocast = BYTES[step.autocast] if step.autocast else 0
     tape = Tape(play.ledger, autocast=autocast)
     tape.softcap = play.shapes.family.softcap
+    tape.float16 = (step.autocast or step.weights) == "float16"
     return tape
 
 
@@ -298,7 +305,7 @@ def _train(play: Play) -> None:
     tape.play()
     play.note("end of backward")
     del inputs, root
-    play.leaf = None
+    play.leaf = play.mask = None
     _scatter(play, play.ends)
 
 
@@ -346,6 +353,7 @@ def _evaluate(play: Play) -> None:
     hidden = norm(tape, hidden, play.ends.norms["last"], around)
     kept = loss(tape, hidden, play.ends.linears["head"], step.loss, None)
     del kept, hidden
+    play.mask = None
     play.segments = [s for s in play.segments if s.name != "forward"]
     play.note("evaluation")
 

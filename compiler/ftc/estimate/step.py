@@ -25,8 +25,8 @@ class Quantisation(Frozen):
 
     `double` quantises the blocks' scales in turn; `head` says whether the output head is quantised too
     (transformers leaves it alone). `upcast` is what `prepare_model_for_kbit_training` does: every weight
-    that is not quantised becomes float32; with `upcast_ends` false only the norms do (TRL, with bf16, casts the
-    embeddings and the head back). Releases of bitsandbytes before 0.43.2 keep each layer's input for backward,
+    that is not quantised becomes float32; with `upcast_ends` false only the norms do (TRL, with bf16, casts
+    embeddings and head back). Releases of bitsandbytes before 0.43.2 keep each layer's input for backward;
     those before 0.43 quantise from float16 and cast dequantised weights from there.
     """
 
@@ -118,7 +118,8 @@ class Loss(Frozen):
     transformers did before 4.45), `shift` says how targets are aligned: `slice` copies logits[:-1],
     `pad` pads the labels and copies nothing. `trl` is the head of the installed TRL, which makes logits in
     tiles, again in the backward pass. `fused` (Liger) makes logits in pieces and the gradient with them;
-    `chunked` splits materialised logits or hidden states into `chunks`; `triton` is a fused cross entropy over materialised logits.
+    `chunked` makes logits in `chunks`, or of `chunk_tokens` positions, and keeps them; `triton` is a
+    fused cross entropy over materialised logits. With `keep_logits` the outputs live through backward.
     """
 
     kernel: Literal["logits", "trl", "chunked", "fused", "triton"] = "logits"

@@ -1,7 +1,7 @@
 """Eager PyTorch in bytes: operations that take blocks, keep what backward needs, and play it back.
 
 A `Tensor` here is a size. The functions of the modelling code, written over these operations, hold and
-drop tensors as theirs do, and so does the ledger. Formulas of backward are those of PyTorch's derivatives.yaml.
+drop tensors as theirs do, and so does the ledger. Backward is that of PyTorch's derivatives.yaml.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Overwritten(Node):
 
 
 class Alike(Node):
-    """Stands for further parts like one that was recorded: their `size` bytes are held until backward is here."""
+    """Stands for further parts like one that was recorded, whose `size` bytes are held until backward."""
 
     __slots__ = ("size",)
 
@@ -142,7 +142,7 @@ Target = Node | Parameter
 
 
 class Tensor:
-    """A tensor as memory sees it: its storage, its elements, their width in bytes, where its gradient goes."""
+    """A tensor as memory sees it: storage, elements, their width in bytes, and where its gradient goes."""
 
     __slots__ = ("block", "node", "numel", "width")
 
@@ -174,7 +174,7 @@ class Tape:
         self.ledger, self.autocast, self.half = ledger, autocast, half
         self.nodes: list[Node] = []
         self.recording = self.training = True
-        self.softcap = False
+        self.softcap = self.float16 = False
         self.kind = TEMPORARIES
         self.cast_weights: dict[int, Tensor] = {}
         self.cached: list[Block] = []
@@ -224,7 +224,7 @@ class Tape:
         node.saved.append(block)
 
     def through(self, *inputs: tuple[Tensor, int], joint: bool = False) -> Node | None:
-        """A node without a storage of its own, such as a view's; `joint` gathers gradients of several parts."""
+        """A node without storage of its own, such as a view's; `joint` gathers the gradients of parts."""
         found = [(tensor.node, size) for tensor, size in inputs if tensor.node is not None]
         if not self.recording or not found:
             return None
@@ -259,7 +259,7 @@ class Tape:
     def checkpoint(
         self, part: Callable[[Tensor], Tensor], source: Tensor, *, reentrant: bool, trains: bool
     ) -> Tensor:
-        """`part(source)` without keeping what its backward needs; `trains` says whether the part's weights do."""
+        """`part(source)` without what its backward needs; `trains` says whether weights of the part do."""
         if not self.recording or not (source.node or (trains and not reentrant)):
             return part(source)
         self.recording = False

@@ -1,4 +1,4 @@
-"""The weights of a decoder: each layer's linears and norms, which of them train, and the bytes of them all."""
+"""The weights of a decoder: each layer's linears and norms, which of them train, and their bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ftc.estimate.architecture import Architecture
 from ftc.estimate.ledger import ADAPTERS, QUANTISATION, WEIGHTS, rounded
 from ftc.estimate.linear import Adapter, Linear
-from ftc.estimate.step import BYTES, TrainingStep
+from ftc.estimate.step import BYTES, Quantisation, TrainingStep
 from ftc.estimate.tape import Parameter
 
 QUANTISED_CODE = 16 * 4
@@ -87,7 +87,7 @@ class Builder:
         quantisation = self.step.quantisation
         if quantisation:
             weight = Parameter(inputs * outputs, BYTES[self.step.weights], trains=False)
-            self._quantise(stack, weight.numel)
+            _quantise(stack, weight.numel, quantisation)
         else:
             weight = stack.add(Parameter(inputs * outputs, self.width, trains=self.trains))
         layer = Linear(inputs, outputs, weight)
@@ -118,22 +118,6 @@ class Builder:
         down = stack.add(Parameter(inputs * rank, width, trains=True), ADAPTERS)
         up = stack.add(Parameter(outputs * rank, width, trains=True), ADAPTERS)
         return Adapter(down, up, rank, tuning.dropout)
-
-    def _quantise(self, stack: Stack, numel: int) -> None:
-        quantisation = self.step.quantisation
-        assert quantisation is not None
-        if quantisation.kind == "int8":
-            stack.hold(rounded(numel), WEIGHTS)
-            return
-        blocks = -(-numel // quantisation.block)
-        stack.hold(rounded(numel / 2), WEIGHTS)
-        stack.hold(rounded(QUANTISED_CODE), QUANTISATION)
-        if not quantisation.double:
-            stack.hold(rounded(4 * blocks), QUANTISATION)
-            return
-        nested = -(-blocks // NESTED_BLOCK)
-        sizes = (blocks, 4 * nested, NESTED_CODE, 4)
-        stack.hold(sum(rounded(size) for size in sizes), QUANTISATION)
 
 
 def decoder_layer(build: Builder, *, sparse: bool) -> Stack:
@@ -201,7 +185,6 @@ def _mlp(build: Builder, stack: Stack, inner: int, prefix: str = "") -> None:
 def _experts(build: Builder, stack: Stack) -> None:
     """The router and the experts' stacked weights, which neither PEFT's `all-linear` nor bitsandbytes see."""
     experts, hidden = build.shapes.experts, build.shapes.hidden
-    assert experts is not None
     router = Parameter(hidden * experts.count, build.width, trains=build.trains)
     stack.others["router"] = stack.add(router)
     for name, features in (("gate_up", 2 * experts.inner), ("down", experts.inner)):
@@ -232,3 +215,19 @@ def ends(build: Builder, *, embedding: bool, head: bool) -> Stack:
         if family.head_bias:
             stack.linears["head"].bias = stack.add(Parameter(shapes.vocabulary, build.end_width, trains=head))
     return stack
+
+
+def _quantise(stack: Stack, numel: int, quantisation: Quantisation) -> None:
+    """Count a quantised weight: its codes, its blocks' scales, and their tables."""
+    if quantisation.kind == "int8":
+        stack.hold(rounded(numel), WEIGHTS)
+        return
+    blocks = -(-numel // quantisation.block)
+    stack.hold(rounded(numel / 2), WEIGHTS)
+    stack.hold(rounded(QUANTISED_CODE), QUANTISATION)
+    if not quantisation.double:
+        stack.hold(rounded(4 * blocks), QUANTISATION)
+        return
+    nested = -(-blocks // NESTED_BLOCK)
+    sizes = (blocks, 4 * nested, NESTED_CODE, 4)
+    stack.hold(sum(rounded(size) for size in sizes), QUANTISATION)
