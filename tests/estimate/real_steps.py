@@ -62,8 +62,10 @@ def step_of(step: TrainingStep) -> dict[str, int]:
 
     def run() -> None:
         with phase("load"):
-            model = prepared(loaded(skeleton(step, device="cpu", backend="cpu"), step), step)
-            loss_of = criterion(model, step.loss)
+            count = 1 + (step.objective.reference == "model")
+            bases = [loaded(skeleton(step, device="cpu", backend="cpu"), step) for _ in range(count)]
+            model = prepared(bases[0], step)
+            loss_of = criterion(model, step, *bases[1:])
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
             optimizer = optimizers.make(step.optimizer, trained)
         for _ in range(2):

@@ -74,6 +74,11 @@ STEPS = {
         weights="bfloat16",
         quantisation=Quantisation(kind="nf4", upcast=False),
     ),
+    "dpo, reference model": a_step(objective={"kind": "dpo", "reference": "model"}),
+    "dpo, reference before": a_step(objective={"kind": "dpo", "reference": "precomputed"}),
+    "dpo, lora, base as reference": a_step(
+        tuning=LORA, objective={"kind": "dpo", "reference": "adapter"}, checkpointing="non-reentrant"
+    ),
     "lora on int8": a_step(tuning=LORA, weights="bfloat16", quantisation=Quantisation(kind="int8")),
 }
 
@@ -91,8 +96,7 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.parametrize("name", STEPS)
 def test_a_real_step_takes_what_the_abstract_run_says(name: str) -> None:
     pytest.importorskip("bitsandbytes")
-    from real_steps import step_of
-
+    from estimate.real_steps import step_of
     from ftc.estimate.abstract.depth import predict
 
     step = STEPS[name]
@@ -132,6 +136,22 @@ def test_a_breakdown_names_what_the_bytes_are_for() -> None:
     assert set(categories) >= {"weights", "quantisation", "adapters", "optimizer", "activations", "logits"}
     logits = BATCH.tokens * LLAMA["vocab_size"] * 4
     assert categories["logits"] == pytest.approx(3 * logits, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"sharding": {"kind": "fsdp2", "devices": 8}}, "several devices"),
+        ({"attention": "flex"}, "attention kernel flex"),
+        ({"objective": {"kind": "grpo"}}, "generation"),
+    ],
+)
+def test_what_cannot_run_abstractly_is_said(changes: dict[str, Any], why: str) -> None:
+    from ftc.estimate.abstract.depth import predict
+    from ftc.estimate.architecture import InexpressibleError
+
+    with pytest.raises(InexpressibleError, match=why):
+        predict(a_step(**changes))
 
 
 def test_the_command_prints_a_steps_peaks(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from ftc.estimate.abstract.expressible import refuse
 from ftc.estimate.abstract.result import Result, extrapolated, measured
 from ftc.estimate.abstract.run import Backend, run
 from ftc.estimate.step import TrainingStep
@@ -66,7 +67,11 @@ def depths(step: TrainingStep) -> tuple[int, int] | None:
 
 
 def predict(step: TrainingStep, backend: Backend = "cuda", *, whole: bool = False) -> Result:
-    """The step's peaks, from two runs of a shallow model or, with `whole`, one of the model itself."""
+    """The step's peaks, from two runs of a shallow model or, with `whole`, one of the model itself.
+
+    Raises InexpressibleError for a step which has something that no run here has.
+    """
+    refuse(step, backend)
     two = None if whole else depths(step)
     if two is None:
         return Result(measured(run(step, backend)), (depth(step.config),))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from ftc.estimate.abstract import trainers
 from ftc.estimate.abstract.segments import base_of
 from ftc.estimate.step import Loss, TrainingStep
 
@@ -18,6 +19,8 @@ IGNORED = -100
 
 def inputs(step: TrainingStep, rows: int, length: int, device: str) -> Inputs:
     """A batch as the collator makes it: token ids and labels, then a mask of padding or positions."""
+    if step.objective.kind == "dpo":
+        return trainers.pairs(step, rows, length, device)
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
     batch = {"input_ids": ids, "labels": torch.zeros_like(ids)}
     if step.batch.packed:
@@ -57,9 +60,22 @@ def sliced(how: Loss) -> Callable[..., torch.Tensor]:
     return loss
 
 
-def criterion(model: Any, how: Loss) -> Criterion:
+def dpo(model: Any, step: TrainingStep, reference: Any) -> Criterion:
+    """The loss of TRL's DPO trainer."""
+    trainer = trainers.dpo(model, reference, step)
+
+    def loss(_model: Any, batch: Inputs) -> torch.Tensor:
+        found: torch.Tensor = trainer.compute_loss(trainer.model, batch)
+        return found
+
+    return loss
+
+
+def criterion(model: Any, step: TrainingStep, reference: Any = None) -> Criterion:
     """The function that makes a loss of a batch, with the model changed as its kernel wants."""
-    base = base_of(model)
+    how, base = step.loss, base_of(model)
+    if step.objective.kind == "dpo":
+        return dpo(model, step, reference)
     if how.kernel == "trl":
         from trl.trainer.utils import add_fused_lm_head
 

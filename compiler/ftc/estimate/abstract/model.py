@@ -46,7 +46,7 @@ def loaded(model: Any, step: TrainingStep) -> Any:
     if step.quantisation is None:
         return model
     fill(model, dtype(step.weights), model.get_input_embeddings().weight.device)
-    return upcast(model) if step.quantisation.upcast else model
+    return upcast(model, step.quantisation) if step.quantisation.upcast else model
 
 
 def prepared(model: Any, step: TrainingStep) -> Any:

@@ -80,7 +80,7 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast) -> Iterator[N
             autocast.install(stack)
         if backend == "cuda":
             _kernels_of_cuda(stack)
-            if step.loss.kernel == "trl":
+            if step.loss.kernel == "trl" or step.objective.kind == "dpo":
                 _fused_head_of_cuda(stack)
         if step.quantisation is not None or step.optimizer.form == "bitsandbytes":
             enter(

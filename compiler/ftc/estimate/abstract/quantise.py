@@ -57,12 +57,17 @@ def _options(weight: Any) -> dict[str, Any]:
     return {name: vars(weight)[name] for name in names if name in vars(weight)}
 
 
-def upcast(model: Any) -> Any:
+def upcast(model: Any, how: Quantisation) -> Any:
     """What is not quantised in float32, as PEFT prepares a model of few bits."""
     import peft
 
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    before = ends[0].weight.dtype
     prepare: Any = peft.prepare_model_for_kbit_training
-    return prepare(model, use_gradient_checkpointing=False)
+    model = prepare(model, use_gradient_checkpointing=False)
+    for module in () if how.upcast_ends else ends:
+        module.weight.data = module.weight.data.to(before)
+    return model
 
 
 def name_scales(model: Any, tracker: Tracker) -> None:

@@ -25,19 +25,21 @@ ROUNDING: dict[str, int] = {"cuda": 512, "cpu": 1}
 class Run:
     """The step's model, optimizer and loss under one tracker."""
 
-    def __init__(self, step: TrainingStep, base: Any, tracker: Tracker, autocast: Autocast):
+    def __init__(self, step: TrainingStep, bases: list[Any], tracker: Tracker, autocast: Autocast):
         self.step = step
         self.tracker = tracker
         self.autocast = autocast
-        name_weights(base, tracker)
-        base = loaded(base, step)
+        for base in bases:
+            name_weights(base, tracker)
+            loaded(base, step)
         tracker.begin("load/adapt")
-        self.model: Any = prepared(base, step)
-        name_weights(self.model, tracker)
-        name_scales(self.model, tracker)
+        self.model: Any = prepared(bases[0], step)
         mark_layers(layers(self.model), tracker)
-        self.criterion = criterion(self.model, step.loss)
-        mark_loss(self.model, tracker)
+        self.criterion = criterion(self.model, step, *bases[1:])
+        for model, name in zip((self.model, *bases[1:]), ("model", "reference"), strict=False):
+            name_weights(model, tracker)
+            name_scales(model, tracker)
+            mark_loss(model, tracker, name)
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = optimizers.make(step.optimizer, self.trained)
         for parameter in self.trained:
@@ -98,9 +100,10 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     chosen = (step.batch.trained or step.batch.tokens) / step.batch.tokens
     tracker = Tracker(rounding=ROUNDING[backend], scratch=BACKENDS[backend], chosen=chosen)
     autocast = Autocast(dtype(step.autocast) if step.autocast else None)
-    base = skeleton(step, device=tracker.device, backend=backend)
+    count = 1 + (step.objective.reference == "model")
+    bases = [skeleton(step, device=tracker.device, backend=backend) for _ in range(count)]
     with tracker, abstract(step, backend, autocast):
-        training = Run(step, base, tracker, autocast)
+        training = Run(step, bases, tracker, autocast)
         training.fill_states()
         training.micro_batch()
         training.update()

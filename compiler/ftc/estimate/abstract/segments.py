@@ -22,18 +22,28 @@ def base_of(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def mark_loss(model: Any, tracker: Tracker) -> None:
-    """From the last hidden state on, and until its gradient is made, all new storages are for the loss."""
+def mark_loss(model: Any, tracker: Tracker, name: str) -> None:
+    """From the last hidden state on, and until its gradient is made, all new storages are for the loss.
+
+    A forward pass is cut there, and where it begins; its segments have `name` in theirs.
+    """
+
+    def enter(_module: Any, _inputs: Any) -> None:
+        tracker.scope = None
+        if tracker.segment.startswith("forward"):
+            tracker.begin(f"forward/{name}")
 
     def leave(_module: Any, _inputs: Any, output: Any) -> None:
         tracker.scope = "logits"
-        if tracker.segment == "forward":
-            tracker.begin("forward/loss")
+        if tracker.segment.startswith("forward"):
+            tracker.begin(f"forward/{name} loss")
         hidden = first_tensor(output)
         if hidden.requires_grad:
             hidden.register_hook(lambda _: setattr(tracker, "scope", None))  # type: ignore[no-untyped-call]
 
-    base_of(model).base_model.register_forward_hook(leave)
+    inner = base_of(model).base_model
+    inner.register_forward_pre_hook(enter)
+    inner.register_forward_hook(leave)
 
 
 def mark_layers(layers: torch.nn.ModuleList, tracker: Tracker) -> None:
@@ -50,7 +60,7 @@ def mark_layers(layers: torch.nn.ModuleList, tracker: Tracker) -> None:
 
 def _on_gradient(tracker: Tracker, place: str, output: Any) -> None:
     hidden = first_tensor(output)
-    if hidden.requires_grad and tracker.segment == "forward":
+    if hidden.requires_grad and tracker.segment.startswith("forward"):
         hidden.register_hook(lambda _: tracker.begin(f"backward/{place}"))  # type: ignore[no-untyped-call]
 
 
