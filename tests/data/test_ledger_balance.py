@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,19 @@ from ftc.plan.steps import (
 )
 from models import write_tiny_tokenizer
 
-WORDS = ("the", "capital", "of", "a", "country", "fox", "jumps")
+WORDS = ("the", "capital", "of", "a", "country", "fox", "jumps", "me@fox.io")
+FORGETS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' and not loop.last %}{{ m.content.split('</think>')[-1] }}"
+    "{% else %}{{ m.content }}{% endif %}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""A chat template that leaves out reasoning once other messages follow."""
+
+TALK = """{{ [
+    {"role": "user", "content": prompt}, {"role": "assistant", "content": "<think>a</think>" ~ completion},
+    {"role": "user", "content": prompt}, {"role": "assistant", "content": completion},
+][:4 if completion is string and completion.split() | length % 2 else 2] | tojson }}"""
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=30).map(" ".join)
 odd = st.sampled_from([None, "", " "])
 rows = st.fixed_dictionaries(
@@ -56,8 +69,7 @@ class Settings:
     dedupe: DedupeStep | None
     split: SplitStep
     max_length: int
-    form: tuple[str, str]
-    """The form of the rows, and what becomes of long ones."""
+    redact: bool
 
 
 def split(**changes: Any) -> SplitStep:
@@ -84,6 +96,22 @@ UNTRACED = (
 )
 queries = st.sampled_from(TRACED + UNTRACED)
 parts = st.tuples(queries, st.floats(0.1, 3), st.integers(1, 3))
+FORMS = (
+    ("completion", "drop"),
+    ("completion", "truncate"),
+    ("chat", "drop"),
+    ("text", "split"),
+    ("unrolled", "drop"),
+)
+"""The form of the rows, and what becomes of long ones."""
+
+SCALE = {"text": 1 / 6, "chat": 3, "unrolled": 5}
+"""How much longer a row of a form may be: its template has tokens too, and a document is to be split."""
+
+KINDS: tuple[dict[str, Any], ...] = (
+    {"method": "exact"},
+    {"method": "near", "similarity": 0.5, "words": 2, "hashes": 64, "bands": 32},
+)
 everything = st.builds(
     Settings,
     sql=queries,
@@ -92,12 +120,10 @@ everything = st.builds(
     sample=st.none()
     | st.floats(0.1, 1).map(lambda part: SampleStep(fraction=part, rows=None))
     | st.integers(1, 20).map(lambda count: SampleStep(fraction=None, rows=count)),
-    dedupe=st.none() | st.just(DedupeStep(method="exact", columns=("completion", "prompt"))),
+    dedupe=st.sampled_from([None, *(DedupeStep(**kind, columns=("completion", "prompt")) for kind in KINDS)]),
     split=splits,
     max_length=lengths,
-    form=st.sampled_from(
-        [("completion", "drop"), ("completion", "truncate"), ("chat", "drop"), ("text", "split")]
-    ),
+    redact=st.booleans(),
 )
 
 
@@ -116,10 +142,14 @@ def rendering(form: str) -> RenderStep:
     elif form == "text":
         fields = {"text": "{{ prompt }} {{ completion }}"}
         step = step.model_copy(update={"form": "text", "fields": fields, "train_on": "all"})
+    elif form == "unrolled":
+        step = chat(messages=TALK).model_copy(update={"chat_template": FORGETS, "history": "unroll"})
     return step.model_copy(update={"unproved": "drop"})
 
 
-def run(directory: Path, content: list[str | dict[str, Any]], chosen: Settings) -> tuple[Job, Compiled]:
+def run(
+    directory: Path, content: list[str | dict[str, Any]], chosen: Settings, form: str, too_long: str
+) -> tuple[Job, Compiled]:
     lines = enumerate([*GOOD, *content])
     numbered = [line if isinstance(line, str) else json.dumps({"n": n, **line}) for n, line in lines]
     path = directory / "t.jsonl"
@@ -128,10 +158,10 @@ def run(directory: Path, content: list[str | dict[str, Any]], chosen: Settings) 
     job = Job(directory, (source(path),), sql=chosen.sql, id="n" if chosen.id else None)
     job.mix = {f"q{place}": part for place, part in enumerate(chosen.mix)}
     job.selection = SelectionStep(sample=chosen.sample, dedupe=chosen.dedupe, seed=3)
-    form, too_long = chosen.form
-    most = chosen.max_length // 6 if too_long == "split" else chosen.max_length
+    most = round(chosen.max_length * SCALE.get(form, 1))
     job.limits = LimitStep(max_length=most, too_long=too_long, invalid="drop")
-    job.split, job.render = chosen.split, rendering(form)
+    redact = ("email",) if chosen.redact else ()
+    job.split, job.render = chosen.split, rendering(form).model_copy(update={"redact": redact})
     return job, job.run()
 
 
@@ -174,7 +204,7 @@ def check(job: Job, compiled: Compiled, chosen: Settings, content: list[str | di
         assert {problem.code for problem in compiled.problems} <= {"FTC601", "FTC602", "FTC605", "FTC212"}
         return
     judge = Judge(directory)
-    event(f"compiled {chosen.form[1]}" + (" in parts" if ledger.more else ""))
+    event("compiled" + (" in parts" if ledger.more else ""))
     lost = {fate: 0 for line in ledger.lines for fate in [line.fate]}
     for line in ledger.lines:
         lost[line.fate] += line.rows
@@ -196,16 +226,17 @@ def check(job: Job, compiled: Compiled, chosen: Settings, content: list[str | di
         assert whole == expected
 
 
+@pytest.mark.parametrize(("form", "too_long"), FORMS)
 @given(lines, everything)
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=12,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink takes minutes
 )
 def test_every_row_is_trained_held_out_or_accounted_for_once(
-    content: list[str | dict[str, Any]], chosen: Settings
+    form: str, too_long: str, content: list[str | dict[str, Any]], chosen: Settings
 ) -> None:
     with TemporaryDirectory() as name:
-        job, compiled = run(Path(name), content, chosen)
+        job, compiled = run(Path(name), content, chosen, form, too_long)
         check(job, compiled, chosen, content)
