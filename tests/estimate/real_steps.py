@@ -50,6 +50,7 @@ def peaks(run: Callable[[], None]) -> dict[str, int]:
 
 def step_of(step: TrainingStep) -> dict[str, int]:
     """The peaks of two optimizer steps of a random model, by phase."""
+    own = "sdpa" if step.attention == "flash" else None
 
     def micro_batch(model: Any, loss_of: Any) -> None:
         with phase("forward"):
@@ -63,7 +64,9 @@ def step_of(step: TrainingStep) -> dict[str, int]:
     def run() -> None:
         with phase("load"):
             count = 1 + (step.objective.reference == "model")
-            bases = [loaded(skeleton(step, device="cpu", backend="cpu"), step) for _ in range(count)]
+            bases = [
+                loaded(skeleton(step, device="cpu", backend="cpu", attention=own), step) for _ in range(count)
+            ]
             model = prepared(bases[0], step)
             loss_of = criterion(model, step, *bases[1:])
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -30,6 +30,21 @@ LLAMA: dict[str, Any] = {
     "num_key_value_heads": 2,
     "vocab_size": 2000,
 }
+EXPERTS = {
+    **LLAMA,
+    "model_type": "qwen3_moe",
+    "head_dim": 32,
+    "moe_intermediate_size": 96,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+}
+SLIDING = {
+    **LLAMA,
+    "model_type": "gemma3_text",
+    "head_dim": 32,
+    "sliding_window": 64,
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+}
 LORA = Tuning(method="lora", rank=8, targets="all-linear")
 NF4 = Quantisation(kind="nf4", double=True, compute="float32")
 ADAM8 = Optimizer(form="bitsandbytes", bits=8)
@@ -49,7 +64,11 @@ STEPS = {
     "full, bfloat16": a_step(weights="bfloat16"),
     "full, evaluation": a_step(evaluation=Evaluation(rows=8, length=250)),
     "full, accumulated": a_step(batch=BATCH.model_copy(update={"accumulated": True})),
-    "full, padded": a_step(batch=BATCH.model_copy(update={"padded": True}), attention="math"),
+    "full, sdpa": a_step(attention="flash"),
+    "full, sdpa, padded": a_step(batch=LONG.model_copy(update={"padded": True}), attention="flash"),
+    "full, sdpa, packed": a_step(batch=Batch(rows=1, length=512, packed=(300, 212)), attention="flash"),
+    "mixture of experts": a_step(config=EXPERTS),
+    "two kinds of layers": a_step(config=SLIDING),
     "full, autocast": a_step(autocast="bfloat16"),
     "full, loop": a_step(optimizer=Optimizer(form="loop")),
     "full, reentrant": a_step(checkpointing="reentrant", batch=LONG),
@@ -114,12 +133,15 @@ def test_a_real_step_takes_what_the_abstract_run_says(name: str) -> None:
         {"tuning": LORA, "checkpointing": "reentrant"},
         {"tuning": LORA, "weights": "bfloat16", "quantisation": NF4, "attention": "flash"},
         {"tuning": Tuning(method="freeze", layers=2)},
+        {"config": {**EXPERTS, "num_hidden_layers": 9}},
+        {"config": {**SLIDING, "num_hidden_layers": 9, "layer_types": SLIDING["layer_types"] * 3}},
+        {"objective": {"kind": "dpo", "reference": "model"}},
     ],
 )
 def test_few_layers_foretell_many(changes: dict[str, Any]) -> None:
     from ftc.estimate.abstract.depth import predict
 
-    step = a_step(config={**LLAMA, "num_hidden_layers": 9}, **changes)
+    step = a_step(**{"config": {**LLAMA, "num_hidden_layers": 9}, **changes})
     few, whole = predict(step), predict(step, whole=True)
     assert len(few.traced) == 2
     assert few.phase == whole.phase

@@ -56,12 +56,23 @@ def _int8_product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     return values.new_empty((*quantised.shape[:-1], weight.shape[0])), values.new_empty(0)
 
 
+def _grouped_product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The experts' products, in any dtype; PyTorch's own rule without values has bfloat16 alone."""
+    left, right = args[0], args[1]
+    if left.device.type != "meta":
+        return func(*args, **kwargs)
+    offsets = args[2] if len(args) > 2 else kwargs["offs"]
+    groups = (offsets.numel(),) if left.dim() == right.dim() == 2 else ()
+    return left.new_empty((*groups, left.shape[-2], right.shape[-1]))
+
+
 def answers(part: float) -> dict[str, Answer]:
     """Answers by operation; a boolean mask chooses `part` of the elements."""
     return {
         "aten._local_scalar_dense.default": _number,  # what .item() calls
         "aten.equal.default": _equal,
         "aten.index.Tensor": _chosen(part),
+        "aten._grouped_mm.default": _grouped_product,
         "bitsandbytes.int8_vectorwise_quant.default": _int8_quantised,
         "bitsandbytes.int8_mixed_scaled_mm.default": _int8_product,
     }

@@ -27,6 +27,7 @@ def inputs(step: TrainingStep, rows: int, length: int, device: str) -> Inputs:
         batch["position_ids"] = torch.zeros_like(ids)
     elif step.batch.padded:
         batch["attention_mask"] = torch.ones_like(ids)
+        batch["attention_mask"][-1, length // 2 :] = 0
     return batch
 
 

@@ -66,11 +66,10 @@ def dpo(model: Any, reference: Any, step: TrainingStep) -> Any:
 def pairs(step: TrainingStep, rows: int, length: int, device: str) -> dict[str, torch.Tensor]:
     """A batch of pairs as TRL's collator makes it: all chosen rows, then all rejected ones."""
     ids = torch.zeros(2 * rows, length, dtype=torch.long, device=device)
-    batch = {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "completion_mask": torch.ones_like(ids),
-    }
+    mask = torch.ones_like(ids)
+    if step.batch.padded:
+        mask[-1, length // 2 :] = 0
+    batch = {"input_ids": ids, "attention_mask": mask, "completion_mask": torch.ones_like(ids)}
     if step.objective.reference == "precomputed":
         for name in ("ref_chosen_logps", "ref_rejected_logps"):
             batch[name] = torch.zeros(rows, device=device)
