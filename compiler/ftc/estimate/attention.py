@@ -38,7 +38,9 @@ class Heads:
 
 
 def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads, kernel: str) -> Tensor:
-    """Attention's output, of q's shape, by the named kernel."""
+    """Attention's output, of q's shape, by the named kernel; autocast converts what goes into one."""
+    if tape.autocast:
+        q, k, v = (cast(tape, t, tape.autocast) for t in (q, k, v))
     if kernel == "eager":
         return eager(tape, q, k, v, heads)
     if kernel == "math":
@@ -57,8 +59,7 @@ def flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
 
     The output is laid out as q is, so where tokens of a head lie together it is copied for what follows.
     """
-    if q.width == FULL and (tape.autocast or tape.half):
-        q, k, v = (cast(tape, t, tape.autocast or tape.half) for t in (q, k, v))
+    q, k, v = (cast(tape, t, tape.half) for t in (q, k, v))
     long = _rounded(heads.length, 128)
     size = _rounded(heads.size, 32 if heads.size <= 128 else 64)
     statistics = tape.op(heads.rows * heads.queries * heads.length, FULL)

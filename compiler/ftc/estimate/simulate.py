@@ -232,6 +232,8 @@ def simulate(step: TrainingStep) -> Play:
     """Play a step through: load, forward, loss, backward, optimizer, evaluation, save."""
     if step.sharding.kind.startswith("zero"):
         raise InexpressibleError("DeepSpeed's ZeRO partitions with buckets and buffers of its own")
+    if step.code.library not in LAYERS:
+        raise InexpressibleError(f"{step.code.library}'s modelling code has no account yet")
     play = prepared(step)
     ledger = play.ledger
     _load(play)

@@ -1,0 +1,120 @@
+"""Training steps over which the closed form is held to the abstract run: models, methods and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ftc.estimate.step import Batch, Loss, Optimizer, Quantisation, TrainingStep, Tuning
+
+
+def _config(
+    model_type: str, hidden: int, heads: tuple[int, int], vocabulary: int, **more: Any
+) -> dict[str, Any]:
+    return {
+        "model_type": model_type,
+        "hidden_size": hidden,
+        "intermediate_size": 4 * hidden,
+        "num_hidden_layers": 10,
+        "num_attention_heads": heads[0],
+        "num_key_value_heads": heads[1],
+        "vocab_size": vocabulary,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        **more,
+    }
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": _config("llama", 2048, (32, 4), 32000, intermediate_size=5632),
+    "qwen2": _config("qwen2", 896, (14, 2), 151936, tie_word_embeddings=True),
+    "qwen3": _config("qwen3", 1024, (16, 8), 151936, head_dim=128, tie_word_embeddings=True),
+    "mistral": _config("mistral", 2048, (16, 4), 32768, sliding_window=None),
+    "gemma": _config("gemma", 1024, (8, 1), 256000, head_dim=256, tie_word_embeddings=True),
+    "gemma2": _config("gemma2", 1152, (8, 4), 256000, head_dim=256, tie_word_embeddings=True),
+    "gemma3": _config("gemma3_text", 1152, (4, 1), 262144, head_dim=256, tie_word_embeddings=True),
+    "phi3": _config("phi3", 2048, (16, 16), 32064),
+    "phi": _config("phi", 2048, (32, 32), 51200, tie_word_embeddings=False),
+    "gpt2": {
+        "model_type": "gpt2",
+        "n_embd": 1024,
+        "n_layer": 12,
+        "n_head": 16,
+        "n_positions": 2048,
+        "vocab_size": 50257,
+    },
+    "neox": _config("gpt_neox", 1024, (16, 16), 50304, tie_word_embeddings=False),
+    "opt": _config(
+        "opt", 1024, (16, 16), 50272, ffn_dim=4096, word_embed_proj_dim=1024, max_position_embeddings=2048
+    ),
+    "starcoder2": _config("starcoder2", 1536, (12, 2), 49152, tie_word_embeddings=True),
+    "granite": _config("granite", 1024, (16, 4), 49152, tie_word_embeddings=True, embedding_multiplier=12.0),
+    "olmo2": _config("olmo2", 1024, (16, 4), 100352),
+    "mixtral": _config(
+        "mixtral", 1024, (16, 4), 32000, num_local_experts=8, num_experts_per_tok=2, intermediate_size=3584
+    ),
+}
+
+LORA = Tuning(method="lora", rank=16, targets="all-linear")
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"tuning": Tuning(method="full"), "optimizer": Optimizer(state="bfloat16")},
+    "lora": {"tuning": LORA},
+    "q and v": {"tuning": Tuning(method="lora", rank=8, targets=("q_proj", "v_proj"), dropout=0.05)},
+    "bf16 lora": {
+        "tuning": LORA.model_copy(update={"dtype": "bfloat16"}),
+        "optimizer": Optimizer(state="bfloat16"),
+    },
+    "qlora": {
+        "tuning": LORA,
+        "quantisation": Quantisation(kind="nf4", double=True),
+        "attention": "efficient",
+    },
+    "autocast": {"tuning": LORA, "weights": "float32", "autocast": "bfloat16", "attention": "efficient"},
+    "eager": {"tuning": LORA, "attention": "eager"},
+    "math": {"tuning": LORA, "attention": "math"},
+    "head": {"tuning": LORA, "loss": Loss(kernel="trl")},
+    "full head": {
+        "tuning": Tuning(method="full"),
+        "optimizer": Optimizer(state="bfloat16"),
+        "loss": Loss(kernel="trl"),
+    },
+}
+CHECKPOINTING = ("none", "non-reentrant")
+SHAPES = ((2, 1024), (1, 4096))
+
+
+def step(model: str, method: str, checkpointing: str, shape: tuple[int, int]) -> TrainingStep:
+    """The named step."""
+    return TrainingStep.model_validate(
+        {
+            "config": MODELS[model],
+            "batch": Batch(rows=shape[0], length=shape[1]),
+            "checkpointing": checkpointing,
+            **METHODS[method],
+        }
+    )
+
+
+SMALL_GRID = (
+    ("llama", "full", "none"),
+    ("llama", "lora", "non-reentrant"),
+    ("llama", "qlora", "non-reentrant"),
+    ("llama", "autocast", "none"),
+    ("llama", "eager", "non-reentrant"),
+    ("llama", "head", "none"),
+    ("qwen3", "bf16 lora", "none"),
+    ("gemma2", "full", "non-reentrant"),
+    ("phi", "full", "none"),
+    ("gpt2", "lora", "non-reentrant"),
+    ("mixtral", "full", "non-reentrant"),
+)
+
+
+def large_grid() -> Iterator[tuple[str, str, str, tuple[int, int]]]:
+    """Every family by full fine-tuning and LoRA, and every method on two of them; the shapes take turns."""
+    pairs = [(model, method) for model in MODELS for method in ("full", "lora")]
+    pairs += [(model, method) for model in ("llama", "qwen3") for method in METHODS]
+    for number, (model, method) in enumerate(dict.fromkeys(pairs)):
+        for checkpointing in CHECKPOINTING:
+            yield model, method, checkpointing, SHAPES[number % len(SHAPES)]
