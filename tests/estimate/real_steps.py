@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +14,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.loss import criterion, inputs
 from ftc.estimate.abstract.model import loaded, prepared, skeleton
+from ftc.estimate.abstract.trainers import tokenizer
 from ftc.estimate.step import TrainingStep
+from ftc.objectives.sft import arguments
 
 PREFIX = "ftc:"
 
@@ -24,6 +28,7 @@ def phase(name: str) -> Any:
 
 def peaks(run: Callable[[], None]) -> dict[str, int]:
     """The most bytes that PyTorch's CPU allocator held at once, by phase."""
+    gc.collect()  # what an earlier run left would else be given back in this one
     with (
         patch.object(
             torch.autograd.profiler.profile, "_parse_kineto_results", lambda *_, **__: []
@@ -82,5 +87,44 @@ def step_of(step: TrainingStep) -> dict[str, int]:
             model.eval()
             with phase("evaluation"), torch.no_grad():
                 loss_of(model, inputs(step, step.evaluation.rows, step.evaluation.length, "cpu"))
+
+    return peaks(run)
+
+
+def trainer(step: TrainingStep, directory: Path) -> dict[str, int]:
+    """The peak of two steps of TRL's own SFT trainer, over rows that are all of one length."""
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    ids = list(range(step.batch.length))
+    row = {"input_ids": ids, "labels": ids}
+    config = SFTConfig(
+        output_dir=str(directory),
+        use_cpu=True,
+        bf16=False,
+        max_steps=2,
+        per_device_train_batch_size=step.batch.rows,
+        gradient_accumulation_steps=1 + step.batch.accumulated,
+        gradient_checkpointing=step.checkpointing != "none",
+        gradient_checkpointing_kwargs={"use_reentrant": step.checkpointing == "reentrant"},
+        optim="adamw_torch",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        **arguments(),
+    )
+
+    def run() -> None:
+        with phase("train"):
+            base = skeleton(step, device="cpu", backend="cpu", attention="sdpa")
+            made = SFTTrainer(
+                model=prepared(base, step),
+                args=config,
+                train_dataset=Dataset.from_list([row] * 8),
+                processing_class=tokenizer(),
+            )
+            made.remove_callback(PrinterCallback)
+            made.train()
 
     return peaks(run)

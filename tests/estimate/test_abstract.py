@@ -129,6 +129,26 @@ def test_a_real_step_takes_what_the_abstract_run_says(name: str) -> None:
     "changes",
     [
         {},
+        {"checkpointing": "non-reentrant"},
+        {"tuning": LORA, "batch": LONG.model_copy(update={"accumulated": True})},
+    ],
+)
+def test_trls_trainer_takes_what_the_abstract_run_says(changes: dict[str, Any], tmp_path: Path) -> None:
+    from estimate.real_steps import trainer
+    from ftc.estimate.abstract.depth import predict
+
+    loop = Optimizer(form="loop")
+    step = a_step(
+        **{"batch": LONG, "attention": "flash", "loss": {"kernel": "trl"}, "optimizer": loop, **changes}
+    )
+    measured = trainer(step, tmp_path)["train"]
+    assert predict(step, "cpu", whole=True).peak.size == pytest.approx(measured, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
         {"checkpointing": "non-reentrant", "loss": {"kernel": "trl"}},
         {"tuning": LORA, "checkpointing": "reentrant"},
         {"tuning": LORA, "weights": "bfloat16", "quantisation": NF4, "attention": "flash"},

@@ -14,7 +14,7 @@ END = "<end>"
 ROW = {"prompt": "a", "chosen": "b", "rejected": "a"}
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     """A tokenizer of three words: trainers want one when they are made."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -55,7 +55,7 @@ def dpo(model: Any, reference: Any, step: TrainingStep) -> Any:
             ref_model=reference,
             args=config,
             train_dataset=Dataset.from_list([ROW]),
-            processing_class=_tokenizer(),
+            processing_class=tokenizer(),
         )
     if step.objective.reference == "adapter":
         model.delete_adapter("ref")  # the reference is the base alone
