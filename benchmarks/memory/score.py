@@ -56,7 +56,7 @@ def score(record: dict[str, Any]) -> Scored:
         return Scored(*known, None, f"the record lacks what the step needs: {error!r}")
     shown = on_device(step, found)
     quantity = record.get("compare_to", "allocated")
-    middle = {"reserved": sum(shown.reserved) / 2, "device": sum(shown.process) / 2}
+    middle = {"reserved": shown.reserved[1], "device": shown.process[1]}
     return Scored(*known, middle.get(quantity, shown.allocated) / GIB, found.segment)
 
 

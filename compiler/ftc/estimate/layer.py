@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ftc.estimate.architecture import Architecture
+from ftc.estimate.architecture import Architecture, Experts
 from ftc.estimate.attention import Heads, attend
 from ftc.estimate.ledger import ACTIVATIONS
 from ftc.estimate.linear import linear, product
@@ -158,7 +158,8 @@ def _rotate_half(tape: Tape, x: Tensor) -> Tensor:
 
 
 def _feed_forward(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
-    return experts(tape, x, stack, around) if "router" in stack.others else _mlp(tape, x, stack, around)
+    sparse = "router" in stack.others or "router" in stack.linears
+    return experts(tape, x, stack, around) if sparse else _mlp(tape, x, stack, around)
 
 
 def _mlp(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
@@ -191,51 +192,57 @@ def experts(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Tensor
     shapes = around.shapes
     mixture = shapes.experts
     tokens = x.numel // shapes.hidden
-    logits = product(tape, x, stack.others["router"], mixture.count)
-    chances = cast(tape, logits, FULL)
-    chances = tape.op(chances.numel, FULL, ((chances, chances.bytes),), keeps_result=True)
-    chosen = tape.op(tokens * mixture.top, FULL, ((chances, chances.bytes),))
-    tape.op(tokens * mixture.top, 8)
-    del logits, chances
+    chosen = _chosen(tape, x, stack, mixture)
     out = tape.op(x.numel, x.width)
-    weights = [tape.leaf(stack.others[name]) for name in ("gate_up", "down")]
     share = -(-tokens * mixture.top // mixture.count)
-    for number in range(min(mixture.count, 3)):
+    separate = "router" in stack.linears
+    played = mixture.count if separate and stack.trained else min(mixture.count, 3)
+    for number in range(played):
         before = tape.ledger.now
-        part = _expert(tape, x, weights, chosen, share, around)
+        picked = tape.op(share * shapes.hidden, x.width, ((x, x.bytes),))
+        narrow = (_separate if separate else _stacked)(tape, picked, stack, around, number)
+        del picked
+        part = _weighted(tape, narrow, chosen, share)
+        del narrow
         out = Tensor(out.block, out.numel, out.width, tape.through((part, part.bytes), (out, SAME)))
         del part
         if number == 1:
-            out = tape.alike(out, (tape.ledger.now - before) * (mixture.count - 3))
-    if "down" in stack.linears:
-        out = added(tape, out, _mlp(tape, x, stack, around))
-    return out
+            out = tape.alike(out, (tape.ledger.now - before) * (mixture.count - played))
+    return added(tape, out, _mlp(tape, x, stack, around)) if "down" in stack.linears else out
 
 
-def _expert(
-    tape: Tape, x: Tensor, weights: list[Tensor], chosen: Tensor, share: int, around: Surroundings
-) -> Tensor:
-    """One expert's output, weighted by its router's scores."""
+def _chosen(tape: Tape, x: Tensor, stack: Stack, mixture: Experts) -> Tensor:
+    """The router's scores of each token's experts."""
+    if "router" in stack.linears:
+        logits = linear(tape, x, stack.linears["router"])
+    else:
+        logits = product(tape, x, stack.others["router"], mixture.count)
+    chances = cast(tape, logits, FULL)
+    chances = tape.op(chances.numel, FULL, ((chances, chances.bytes),), keeps_result=True)
+    return tape.op(chances.numel // mixture.count * mixture.top, FULL, ((chances, chances.bytes),))
+
+
+def _weighted(tape: Tape, x: Tensor, chosen: Tensor, share: int) -> Tensor:
+    score = tape.op(share, FULL, ((chosen, chosen.bytes),))
+    return cast(tape, times(tape, x, score), x.width)
+
+
+def _separate(tape: Tape, x: Tensor, stack: Stack, around: Surroundings, number: int) -> Tensor:
+    """An expert that is a module of three linear layers (transformers before 5)."""
+    gate, up, down = (stack.linears[f"expert {number} {role}"] for role in ("gate", "up", "down"))
+    inner = activation(tape, linear(tape, x, gate), around.shapes.activation)
+    inner = times(tape, inner, linear(tape, x, up))
+    return linear(tape, inner, down)
+
+
+def _stacked(tape: Tape, x: Tensor, stack: Stack, around: Surroundings, _: int) -> Tensor:
+    """An expert whose weights are a slice of all experts' (transformers 5)."""
     shapes = around.shapes
-    inner = shapes.experts.inner
-    picked = tape.op(share * shapes.hidden, x.width, ((x, x.bytes),))
-    wide = tape.op(
-        share * 2 * inner,
-        x.width,
-        ((picked, picked.bytes), (weights[0], weights[0].bytes)),
-        (picked.block if weights[0].node else None,),
-    )
-    del picked
+    share, inner = x.numel // shapes.hidden, shapes.experts.inner
+    enter, leave = (tape.leaf(stack.others[name]) for name in ("gate_up", "down"))
+    kept = (x.block if enter.node else None,)
+    wide = tape.op(share * 2 * inner, x.width, ((x, x.bytes), (enter, enter.bytes)), kept)
     middle = _gated(tape, *_halves(tape, wide), shapes.activation, around.fused)
     del wide
-    narrow = tape.op(
-        share * shapes.hidden,
-        x.width,
-        ((middle, middle.bytes), (weights[1], weights[1].bytes)),
-        (middle.block if weights[1].node else None,),
-    )
-    del middle
-    score = tape.op(share, FULL, ((chosen, chosen.bytes),))
-    weighted = times(tape, narrow, score)
-    del narrow
-    return cast(tape, weighted, x.width)
+    kept = (middle.block if leave.node else None,)
+    return tape.op(share * shapes.hidden, x.width, ((middle, middle.bytes), (leave, leave.bytes)), kept)

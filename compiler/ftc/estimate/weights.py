@@ -109,6 +109,7 @@ class Builder:
             return False
         if tuning.targets == "all-linear":
             return True
+        role = role.rsplit(" ", 1)[-1]
         name = str(getattr(self.shapes.family.names, role, role))
         return any(name == target.rsplit(".", 1)[-1] for target in tuning.targets)
 
@@ -182,9 +183,23 @@ def _mlp(build: Builder, stack: Stack, inner: int, prefix: str = "") -> None:
     build.linear(stack, prefix + "down", (inner, hidden), bias=family.mlp_bias)
 
 
+STACKED_EXPERTS = (5,)
+"""transformers that keep the experts' weights stacked; before, each expert was a module of linear layers."""
+
+
 def _experts(build: Builder, stack: Stack) -> None:
     """The router and the experts' stacked weights, which neither PEFT's `all-linear` nor bitsandbytes see."""
     experts, hidden = build.shapes.experts, build.shapes.hidden
+    if build.step.code.release("transformers") < STACKED_EXPERTS:
+        build.linear(stack, "router", (hidden, experts.count))
+        for number in range(experts.count):
+            for role, shape in (
+                ("gate", (hidden, experts.inner)),
+                ("up", (hidden, experts.inner)),
+                ("down", (experts.inner, hidden)),
+            ):
+                build.linear(stack, f"expert {number} {role}", shape)
+        return
     router = Parameter(hidden * experts.count, build.width, trains=build.trains)
     stack.others["router"] = stack.add(router)
     for name, features in (("gate_up", 2 * experts.inner), ("down", experts.inner)):
