@@ -70,6 +70,7 @@ STEPS = {
     "mixture of experts": a_step(config=EXPERTS),
     "two kinds of layers": a_step(config=SLIDING),
     "full, autocast": a_step(autocast="bfloat16"),
+    "full, fused AdamW": a_step(optimizer=Optimizer(form="fused")),
     "full, loop": a_step(optimizer=Optimizer(form="loop")),
     "full, reentrant": a_step(checkpointing="reentrant", batch=LONG),
     "full, non-reentrant": a_step(checkpointing="non-reentrant", batch=LONG),

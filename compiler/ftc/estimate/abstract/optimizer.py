@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -42,7 +43,10 @@ def _bitsandbytes(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.op
 def _kernel(how: Optimizer) -> Iterator[None]:
     """The fused kernel updates in place; it does not take tensors without values."""
     if how.form == "fused":
-        with patch.object(torch.optim.adam, "adam", lambda *_, **__: None):
+        with ExitStack() as stack:
+            adam = import_module("torch.optim.adam")
+            for name in ("adam", "_device_dtype_check_for_fused"):
+                stack.enter_context(patch.object(adam, name, lambda *_, **__: None))
             yield
     else:
         yield
