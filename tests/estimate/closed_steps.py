@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ftc.estimate.step import Batch, Loss, Optimizer, Quantisation, TrainingStep, Tuning
+from ftc.estimate.step import Batch, Loss, Objective, Optimizer, Quantisation, TrainingStep, Tuning
 
 
 def _config(
@@ -79,6 +79,17 @@ METHODS: dict[str, dict[str, Any]] = {
         "optimizer": Optimizer(state="bfloat16"),
         "loss": Loss(kernel="trl"),
     },
+    "dpo": {
+        "tuning": Tuning(method="full"),
+        "optimizer": Optimizer(state="bfloat16"),
+        "loss": Loss(kernel="trl"),
+        "objective": Objective(kind="dpo", reference="model"),
+    },
+    "dpo lora": {
+        "tuning": LORA,
+        "loss": Loss(kernel="trl"),
+        "objective": Objective(kind="dpo", reference="adapter"),
+    },
 }
 CHECKPOINTING = ("none", "non-reentrant")
 SHAPES = ((2, 1024), (1, 4096))
@@ -103,6 +114,7 @@ SMALL_GRID = (
     ("llama", "autocast", "none"),
     ("llama", "eager", "non-reentrant"),
     ("llama", "head", "none"),
+    ("llama", "dpo lora", "none"),
     ("qwen3", "bf16 lora", "none"),
     ("gemma2", "full", "non-reentrant"),
     ("phi", "full", "none"),

@@ -40,7 +40,7 @@ class Linear:
 
 def linear(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """The layer's output, through its adapter where it has one."""
-    if layer.adapter is None:
+    if layer.adapter is None or not tape.adapters:
         return base(tape, x, layer)
     adapted = _adapted_4bit if layer.quantised else _adapted
     return adapted(tape, x, layer, layer.adapter)

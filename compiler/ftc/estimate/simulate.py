@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 
 from ftc.estimate import layer, litgpt
-from ftc.estimate.architecture import Architecture, InexpressibleError, architecture
+from ftc.estimate.architecture import Architecture, InexpressibleError
 from ftc.estimate.attention import Heads
 from ftc.estimate.layer import Surroundings, norm
-from ftc.estimate.ledger import ACTIVATIONS, GRADIENTS, KINDS, OPTIMIZER, TEMPORARIES, Block, Ledger, rounded
+from ftc.estimate.ledger import (
+    ACTIVATIONS,
+    GRADIENTS,
+    KINDS,
+    OPTIMIZER,
+    TEMPORARIES,
+    Block,
+    rounded,
+)
 from ftc.estimate.loss import loss
 from ftc.estimate.ops import FULL, dropout, scaled
 from ftc.estimate.optimizer import Need, need, scratch
-from ftc.estimate.sharding import devices, gathered, share
+from ftc.estimate.play import Group, Play, Segment, prepared
+from ftc.estimate.sharding import devices, gathered
 from ftc.estimate.step import BYTES, TrainingStep
 from ftc.estimate.tape import SAME, Parameter, Tape, Tensor
-from ftc.estimate.weights import Builder, Stack, ends
-from ftc.estimate.weights import decoder_layer as layer_weights
+from ftc.estimate.weights import Stack
 
 LAYERS = {"transformers": layer.decoder_layer, "litgpt": litgpt.decoder_layer}
 """A decoder layer by whose code runs it."""
@@ -32,108 +39,20 @@ INDEX = 8
 """Bytes of a token id or a label."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of the step: the most bytes held in it, and what they were."""
-
-    name: str
-    peak: int
-    held: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Group:
-    """`count` layers alike, of which one is played."""
-
-    stack: Stack
-    count: int
-    mark: int = 0
-    passing: list[Block] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Play:
-    """A step on its way through the ledger."""
-
-    step: TrainingStep
-    shapes: Architecture
-    ends: Stack
-    groups: list[Group]
-    ledger: Ledger = field(default_factory=Ledger)
-    segments: list[Segment] = field(default_factory=list)
-    leaf: Block | None = None
-    mask: Block | None = None
-
-    def note(self, name: str, extra: list[int] | None = None) -> None:
-        """End a segment; `extra` bytes by kind come on top of its peak."""
-        held = self.ledger.at_peak
-        if extra:
-            held = [a + b for a, b in zip(held, extra, strict=True)]
-        self.segments.append(Segment(name, sum(held), tuple(held)))
-        self.ledger.restart()
-
-    def change_since(self, before: list[int]) -> list[int]:
-        """Bytes by kind that are held now and were not before."""
-        return [now - then for now, then in zip(self.ledger.held, before, strict=True)]
-
-    def stacks(self) -> list[tuple[Stack, int]]:
-        """Every stack of parameters with how many there are of it."""
-        return [(self.ends, 1), *((group.stack, group.count) for group in self.groups)]
-
-    def repeat(self, change: list[int], times: int) -> list[int]:
-        """Hold what `times` more layers change, by kind, and say how much that is."""
-        more = [times * value for value in change]
-        for kind, value in enumerate(more):
-            self.ledger.held[kind] += value
-        self.ledger.now += sum(more)
-        return more
-
-
-def prepared(step: TrainingStep) -> Play:
-    """The step's parameters, and the ledger with what is there before the forward pass."""
-    shapes = architecture(step.config)
-    tuning = step.tuning
-    full = tuning.method == "full"
-    build = Builder(step, shapes, trains=full or tuning.embedding or tuning.head)
-    outer = ends(build, embedding=full or tuning.embedding, head=full or tuning.head)
-    play = Play(step, shapes, outer, _groups(step, shapes))
-    for stack, count in play.stacks():
-        for kind, size in stack.bytes.items():
-            play.ledger.hold(share(step, kind, size * count), kind)
-    return play
-
-
-def _groups(step: TrainingStep, shapes: Architecture) -> list[Group]:
-    """The layers in order: the first alone, as nothing before it needs gradients; then runs of equal ones."""
-    trained = step.tuning.layers if step.tuning.method == "freeze" else shapes.layers
-    kinds = [
-        (shapes.experts.count > 0 and index >= shapes.dense_layers, index >= shapes.layers - trained)
-        for index in range(shapes.layers)
-    ]
-    groups: list[Group] = []
-    last = None
-    for index, kind in enumerate(kinds):
-        sparse, trains = kind
-        if kind == last and index > 1:
-            groups[-1].count += 1
-            continue
-        last = kind
-        build = Builder(step, shapes, trains=trains and step.tuning.method != "lora")
-        groups.append(Group(layer_weights(build, sparse=sparse), 1))
-    return groups
-
-
 def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
     """The decoder's last hidden states, before the last norm."""
     step = play.step
     around = surroundings(play, rows=rows, length=length)
     x = _embedded(play, tape, rows * length)
-    mask = rows * length**2 * x.width if step.attention == "eager" else 0
-    play.mask = Block(play.ledger, mask, TEMPORARIES)
+    size = rows * length**2 * x.width if step.attention == "eager" else 0
+    mask = Block(play.ledger, size, TEMPORARIES)
+    if tape.recording:
+        play.mask = mask
     reentrant = step.checkpointing == "reentrant"
     for group in play.groups:
         before = play.ledger.held.copy()
-        group.mark = len(tape.nodes)
+        if tape.recording:
+            group.mark = len(tape.nodes)
         part = partial(_run_layer, tape, group.stack, around)
         gather = Block(play.ledger, gathered(step, group.stack), TEMPORARIES)
         if step.checkpointing != "none" and tape.recording:
@@ -141,15 +60,21 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
         else:
             x = part(x)
         del gather
+        _pass_on(tape, group)
+        change = play.change_since(before)
+        play.note("forward", play.repeat(_kept(change), group.count - 1))
+    return x
+
+
+def _pass_on(tape: Tape, group: Group) -> None:
+    """Keep with the group what outlives a layer until the model's forward pass ends."""
+    if tape.recording:
         group.passing = [*tape.cached, *(t.block for t in tape.cast_weights.values() if t.block)]
         for block in group.passing:
             if block.kind == TEMPORARIES:
                 block.become(ACTIVATIONS)
-        tape.cached.clear()
-        tape.cast_weights.clear()
-        change = play.change_since(before)
-        play.note("forward", play.repeat(_kept(change), group.count - 1))
-    return x
+    tape.cached.clear()
+    tape.cast_weights.clear()
 
 
 def _leave(play: Play) -> None:
@@ -246,6 +171,7 @@ def simulate(step: TrainingStep) -> Play:
     ledger.restart()
     play.note("save")
     _evaluate(play)
+    _generate(play)
     _accumulated(play)
     ledger.restart()
     _train(play)
@@ -299,6 +225,8 @@ def _train(play: Play) -> None:
     play.note("loss forward")
     _leave(play)
     play.ledger.restart()
+    if step.objective.reference in ("model", "adapter"):
+        _unrecorded(play, rows, batch.length, "reference forward", adapters=False)
     tape.begin(out)
     tape.play(mark)
     play.note("loss backward")
@@ -347,17 +275,38 @@ def _evaluate(play: Play) -> None:
     step = play.step
     if step.evaluation is None:
         return
+    _unrecorded(play, step.evaluation.rows, step.evaluation.length, "evaluation")
+
+
+def _unrecorded(play: Play, rows: int, length: int, name: str, *, adapters: bool = True) -> None:
+    """A forward pass with its loss and without a graph."""
     tape = _tape(play)
     tape.recording = tape.training = False
-    evaluation = step.evaluation
-    hidden = forward(play, tape, rows=evaluation.rows, length=evaluation.length)
-    around = surroundings(play, rows=evaluation.rows, length=evaluation.length)
-    hidden = norm(tape, hidden, play.ends.norms["last"], around)
-    kept = loss(tape, hidden, play.ends.linears["head"], step.loss, None)
+    tape.adapters = adapters
+    noted = len(play.segments)
+    hidden = forward(play, tape, rows=rows, length=length)
+    hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=rows, length=length))
+    kept = loss(tape, hidden, play.ends.linears["head"], play.step.loss, None)
     del kept, hidden
-    play.mask = None
-    play.segments = [s for s in play.segments if s.name != "forward"]
-    play.note("evaluation")
+    play.note(name)
+    play.segments[noted:] = [Segment(name, part.peak, part.held) for part in play.segments[noted:]]
+
+
+def _generate(play: Play) -> None:
+    """Completions by the model's own generate: the cache of keys and values at its longest.
+
+    It grows by concatenation, which makes one layer's anew beside the old; logits are of one token each.
+    """
+    objective, shapes = play.step.objective, play.shapes
+    if objective.kind != "grpo" or not objective.generations:
+        return
+    length = (objective.prompt or 1) + (objective.completion or 1)
+    width = BYTES[play.step.autocast or play.step.weights]
+    layer_cache = 2 * objective.generations * length * shapes.key_values * width
+    logits = objective.generations * shapes.vocabulary * (width + 2 * FULL)
+    cache = Block(play.ledger, layer_cache * (shapes.layers + 1) + logits, ACTIVATIONS)
+    del cache
+    play.note("generation")
 
 
 __all__ = ["ACTIVATIONS", "KINDS", "Segment", "simulate"]

@@ -173,7 +173,7 @@ class Tape:
     def __init__(self, ledger: Ledger, *, autocast: int = 0, half: int = 2) -> None:
         self.ledger, self.autocast, self.half = ledger, autocast, half
         self.nodes: list[Node] = []
-        self.recording = self.training = True
+        self.recording = self.training = self.adapters = True
         self.softcap = self.float16 = False
         self.kind = TEMPORARIES
         self.cast_weights: dict[int, Tensor] = {}

@@ -1,0 +1,111 @@
+"""A step on its way through the ledger: its parameters, layers by kind, and the peaks of its segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ftc.estimate.architecture import Architecture, architecture
+from ftc.estimate.ledger import QUANTISATION, WEIGHTS, Block, Ledger
+from ftc.estimate.sharding import share
+from ftc.estimate.step import TrainingStep
+from ftc.estimate.weights import Builder, Stack, decoder_layer, ends
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the step: the most bytes held in it, and what they were."""
+
+    name: str
+    peak: int
+    held: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Group:
+    """`count` layers alike, of which one is played."""
+
+    stack: Stack
+    count: int
+    mark: int = 0
+    passing: list[Block] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Play:
+    """A step on its way through the ledger."""
+
+    step: TrainingStep
+    shapes: Architecture
+    ends: Stack
+    groups: list[Group]
+    ledger: Ledger = field(default_factory=Ledger)
+    segments: list[Segment] = field(default_factory=list)
+    leaf: Block | None = None
+    mask: Block | None = None
+
+    def note(self, name: str, extra: list[int] | None = None) -> None:
+        """End a segment; `extra` bytes by kind come on top of its peak."""
+        held = self.ledger.at_peak
+        if extra:
+            held = [a + b for a, b in zip(held, extra, strict=True)]
+        self.segments.append(Segment(name, sum(held), tuple(held)))
+        self.ledger.restart()
+
+    def change_since(self, before: list[int]) -> list[int]:
+        """Bytes by kind that are held now and were not before."""
+        return [now - then for now, then in zip(self.ledger.held, before, strict=True)]
+
+    def stacks(self) -> list[tuple[Stack, int]]:
+        """Every stack of parameters with how many there are of it."""
+        return [(self.ends, 1), *((group.stack, group.count) for group in self.groups)]
+
+    def repeat(self, change: list[int], times: int) -> list[int]:
+        """Hold what `times` more layers change, by kind, and say how much that is."""
+        more = [times * value for value in change]
+        for kind, value in enumerate(more):
+            self.ledger.held[kind] += value
+        self.ledger.now += sum(more)
+        return more
+
+
+def prepared(step: TrainingStep) -> Play:
+    """The step's parameters, and the ledger with what is there before the forward pass."""
+    shapes = architecture(step.config)
+    tuning = step.tuning
+    full = tuning.method == "full"
+    build = Builder(step, shapes, trains=full or tuning.embedding or tuning.head)
+    outer = ends(build, embedding=full or tuning.embedding, head=full or tuning.head)
+    play = Play(step, shapes, outer, _groups(step, shapes))
+    for stack, count in play.stacks():
+        for kind, size in stack.bytes.items():
+            play.ledger.hold(share(step, kind, size * count), kind)
+    if step.objective.reference == "model":
+        _second_model(play)
+    return play
+
+
+def _second_model(play: Play) -> None:
+    """The reference model's weights: those of the base, whole on every device."""
+    for stack, count in play.stacks():
+        for kind in (WEIGHTS, QUANTISATION):
+            play.ledger.hold(stack.bytes.get(kind, 0) * count, kind)
+
+
+def _groups(step: TrainingStep, shapes: Architecture) -> list[Group]:
+    """The layers in order: the first alone, as nothing before it needs gradients; then runs of equal ones."""
+    trained = step.tuning.layers if step.tuning.method == "freeze" else shapes.layers
+    kinds = [
+        (shapes.experts.count > 0 and index >= shapes.dense_layers, index >= shapes.layers - trained)
+        for index in range(shapes.layers)
+    ]
+    groups: list[Group] = []
+    last = None
+    for index, kind in enumerate(kinds):
+        sparse, trains = kind
+        if kind == last and index > 1:
+            groups[-1].count += 1
+            continue
+        last = kind
+        build = Builder(step, shapes, trains=trains and step.tuning.method != "lora")
+        groups.append(Group(decoder_layer(build, sparse=sparse), 1))
+    return groups
