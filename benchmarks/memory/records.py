@@ -189,13 +189,14 @@ def quantisation(record: Record) -> Quantisation | None:
     quant = record["method"].get("quant")
     if not quant:
         return None
-    if "torchao" in quant["type"]:
-        raise InexpressibleError("torchao's NF4 tensors are not modelled")
+    kinds = [kind for kind in ("nf4", "fp4", "int8") if kind in quant["type"].replace("8bit", "int8")]
+    if "torchao" in quant["type"] or not kinds:
+        raise InexpressibleError(f"weights in {quant['type']} are not modelled")
     dtypes, release = record["dtypes"], version(record["framework"], "bnb") or (1,)
     fsdp = "fsdp" in str(record["parallel"].get("strategy")).lower()
     stock = code_library(record) == "transformers"
     return Quantisation(
-        kind="int8" if "int8" in quant["type"] or "8bit" in quant["type"] else "nf4",
+        kind=kinds[0],
         double=bool(quant.get("double_quant")),
         compute=dtype(dtypes.get("quant_compute"), "bfloat16"),
         head=code_library(record) == "litgpt",  # Fabric's BitsandbytesPrecision replaces every linear layer

@@ -71,6 +71,18 @@ METHODS: dict[str, dict[str, Any]] = {
         "attention": "efficient",
     },
     "autocast": {"tuning": LORA, "weights": "float32", "autocast": "bfloat16", "attention": "efficient"},
+    "int8": {
+        "tuning": LORA,
+        "quantisation": Quantisation(kind="int8"),
+        "weights": "float16",
+        "attention": "efficient",
+    },
+    "padded": {"tuning": LORA, "attention": "efficient", "batch": Batch(rows=2, length=1024, padded=True)},
+    "packed": {
+        "tuning": LORA,
+        "attention": "efficient",
+        "batch": Batch(rows=1, length=2048, packed=(512, 1536)),
+    },
     "eager": {"tuning": LORA, "attention": "eager"},
     "math": {"tuning": LORA, "attention": "math"},
     "head": {"tuning": LORA, "loss": Loss(kernel="trl")},
@@ -115,6 +127,8 @@ SMALL_GRID = (
     ("llama", "eager", "non-reentrant"),
     ("llama", "head", "none"),
     ("llama", "dpo lora", "none"),
+    ("llama", "padded", "none"),
+    ("llama", "int8", "non-reentrant"),
     ("qwen3", "bf16 lora", "none"),
     ("gemma2", "full", "non-reentrant"),
     ("phi", "full", "none"),
@@ -125,7 +139,7 @@ SMALL_GRID = (
 
 def large_grid() -> Iterator[tuple[str, str, str, tuple[int, int]]]:
     """Every family by full fine-tuning and LoRA, and every method on two of them; the shapes take turns."""
-    pairs = [(model, method) for model in MODELS for method in ("full", "lora")]
+    pairs = [(m, how) for m in MODELS for how in ("full", "q and v" if m == "mixtral" else "lora")]
     pairs += [(model, method) for model in ("llama", "qwen3") for method in METHODS]
     for number, (model, method) in enumerate(dict.fromkeys(pairs)):
         for checkpointing in CHECKPOINTING:

@@ -25,6 +25,7 @@ class Heads:
     mask: int = 0
     softcap: bool = False
     head_major: bool = False
+    biased: bool = False
 
     @property
     def tokens(self) -> int:
@@ -73,13 +74,17 @@ def flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
 
 
 def efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
-    """PyTorch's memory-efficient kernel: as flash, over keys and values repeated for each query head."""
+    """PyTorch's memory-efficient kernel: as flash, over keys and values repeated for each query head.
+
+    A boolean mask, of padding or of packed rows, becomes an additive one in every layer, which is kept.
+    """
     k, v = repeated(tape, k, heads), repeated(tape, v, heads)
+    bias = tape.op(heads.rows * heads.length**2, q.width) if heads.biased else None
     statistics = tape.op(heads.rows * heads.queries * _rounded(heads.length, 32), FULL)
     delta = heads.rows * heads.queries * heads.length * FULL
     workspace = q.numel * FULL if q.width < FULL else 0
     inputs = [(t, t.bytes) for t in (q, k, v)]
-    saved = (q.block, k.block, v.block, statistics.block)
+    saved = (q.block, k.block, v.block, statistics.block, bias.block if bias else None)
     return tape.op(q.numel, q.width, inputs, saved, temporary=delta + workspace, keeps_result=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftc.estimate.ledger import TEMPORARIES, Block
+from ftc.estimate.ledger import ACTIVATIONS, TEMPORARIES, Block
 from ftc.estimate.ops import FULL, added, cast, copied, dropout, scaled
 from ftc.estimate.tape import Parameter, Tape, Tensor
 
@@ -34,6 +34,7 @@ class Linear:
     quantised: int = 0
     scales: int = 0
     keeps_input: bool = False
+    int8: bool = False
     adapter: Adapter | None = None
     cast_input: bool = True
 
@@ -76,7 +77,7 @@ def base(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """The output without the adapter."""
     if not layer.quantised:
         return product(tape, x, layer.weight, layer.outputs, layer.bias)
-    return _quantised(tape, x, layer)
+    return _int8(tape, x, layer) if layer.int8 else _quantised(tape, x, layer)
 
 
 def _quantised(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
@@ -87,8 +88,30 @@ def _quantised(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     rows = x.numel // layer.inputs
     kept = (inner.block,) if layer.keeps_input else ()
     out = tape.op(rows * layer.outputs, layer.quantised, ((inner, inner.bytes),), kept, temporary=whole)
-    del scratch, inner
+    del scratch
+    _unhooked(tape, inner, layer)
+    del inner
     return cast(tape, out, x.width)
+
+
+def _int8(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
+    """LLM.int8() of bitsandbytes: the input in float16, then int8; backward makes the weight in its dtype."""
+    half = cast(tape, x.detached(), 2)
+    codes = tape.op(x.numel, 1)
+    rows = x.numel // layer.inputs
+    whole = layer.inputs * layer.outputs * x.width
+    kept = (x.block,) if layer.keeps_input else ()
+    out = tape.op(rows * layer.outputs, x.width, ((x, x.bytes),), kept, temporary=whole)
+    del half, codes
+    _unhooked(tape, x, layer)
+    return out
+
+
+def _unhooked(tape: Tape, x: Tensor, layer: Linear) -> None:
+    """Keep the input where the function does so by itself, checkpointed or not."""
+    if layer.keeps_input and not tape.recording and tape.unhooked is not None and x.block:
+        x.block.become(ACTIVATIONS)
+        tape.unhooked.append(x.block)
 
 
 def _low_rank(tape: Tape, x: Tensor, adapter: Adapter) -> Tensor:
@@ -112,8 +135,13 @@ def _adapted(tape: Tape, x: Tensor, layer: Linear, adapter: Adapter) -> Tensor:
 
 
 def _adapted_4bit(tape: Tape, x: Tensor, layer: Linear, adapter: Adapter) -> Tensor:
-    """PEFT's lora.Linear4bit: the output cloned, the adapter's cast to its dtype unless autocast is on."""
-    result = copied(tape, base(tape, x, layer))
+    """PEFT's lora.Linear4bit: the output cloned, the adapter's cast to its dtype unless autocast is on.
+
+    lora.Linear8bitLt does not clone.
+    """
+    result = base(tape, x, layer)
+    if not layer.int8:
+        result = copied(tape, result)
     width = result.width
     if not tape.autocast:
         x = cast(tape, x, adapter.down.width)

@@ -44,7 +44,7 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
     step = play.step
     around = surroundings(play, rows=rows, length=length)
     x = _embedded(play, tape, rows * length)
-    size = rows * length**2 * x.width if step.attention == "eager" else 0
+    size = rows * length**2 * (x.width if step.attention == "eager" else _masked(step))
     mask = Block(play.ledger, size, TEMPORARIES)
     if tape.recording:
         play.mask = mask
@@ -108,6 +108,7 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
         shapes.attention_dropout,
         mask=step.attention in ("eager", "math"),
         softcap=shapes.family.softcap,
+        biased=_masked(step),
         head_major=shapes.head_major and step.code.release("torch") >= FLASH_2,
     )
     width = FULL if step.code.library == "litgpt" else _stream(play)
@@ -122,6 +123,11 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
         keeps_cache=step.code.keeps_cache,
         library=step.code.library,
     )
+
+
+def _masked(step: TrainingStep) -> bool:
+    """Whether a boolean mask of every pair of tokens reaches PyTorch's attention."""
+    return step.attention in ("efficient", "math") and (step.batch.padded or bool(step.batch.packed))
 
 
 def _stream(play: Play) -> int:

@@ -167,7 +167,8 @@ class Tape:
     """The operations so far that backward will go through, and the ledger they draw on.
 
     `autocast` is the width in bytes that matrix products run in under torch.autocast, or 0. `half` is that
-    which flash attention casts float32 to.
+    which flash attention casts float32 to. `unhooked` is what functions keep in their context by themselves:
+    checkpointing without reentry does not see it, and so keeps it.
     """
 
     def __init__(self, ledger: Ledger, *, autocast: int = 0, half: int = 2) -> None:
@@ -179,6 +180,7 @@ class Tape:
         self.cast_weights: dict[int, Tensor] = {}
         self.cached: list[Block] = []
         self.outputs: list[Block | None] = []
+        self.unhooked: list[Block] | None = None
 
     def op(
         self,
@@ -263,9 +265,12 @@ class Tape:
         if not self.recording or not (source.node or (trains and not reentrant)):
             return part(source)
         self.recording = False
+        self.unhooked = None if reentrant else []
         result = part(source)
         self.recording = True
         node = Checkpoint(source, part, keeps_output=reentrant)
+        node.saved += self.unhooked or []
+        self.unhooked = None
         for block in node.saved:
             if block.kind == TEMPORARIES:
                 block.become(ACTIVATIONS)

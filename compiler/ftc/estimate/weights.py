@@ -87,7 +87,7 @@ class Builder:
         quantisation = self.step.quantisation
         if quantisation:
             weight = Parameter(inputs * outputs, BYTES[self.step.weights], trains=False)
-            _quantise(stack, weight.numel, quantisation)
+            _quantise(stack, weight.numel, outputs, quantisation)
         else:
             weight = stack.add(Parameter(inputs * outputs, self.width, trains=self.trains))
         layer = Linear(inputs, outputs, weight)
@@ -95,7 +95,8 @@ class Builder:
             layer.bias = stack.add(Parameter(outputs, self.width, trains=self.trains))
         if quantisation:
             layer.quantised = BYTES[quantisation.compute]
-            layer.keeps_input = quantisation.keeps_input
+            layer.int8 = quantisation.kind == "int8"
+            layer.keeps_input = layer.int8 or quantisation.keeps_input
             layer.scales = weight.numel // quantisation.block * 4 if quantisation.double else 0
             layer.scales += weight.numel * 2 if quantisation.through_half else 0
         if self.adapted(role):
@@ -232,10 +233,11 @@ def ends(build: Builder, *, embedding: bool, head: bool) -> Stack:
     return stack
 
 
-def _quantise(stack: Stack, numel: int, quantisation: Quantisation) -> None:
+def _quantise(stack: Stack, numel: int, outputs: int, quantisation: Quantisation) -> None:
     """Count a quantised weight: its codes, its blocks' scales, and their tables."""
     if quantisation.kind == "int8":
         stack.hold(rounded(numel), WEIGHTS)
+        stack.hold(rounded(outputs * 4), QUANTISATION)
         return
     blocks = -(-numel // quantisation.block)
     stack.hold(rounded(numel / 2), WEIGHTS)
