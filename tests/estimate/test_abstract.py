@@ -72,6 +72,9 @@ STEPS = {
     "full, autocast": a_step(autocast="bfloat16"),
     "full, fused AdamW": a_step(optimizer=Optimizer(form="fused")),
     "full, loop": a_step(optimizer=Optimizer(form="loop")),
+    "full, logits upcast early, copied and kept": a_step(
+        weights="bfloat16", loss=Loss(early=True, upcast=False, shift="slice", keep_logits=True)
+    ),
     "full, reentrant": a_step(checkpointing="reentrant", batch=LONG),
     "full, non-reentrant": a_step(checkpointing="non-reentrant", batch=LONG),
     "full, math attention": a_step(attention="math"),

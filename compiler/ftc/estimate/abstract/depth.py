@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -14,25 +15,16 @@ from ftc.estimate.step import TrainingStep
 FEWEST = 3
 """Layers of the smallest model traced: a first, a last, and one between them."""
 
+DEPTH = "num_hidden_layers"
 Config = Mapping[str, JsonValue]
-
-
-def depth_key(config: Config) -> str:
-    """The name under which a model's config has its number of layers."""
-    from transformers import CONFIG_MAPPING
-
-    known = CONFIG_MAPPING[str(config["model_type"])].attribute_map
-    return known.get("num_hidden_layers", "num_hidden_layers")
 
 
 def depth(config: Config) -> int:
     """The number of layers of the model, its family's default where the config says nothing."""
-    from transformers import CONFIG_MAPPING
+    from transformers import AutoConfig
 
-    key = depth_key(config)
-    if key in config:
-        return int(str(config[key]))
-    return int(CONFIG_MAPPING[str(config["model_type"])]().num_hidden_layers)
+    settings: dict[str, Any] = dict(config)
+    return int(AutoConfig.for_model(**settings).num_hidden_layers)
 
 
 def period(kinds: Sequence[JsonValue]) -> int:
@@ -46,13 +38,15 @@ def period(kinds: Sequence[JsonValue]) -> int:
 
 def shallow(config: Config, layers: int) -> dict[str, JsonValue]:
     """The config of the same model with only its first layers."""
+    from transformers import CONFIG_MAPPING
+
     whole = depth(config)
     cut: dict[str, JsonValue] = {
         key: value[:layers] if isinstance(value, list) and len(value) == whole else value
         for key, value in config.items()
     }
-    cut[depth_key(config)] = layers
-    return cut
+    names = {DEPTH, CONFIG_MAPPING[str(config["model_type"])].attribute_map.get(DEPTH, DEPTH)}
+    return {key: value for key, value in cut.items() if key not in names} | {DEPTH: layers}
 
 
 def depths(step: TrainingStep) -> tuple[int, int] | None:

@@ -13,9 +13,8 @@ UNKNOWN: tuple[tuple[Callable[[TrainingStep], bool], str], ...] = (
     (lambda step: step.sharding.kind != "none", "several devices"),
     (lambda step: step.code.library != "transformers", "modelling code other than transformers'"),
     (lambda step: bool(step.code.fused), "fused kernels in the model's layers"),
+    (lambda step: step.code.keeps_cache, "releases of transformers before 4.50"),
     (lambda step: step.loss.kernel not in ("logits", "trl"), "a loss kernel of another library"),
-    (lambda step: step.loss.early, "releases of transformers before 4.45"),
-    (lambda step: step.loss.keep_logits, "logits kept beside the loss"),
     (lambda step: step.objective.kind == "grpo", "generation"),
     (lambda step: step.optimizer.in_backward, "an optimizer in the backward pass"),
     (

@@ -37,6 +37,14 @@ def from_logits(model: Any, batch: Inputs) -> torch.Tensor:
     return loss
 
 
+def with_logits(model: Any, batch: Inputs) -> torch.Tensor:
+    """The loss that the model itself computes, with the logits it returns, as long as the loss lives."""
+    outputs = model(**batch, use_cache=False)
+    loss: torch.Tensor = outputs.loss
+    vars(loss)["logits"] = outputs.logits
+    return loss
+
+
 def from_trl(model: Any, batch: Inputs) -> torch.Tensor:
     """The loss of TRL's fused head, which makes logits in tiles."""
     out = model(**batch, use_cache=False, fused_lm_head=True)
@@ -84,4 +92,6 @@ def criterion(model: Any, step: TrainingStep, reference: Any = None) -> Criterio
         return from_trl
     if not how.upcast or how.shift == "slice":
         base.loss_function = sliced(how)
-    return from_logits
+    if how.early:
+        base.get_output_embeddings().register_forward_hook(lambda _module, _inputs, out: out.float())
+    return with_logits if how.keep_logits else from_logits
