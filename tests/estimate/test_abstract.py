@@ -184,6 +184,17 @@ def test_a_breakdown_names_what_the_bytes_are_for() -> None:
     assert categories["logits"] == pytest.approx(3 * logits, rel=0.01)
 
 
+def test_paged_states_of_large_weights_are_outside_of_the_allocator() -> None:
+    from ftc.estimate.abstract.depth import predict
+
+    kept, paged = (
+        predict(a_step(optimizer=ADAM8.model_copy(update={"paged": paged}))).phases["save"].categories
+        for paged in (False, True)
+    )
+    table = LLAMA["vocab_size"] * LLAMA["hidden_size"]
+    assert kept["optimizer"] - paged["optimizer"] == 2 * 2 * table  # two states, embedding and head
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

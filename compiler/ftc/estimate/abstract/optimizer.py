@@ -68,5 +68,5 @@ def name_states(optimizer: Any, tracker: Tracker) -> None:
     """Say which of the tracked bytes are the optimizer's states."""
     for state in optimizer.state.values():
         for value in state.values():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor) and tracker.follows(value):
                 tracker.label(value, "optimizer")

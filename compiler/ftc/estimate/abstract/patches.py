@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.step import TrainingStep
@@ -56,6 +57,12 @@ def _kernels_of_cuda(stack: ExitStack) -> None:
     stack.enter_context(patch.object(functional, "softmax", _softmax(functional.softmax)))
 
 
+def _paged(*shape: int, dtype: torch.dtype = torch.float32, **_: Any) -> torch.Tensor:
+    """A tensor in unified memory, outside of PyTorch's allocator."""
+    with _disable_current_modes():
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+
 @contextmanager
 def abstract(step: TrainingStep, backend: str, autocast: Autocast) -> Iterator[None]:
     """Within, libraries meet the step's batch, the backend's kernels and its autocast."""
@@ -83,7 +90,8 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast) -> Iterator[N
             if step.loss.kernel == "trl" or step.objective.kind == "dpo":
                 _fused_head_of_cuda(stack)
         if step.quantisation is not None or step.optimizer.form == "bitsandbytes":
-            enter(
-                patch.dict("bitsandbytes.functional.name2qmap")
-            )  # its tables stay on the device of first use
+            # tables stay on the device of first use
+            enter(patch.dict("bitsandbytes.functional.name2qmap"))
+            enter(patch("bitsandbytes.functional.get_paged", _paged))
+            enter(patch("bitsandbytes.functional.fill", lambda *_, **__: None))
         yield

@@ -100,8 +100,12 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._record(block, 1)
         return block
 
+    def follows(self, tensor: torch.Tensor) -> bool:
+        """Whether the tensor's bytes are counted."""
+        return tensor.untyped_storage()._cdata in self._live  # noqa: SLF001
+
     def label(self, tensor: torch.Tensor, category: Category) -> None:
-        """Say what a tensor is for."""
+        """Say what a tensor is for, and count its bytes from now on."""
         if tensor.device.type == self.device:
             self.add(tensor.untyped_storage()).category = category
 
