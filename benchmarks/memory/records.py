@@ -37,6 +37,17 @@ TRAINERS = re.compile(
 )
 """Frameworks that run the step for the user, with mixed precision of their own."""
 
+RELEASES: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
+    "transformers": (
+        ("2024-09-25", (4, 45)),
+        ("2024-10-24", (4, 46)),
+        ("2025-03-21", (4, 50)),
+        ("2025-12-01", (5,)),
+    ),
+    "bnb": (("2023-07-14", (0, 41)), ("2024-03-08", (0, 43)), ("2024-07-23", (0, 43, 2))),
+}
+"""Days on which releases appeared that changed what a step takes (PyPI), for records that name no version."""
+
 LOSS_IN_LIBRARY = (4, 46)
 """transformers that compute the loss in loss_utils: before, the model upcast its logits in place."""
 
@@ -96,9 +107,13 @@ def version(framework: str, package: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in found[1].split(".")) if found else None
 
 
-def transformers_version(record: Record) -> tuple[int, ...]:
-    """transformers' version; the current one where none is named."""
-    return version(record["framework"], "transformers") or (5,)
+def release(record: Record, package: str) -> tuple[int, ...]:
+    """The version that a record names, or else the newest listed at the record's date."""
+    named = version(record["framework"], package)
+    if named:
+        return named
+    date = str(record.get("date") or "9999")
+    return max((v for day, v in RELEASES[package] if day <= date), default=(0,))
 
 
 def code_library(record: Record) -> Any:
@@ -192,16 +207,16 @@ def quantisation(record: Record) -> Quantisation | None:
     kinds = [kind for kind in ("nf4", "fp4", "int8") if kind in quant["type"].replace("8bit", "int8")]
     if "torchao" in quant["type"] or not kinds:
         raise InexpressibleError(f"weights in {quant['type']} are not modelled")
-    dtypes, release = record["dtypes"], version(record["framework"], "bnb") or (1,)
+    dtypes, bitsandbytes = record["dtypes"], release(record, "bnb")
     fsdp = "fsdp" in str(record["parallel"].get("strategy")).lower()
     stock = code_library(record) == "transformers"
     return Quantisation(
-        kind=kinds[0],
+        kind=kinds[0],  # type: ignore[arg-type]
         double=bool(quant.get("double_quant")),
         compute=dtype(dtypes.get("quant_compute"), "bfloat16"),
         head=code_library(record) == "litgpt",  # Fabric's BitsandbytesPrecision replaces every linear layer
-        keeps_input=release < (0, 43, 2),
-        through_half=release < (0, 43),
+        keeps_input=bitsandbytes < (0, 43, 2),
+        through_half=bitsandbytes < (0, 43),
         # FSDP flattens weights of one dtype only, so nothing is upcast under it
         upcast=stock and not fsdp and dtype(dtypes.get("non_quantised"), "float32") == "float32",
         upcast_ends=not re.search("trl", record["framework"], re.IGNORECASE),
@@ -217,7 +232,7 @@ def optimizer(record: Record) -> Optimizer:
     bitsandbytes = eight or "bnb" in name or "paged" in name
     kinds = [kind for kind in ("adafactor", "lion", "sgd") if kind in name]
     return Optimizer(
-        name=kinds[0] if kinds else "adamw",
+        name=kinds[0] if kinds else "adamw",  # type: ignore[arg-type]
         form="bitsandbytes" if bitsandbytes else "fused" if "fused" in form or "fused" in name else "foreach",
         state=dtype(states, "float32"),
         bits=8 if eight else 32,
@@ -245,7 +260,7 @@ def attention(memory: Record) -> Any:
 
 def loss(record: Record, config: dict[str, Any]) -> Loss:
     """The loss kernel; models whose loss was not yet the library's keep logits in the model's dtype."""
-    stated, version_ = record["memory"]["ce"].lower(), transformers_version(record)
+    stated, version_ = str(record["memory"].get("ce") or "").lower(), release(record, "transformers")
     bare = not TRAINERS.search(record["framework"])
     if "chunk" in stated:
         size = re.search(r"lm_head_chunk_size (\d+)|chunk_size (\d+)", stated)
@@ -310,7 +325,7 @@ def code(record: Record, config: dict[str, Any]) -> Code:
     return Code(
         library=code_library(record),
         fused=kernels,  # type: ignore[arg-type]
-        keeps_cache=own_loss(config, transformers_version(record))
+        keeps_cache=own_loss(config, release(record, "transformers"))
         and bool(record["memory"].get("grad_ckpt")),
         versions={name: ".".join(map(str, v)) for name, v in found.items() if v},
     )

@@ -52,7 +52,7 @@ def score(record: dict[str, Any]) -> Scored:
         found = estimate(step)
     except InexpressibleError as error:
         return Scored(*known, None, str(error))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         return Scored(*known, None, f"the record lacks what the step needs: {error!r}")
     shown = on_device(step, found)
     quantity = record.get("compare_to", "allocated")
