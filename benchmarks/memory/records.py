@@ -247,7 +247,7 @@ def attention(memory: Record) -> Any:
     if memory["attn"] == "eager":
         return "eager"
     if "block mask" in stated:
-        raise InexpressibleError("a packed block mask: which kernel takes it depends on the device")
+        return "flex"  # from compute capability 7.5 on (torchtune's attention_utils)
     for text, kernel in (
         ("efficient", "efficient"),
         ("math", "math"),
@@ -268,7 +268,8 @@ def loss(record: Record, config: dict[str, Any]) -> Loss:
         litgpt = code_library(record) == "litgpt"
         return Loss(
             kernel="chunked",
-            upcast=litgpt or autocast(record) is not None,  # Fabric converts outputs to float32
+            upcast=True,
+            early=litgpt,  # Fabric converts outputs to float32, torchtune each chunk for its loss
             chunks=int(pieces[1]) if pieces else None,
             chunk_tokens=int(next(filter(None, size.groups()))) if size else 128 if litgpt else None,
             keep_logits=True,
@@ -276,6 +277,8 @@ def loss(record: Record, config: dict[str, Any]) -> Loss:
     materialised = "materialised" in stated or "triton" in stated
     if not materialised and ("liger" in stated or "fused linear" in stated):
         return Loss(kernel="fused")
+    if code_library(record) == "torchtune":
+        return Loss(early=True)  # the model returns float32, the recipe deletes it before backward
     own = own_loss(config, version_)
     return Loss(
         kernel="triton" if "triton" in stated else "logits",

@@ -90,7 +90,7 @@ def efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tens
 
 def repeated(tape: Tape, x: Tensor, heads: Heads) -> Tensor:
     """Keys or values once for each query head: a copy, whose gradient is summed over the group."""
-    if heads.keys == heads.queries:
+    if heads.keys == heads.queries or x.numel == heads.tokens * heads.queries * heads.size:
         return x
     return tape.op(x.numel * heads.queries // heads.keys, x.width, ((x, x.bytes),))
 

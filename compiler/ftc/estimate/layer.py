@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ftc.estimate.architecture import Architecture, Experts
-from ftc.estimate.attention import Heads, attend
+from ftc.estimate.attention import Heads, attend, repeated
 from ftc.estimate.ledger import ACTIVATIONS
 from ftc.estimate.linear import linear, product
 from ftc.estimate.ops import (
@@ -96,6 +96,8 @@ def _attention(tape: Tape, x: Tensor, stack: Stack, around: Surroundings) -> Ten
         k = norm(tape, k, stack.norms["k"], around)
     if shapes.family.rope:
         q, k = (_rotate(tape, t, around) for t in (q, k))
+    if around.library == "torchtune":
+        k, v = repeated(tape, k, around.heads), repeated(tape, v, around.heads)
     out = attend(tape, q, k, v, around.heads, around.kernel)
     del q, k, v
     return linear(tape, out, stack.linears["o"])
@@ -128,6 +130,8 @@ def _rotate(tape: Tape, x: Tensor, around: Surroundings) -> Tensor:
     """Rotary embedding of the heads, or of a part of each."""
     if "rope" in around.fused:
         return tape.op(x.numel, x.width, ((x, SAME),))
+    if around.library == "torchtune":
+        return cast(tape, _rotated(tape, x, around), x.width)
     if around.shapes.head_major:
         return concatenated_rotation(tape, x, around)
     return _rotated(tape, x, around)

@@ -97,7 +97,10 @@ def fused(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) ->
 
 
 def chunked(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) -> Tensor:
-    """Logits in pieces, all made first and kept, then the loss of each (LitGPT, torchtune)."""
+    """Logits in pieces, all made first and kept, then the loss of each (LitGPT, torchtune).
+
+    They are upcast as they are made, where early, or each for its loss.
+    """
     rows = hidden.numel // head.inputs
     count = how.chunks or -(-rows // (how.chunk_tokens or rows))
     sizes = [rows // count + (index < rows % count) for index in range(count)]
@@ -105,11 +108,11 @@ def chunked(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) 
     logits = []
     for size in sizes:
         piece = linear(tape, Tensor(hidden.block, size * head.inputs, hidden.width, node), head)
-        logits.append(cast(tape, piece, FULL) if how.upcast else piece)
+        logits.append(cast(tape, piece, FULL) if how.upcast and how.early else piece)
         del piece
     if how.keep_logits:
         tape.outputs = [piece.block for piece in logits]
-    losses = [cross_entropy(tape, piece) for piece in logits]
+    losses = [cross_entropy(tape, cast(tape, piece, FULL) if how.upcast else piece) for piece in logits]
     return tape.op(1, FULL, [(each, each.bytes) for each in losses])
 
 

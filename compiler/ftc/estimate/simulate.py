@@ -26,7 +26,11 @@ from ftc.estimate.step import BYTES, TrainingStep
 from ftc.estimate.tape import SAME, Parameter, Tape, Tensor
 from ftc.estimate.weights import Stack
 
-LAYERS = {"transformers": layer.decoder_layer, "litgpt": litgpt.decoder_layer}
+LAYERS = {
+    "transformers": layer.decoder_layer,
+    "torchtune": layer.decoder_layer,
+    "litgpt": litgpt.decoder_layer,
+}
 """A decoder layer by whose code runs it."""
 
 FLASH_2 = (2, 2)
@@ -111,7 +115,7 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
         biased=_masked(step),
         head_major=shapes.head_major and step.code.release("torch") >= FLASH_2,
     )
-    width = FULL if step.code.library == "litgpt" else _stream(play)
+    width = FULL if step.code.library != "transformers" else _stream(play)
     positions = Tensor(None, length * shapes.rotary, width)
     fused = frozenset(step.code.fused)
     return Surroundings(
@@ -163,8 +167,6 @@ def simulate(step: TrainingStep) -> Play:
     """Play a step through: load, forward, loss, backward, optimizer, evaluation, save."""
     if step.sharding.kind.startswith("zero"):
         raise InexpressibleError("DeepSpeed's ZeRO partitions with buckets and buffers of its own")
-    if step.code.library not in LAYERS:
-        raise InexpressibleError(f"{step.code.library}'s modelling code has no account yet")
     play = prepared(step)
     ledger = play.ledger
     _load(play)
