@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ftc.data.columns import list_numbers
 from ftc.data.packing.pack import _best_fit, _by_length, _pair_fill, least_sequences, pack
 from ftc.data.packing.residuals import NumberSet
-from ftc.data.packing.sequences import SEQUENCES, lay_out, sequence_of
+from ftc.data.packing.sequences import SEQUENCES, lay_out, sequences_of
 from ftc.data.packing.sizes import Sizes
 
 
@@ -178,12 +178,12 @@ def test_the_file_has_every_row_as_often_as_it_is_used(
     assert (step.count, step.rows, step.tokens) == (len(expected), 8, 28)
     assert step.longest == max(sum(SIZES.lengths[row] for row in part) for part in expected)
     assert step.utilisation == (1.0 if capacity is None else 28 / 32)
-    first = [next((n, part) for n, part in enumerate(expected) if row in part) for row in range(5)]
+    holding = [[(n, part) for n, part in enumerate(expected) if row in part] for row in range(5)]
     step_with = SimpleNamespace(sequences=step)
-    assert [sequence_of(tmp_path, step_with, row) for row in range(5)] == first  # type: ignore[arg-type]
+    assert [sequences_of(tmp_path, step_with, row) for row in range(5)] == holding  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no sequence holds row 5"):
-        sequence_of(tmp_path, step_with, 5)  # type: ignore[arg-type]
-    assert sequence_of(tmp_path, SimpleNamespace(sequences=None), 0) is None  # type: ignore[arg-type]
+        sequences_of(tmp_path, step_with, 5)  # type: ignore[arg-type]
+    assert sequences_of(tmp_path, SimpleNamespace(sequences=None), 0) == []  # type: ignore[arg-type]
 
 
 def test_the_bytes_are_the_same_every_time(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_what_cannot_be_traced_is_refused(body: str) -> None:
     found = refusal(loop(body))
     assert found.code == "FTC305"
     assert found.fate == "unproved"
-    assert "message 1" in found.reason
+    assert "message 2" in found.reason
 
 
 FOREIGN = {
@@ -74,7 +74,7 @@ FOREIGN = {
 def test_text_of_another_message_inside_a_turn_is_refused(body: str) -> None:
     found = refusal(loop(body), [{"role": "system", "content": "secret"}, user("?"), assistant("Yes.")])
     assert found.code == "FTC305"
-    assert "message 0 stands inside the turn of message 2" in found.reason
+    assert "message 1 stands inside the turn of message 3" in found.reason
 
 
 def test_a_number_made_of_another_message_is_of_unknown_origin() -> None:
@@ -102,7 +102,7 @@ def test_a_dropped_answer_is_refused() -> None:
         "{% for m in messages %}{% if not (m.role == 'assistant' and loop.first) %}{{ '<' + m.role + '>'"
         " + m.content + '<end>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
     )
-    assert "writes nothing for message 0" in refusal(source, [assistant("Hi."), *TALK]).reason
+    assert "writes nothing for message 1" in refusal(source, [assistant("Hi."), *TALK]).reason
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_message_written_by_two_loops_is_refused() -> None:
 
 @pytest.mark.parametrize("body", ["{{ m.content[:4] }}", "{{ m.content | replace('w', '') }}", ""])
 def test_content_that_is_left_out_is_refused(body: str) -> None:
-    assert "leaves out part of message 1" in refusal(loop(body)).reason
+    assert "leaves out part of message 2" in refusal(loop(body)).reason
 
 
 def test_inner_space_that_is_left_out_is_refused_and_outer_is_not() -> None:
@@ -160,7 +160,7 @@ def test_a_turn_in_history_form_is_named_and_may_be_excluded_or_kept() -> None:
     talk = [user("?"), assistant(THINKING), user("?"), assistant("B")]
     found = refusal(loop(body), talk)
     assert found.code == "FTC308"
-    assert "message 1 is rendered otherwise once messages follow it" in found.reason
+    assert "message 2 is rendered otherwise once messages follow it" in found.reason
     excluded = proved(loop(body), talk, history="exclude")
     assert [p.text for p in excluded.pieces if p.trained] == ["B<end>"]
     kept = proved(loop(body), talk, history="keep")
@@ -176,16 +176,16 @@ def test_a_generation_prompt_that_the_history_lacks_is_history_form() -> None:
 
 def test_a_missing_stop_token_is_refused_unless_none_is_asked_for() -> None:
     source = loop("{{ m.content }}").replace("<end>", "")
-    assert "no stop token ('<end>') follows message 1" in refusal(source).reason
+    assert "no stop token ('<end>') follows message 2" in refusal(source).reason
     rendered = proved(source, stop_tokens=())
     assert [p.text for p in rendered.pieces if p.trained] == ["Answer.", "Again."]
 
 
 def test_a_left_out_tool_call_is_refused() -> None:
     talk = [user("Rain?"), assistant("", tool_calls=[call("weather", city="Turku", days=3)])]
-    assert "leaves out a tool call of message 1: 'weather'" in refusal(loop("{{ m.content }}"), talk).reason
+    assert "leaves out a tool call of message 2: 'weather'" in refusal(loop("{{ m.content }}"), talk).reason
     named = "{{ m.content }}{% for c in m.tool_calls %}{{ c.function.name }}{% endfor %}"
-    assert "leaves out a tool call of message 1: 'city'" in refusal(loop(named), talk).reason
+    assert "leaves out a tool call of message 2: 'city'" in refusal(loop(named), talk).reason
     whole = "{{ m.content }}{% for c in m.tool_calls %}{{ c.function | tojson }}{% endfor %}"
     assert (
         proved(loop(whole), talk).target == '{"name": "weather", "arguments": {"city": "Turku", "days": 3}}'
@@ -226,7 +226,7 @@ def test_an_error_has_the_line_of_the_template() -> None:
 
 def test_what_json_cannot_hold_is_refused_by_name() -> None:
     template = ChatTemplate(CHATML_WITH_DEFAULT_SYSTEM, special_tokens=SPECIAL)
-    with pytest.raises(TemplateProblem, match="message 1 holds a value of type bytes"):
+    with pytest.raises(TemplateProblem, match="message 2 holds a value of type bytes"):
         template.render([user("x"), {"role": "assistant", "content": b"y"}])
 
 

@@ -124,6 +124,31 @@ def test_a_key_that_comes_late_is_kept(tmp_path: Path, name: str) -> None:
     assert (rows[-1]["more"], rows[0]["more"], len(rows)) == (1, None, 21_001)
 
 
+@pytest.mark.parametrize("line", ["[1, 2]", "5", '"x"'])
+def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str) -> None:
+    text = lines(ROWS[:3]) + line.encode() + b"\n" + lines(ROWS[3:6])
+    (tmp_path / "t.jsonl").write_bytes(text)
+    source = good(tmp_path, '"t.jsonl"')
+    found = read(source, tmp_path)
+    assert types(source) == {"prompt": "VARCHAR", "completion": "VARCHAR"}
+    assert (found.rows, found.bad) == (ROWS[:6], [("t.jsonl:4", "FTC210")])
+
+
+@pytest.mark.parametrize("text", ["p,c\r\na,b\nc,d\r\n", "p,c\r\na,b\n"])
+def test_lines_of_two_kinds_of_ends(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    said = problem(good(tmp_path, '"t.csv"'))
+    assert "the lines of t.csv end in CRLF, and line 2 ends in LF" in said
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path, rows: int) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(ROWS[:rows]))
+    (tmp_path / "b.jsonl").write_bytes(lines(ROWS[:2]))
+    found = read(good(tmp_path, '"*.jsonl"'), tmp_path)
+    assert (found.rows, found.bad) == (ROWS[:rows] + ROWS[:2], [])
+
+
 def test_columns_in_another_order_are_not_mixed_up(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("prompt,completion\np,c\n")
     (tmp_path / "b.csv").write_text("completion,Prompt\nc,p\n")

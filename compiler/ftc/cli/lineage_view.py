@@ -75,6 +75,8 @@ def _packed_lines(packed: PackedIn, example: str, width: int) -> list[str]:
     room = f" of {number(packed.capacity)}" if packed.capacity else ""
     held = f"{number(packed.tokens)}{room} tokens, {plural(len(packed.rows), 'row')}"
     head = f"{number(packed.number + 1)} of {number(packed.of)}: {held}"
+    if packed.also:
+        head += f"; and in {', '.join(number(other + 1) for other in packed.also)}, as it is repeated"
     if len(packed.rows) == 1:
         return [head]
     at = packed.rows.index(example)

@@ -218,7 +218,8 @@ def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
     lines = ledger_lines(data, width)
     gone = data.ledger.lost
     if gone and directory is not None:
-        lines += wrap(f"`ftc show --dropped` lists all {number(gone)}, `ftc show --id ROW` shows one", width)
+        them = "it" if gone == 1 else f"all {number(gone)}"
+        lines += wrap(f"`ftc show --dropped` lists {them}, `ftc show --id ROW` shows one", width)
     return lines
 
 

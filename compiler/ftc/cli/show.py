@@ -219,6 +219,7 @@ def _example_json(example: ShownExample, *, each: bool) -> dict[str, Any]:
             "tokens": packed.tokens,
             "capacity": packed.capacity,
             "rows": list(packed.rows),
+            "also": list(packed.also),
         }
     return value
 

@@ -225,7 +225,7 @@ def _nothing_to_train(tally: Tally, ledger: LedgerWriter) -> RowProblem:
         names = ", ".join(f"`{name}`" for name in tally.sources)
         at = ("data", "sources", tally.sources[0]) if len(tally.sources) == 1 else ("data", "sources")
         return RowProblem(code, f"there is nothing to train on: {names} has no rows", at)
-    if tally.returned == 0:
+    if tally.returned == 0 and ledger.rows("invalid") < tally.read:
         message = f"there is nothing to train on: the query keeps none of the {tally.read:,} rows it reads"
         return RowProblem(code, message, ("data", "query"), help=("loosen its conditions",))
     if tally.eval:

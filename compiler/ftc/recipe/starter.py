@@ -10,6 +10,7 @@ from ftc.recipe.toml_text import to_toml
 
 DEFAULT_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
+BESIDE = ("tools", "chat_template_kwargs")
 CONVERSATIONS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog", "turns")
 PROMPTS = ("prompt", "question", "instruction", "query", "input", "user", "source", "text", "sentence")
 ANSWERS = (
@@ -122,18 +123,19 @@ def _as_text(column: str, columns: Columns) -> str:
 
 
 def _conversation(columns: Columns) -> Guess | None:
-    """A list of messages, or of ShareGPT's turns."""
+    """A list of messages, or of ShareGPT's turns, with what a conversation has beside them."""
+    beside = tuple(quoted(name) for name in BESIDE if name in columns)
     chat = _find(columns, CONVERSATIONS, _is_chat)
     if chat is not None:
-        return Guess(f"conversations in `{chat}`", (_named(quoted(chat), "messages"),))
+        return Guess(f"conversations in `{chat}`", (_named(quoted(chat), "messages"), *beside))
     turns = _find(columns, CONVERSATIONS, _is_sharegpt)
     if turns is not None:
-        return Guess(f"ShareGPT conversations in `{turns}`", (SHAREGPT.format(column=quoted(turns)),))
+        return Guess(f"ShareGPT conversations in `{turns}`", (SHAREGPT.format(column=quoted(turns)), *beside))
     json = _find(columns, ("messages",), lambda kind: kind in ("JSON", "VARCHAR"))
     return (
         None
         if json is None
-        else Guess(f"conversations as JSON in `{json}`", (_named(quoted(json), "messages"),))
+        else Guess(f"conversations as JSON in `{json}`", (_named(quoted(json), "messages"), *beside))
     )
 
 

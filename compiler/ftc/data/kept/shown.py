@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ftc.data.kept.lookup import SIDES, Order, Place, Side, chosen, ids_at, part_of, places, rows_at
 from ftc.data.kept.shards import CompiledRow
-from ftc.data.packing.sequences import sequence_of
+from ftc.data.packing.sequences import sequences_of
 from ftc.data.packing.sizes import Sizes
 from ftc.plan.steps import DataStep
 
@@ -31,9 +31,10 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PackedIn:
-    """The training sequence that holds a row (the first, if it is repeated), and the rows in it, in order.
+    """A training sequence that holds a row, and the rows in it, in order; a repeated row may be in others.
 
-    `tokens` counts those of all its rows, `capacity` how many it may have (None: one row a sequence).
+    `tokens` counts those of all its rows, `capacity` how many it may have (None: one row a sequence);
+    `also` are the numbers of the other sequences.
     """
 
     number: int
@@ -41,6 +42,7 @@ class PackedIn:
     tokens: int
     capacity: int | None
     rows: tuple[str, ...]
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ class Viewer:
         step = self._data.sequences
         if step is None or self._sequences is None:
             return None
-        found = sequence_of(self._sequences, self._data, number)
-        if found is None:
+        found = sequences_of(self._sequences, self._data, number)
+        if not found:
             return None
-        sequence, rows = found
+        (sequence, rows), *others = found
         names = ids_at(self._directory, self._data.train, rows)
         lengths = Sizes.read(self._directory).lengths
         return PackedIn(
@@ -133,4 +135,5 @@ class Viewer:
             tokens=int(lengths[rows].sum()),
             capacity=step.capacity,
             rows=tuple(names[row] for row in rows),
+            also=tuple(other for other, _ in others),
         )

@@ -86,6 +86,5 @@ def check_origin(origin: Origin, stretches: list[tuple[int, int]]) -> None:
     lost = _lost(origin, stretches)
     if lost:
         what = "a tool call" if is_call(origin) else "part"
-        raise Unproved(
-            f"the template leaves out {what} of message {origin.message}: {excerpt(origin.text, lost[0][0])}"
-        )
+        number, text = (origin.message or 0) + 1, excerpt(origin.text, lost[0][0])
+        raise Unproved(f"the template leaves out {what} of message {number}: {text}")

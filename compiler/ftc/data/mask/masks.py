@@ -83,7 +83,7 @@ def _parts(turn: Turn, masked: Collection[Part]) -> list[Span]:
 def _trained(turns: Sequence[Turn], masked: Collection[Part]) -> tuple[Span, ...]:
     for one, other in pairwise(turns):
         if other.start < one.end:
-            raise Unproved(f"the turn of message {other.message} overlaps the turn before it")
+            raise Unproved(f"the turn of message {other.message + 1} overlaps the turn before it")
     if not masked:
         return tuple((turn.start, turn.end) for turn in turns)
     return tuple(

@@ -132,12 +132,12 @@ class Conversation:
         if len(stretches) == 1:
             return stretches[0]
         if stretches:
-            raise Unproved(f"the template writes message {message} in {len(stretches)} places")
+            raise Unproved(f"the template writes message {message + 1} in {len(stretches)} places")
         if not self._stretches:
             raise Unproved(
                 "the template does not go through the messages in a loop, so turns cannot be told apart"
             )
-        raise Unproved(f"the template writes nothing for message {message}")
+        raise Unproved(f"the template writes nothing for message {message + 1}")
 
     def last_own(self, message: int, start: int, stretch_end: int) -> int:
         """The end of the last character that the message adds to its stretch, from `start` on.
@@ -156,7 +156,9 @@ class Conversation:
             if adds:
                 last = min(at + length, stretch_end)
             elif must_stand_once(self._origin(run)):
-                raise Unproved(f"the template repeats text of message {message}: {excerpt(self.text, at)}")
+                raise Unproved(
+                    f"the template repeats text of message {message + 1}: {excerpt(self.text, at)}"
+                )
         return last
 
     def foreign_from(self, at: int, message: int) -> int:
@@ -183,7 +185,7 @@ class Conversation:
             self._check_foreign(message, own_end, stretch_end)
             wanted = " or ".join(repr(token) for token in self._stop_tokens)
             raise Unproved(
-                f"no stop token ({wanted}) follows message {message}: {excerpt(self.text, own_end)}"
+                f"no stop token ({wanted}) follows message {message + 1}: {excerpt(self.text, own_end)}"
             )
         at, length = min(found)
         return at, at - length
@@ -198,11 +200,13 @@ class Conversation:
             whose = "text whose origin is lost (a filter or method that cannot be traced)"
         else:
             whose = (
-                f"text of message {origin.message}"
+                f"text of message {origin.message + 1}"
                 if origin and origin.message is not None
                 else "text of a tool"
             )
-        raise Unproved(f"{whose} stands inside the turn of message {message}: {excerpt(self.text, place)}")
+        raise Unproved(
+            f"{whose} stands inside the turn of message {message + 1}: {excerpt(self.text, place)}"
+        )
 
     def _covered(self, start: int, end: int) -> dict[int, list[tuple[int, int]]]:
         """Per source, the stretches of it (offset, end) which stand between two places, in text order."""
@@ -226,14 +230,14 @@ class Conversation:
             return self.render(message, generation_prompt=True)
         except TemplateProblem as problem:
             raise Unproved(
-                f"the template cannot ask for message {message}: {problem.message}", history=True
+                f"the template cannot ask for message {message + 1}: {problem.message}", history=True
             ) from problem
 
     def _check_prompt(self, message: int, prompt: str) -> None:
         if not self.text.startswith(prompt):
             place = _difference(self.text, prompt)
             raise Unproved(
-                f"before message {message} inference is given other text than stands here:"
+                f"before message {message + 1} inference is given other text than stands here:"
                 f" {excerpt(prompt, place)} against {excerpt(self.text, place)}",
                 history=True,
             )
@@ -245,12 +249,12 @@ class Conversation:
             ended = self.render(message + 1, generation_prompt=False)
         except TemplateProblem as problem:
             raise Unproved(
-                f"the template cannot end with message {message}: {problem.message}", history=True
+                f"the template cannot end with message {message + 1}: {problem.message}", history=True
             ) from problem
         if ended[:end] != self.text[:end]:
             place = _difference(ended, self.text)
             raise Unproved(
-                f"message {message} is rendered otherwise once messages follow it:"
+                f"message {message + 1} is rendered otherwise once messages follow it:"
                 f" {excerpt(self.text, place)} instead of {excerpt(ended, place)}",
                 history=True,
             )
@@ -306,7 +310,9 @@ class Conversation:
         header = self._generation_header
         place = self.text.find(header, stretch_start, limit) if header else -1
         if place < 0:
-            raise Unproved(f"the generation prompt of message {message} is not found before it", history=True)
+            raise Unproved(
+                f"the generation prompt of message {message + 1} is not found before it", history=True
+            )
         return place + len(header)
 
     @cached_property

@@ -63,22 +63,23 @@ def _digest(path: Path) -> FileDigest:
     return FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
 
 
-def sequence_of(directory: Path, step: DataStep, row_number: int) -> tuple[int, list[int]] | None:
-    """The first sequence that holds a training row, and its rows; None where rows train one by one.
+def sequences_of(directory: Path, step: DataStep, row_number: int) -> list[tuple[int, list[int]]]:
+    """The sequences that hold a training row, with their rows; none where rows train one by one.
 
-    Sequences are numbered from 0, rows too, in the order of the shards.
+    Sequences are numbered from 0, rows too, in the order of the shards. A repeated row is in several.
     """
     import pyarrow.parquet as pq
 
     if step.sequences is None:
-        return None
-    before = 0
+        return []
+    before, holding = 0, []
     with pq.ParquetFile(directory / step.sequences.file.name) as file:
         for batch in file.iter_batches(GROUP_SEQUENCES):
             rows, offsets = list_numbers(batch.column(0))
             found = np.flatnonzero(rows == row_number)
-            if len(found):
-                inside = int(offsets.searchsorted(found[0], side="right")) - 1
-                return before + inside, rows[offsets[inside] : offsets[inside + 1]].tolist()
+            inside = sorted(set((offsets.searchsorted(found, side="right") - 1).tolist()))
+            holding += [(before + at, rows[offsets[at] : offsets[at + 1]].tolist()) for at in inside]
             before += batch.num_rows
-    raise ValueError(f"no sequence holds row {row_number}")
+    if not holding:
+        raise ValueError(f"no sequence holds row {row_number}")
+    return holding

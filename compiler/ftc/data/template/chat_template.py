@@ -186,10 +186,10 @@ class ChatTemplate:
                 plain.append(plain_message(message))
             except TypeError as error:
                 raise TemplateProblem(
-                    f"message {index} holds {error}, which no template can be given"
+                    f"message {index + 1} holds {error}, which no template can be given"
                 ) from error
             except RecursionError as error:
-                raise TemplateProblem(f"message {index} is nested too deeply for a template") from error
+                raise TemplateProblem(f"message {index + 1} is nested too deeply for a template") from error
         return plain
 
     def _given(self, tools: Any, generation_prompt: bool) -> dict[str, Any]:

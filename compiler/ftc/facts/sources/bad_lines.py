@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -17,6 +17,11 @@ from ftc.facts.sql_problems import error_details
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8, with which Windows begins files."""
+
+NO_OBJECT = "not a JSON object"
 
 CHUNK = 4096
 """Lines that are tried together before the bad ones among them are searched by halving."""
@@ -65,12 +70,19 @@ class JsonJudge:
         return [number for number, (kind,) in enumerate(rows) if kind != "OBJECT"]
 
 
+def is_marked(path: Path) -> bool:
+    """Whether a file begins with a byte order mark, as Windows writes it."""
+    with open_bytes(path) as file:
+        return file.read(len(BOM)) == BOM
+
+
 def numbered_lines(paths: Sequence[Path], names: Sequence[str]) -> Iterator[Line]:
     """The lines with something on them; numbers run on over the files."""
     numbers = count(1)
     for path, name in zip(paths, names, strict=True):
         with open_bytes(path) as file:
-            filled = ((at, line) for at, line in enumerate(file, 1) if line.strip())
+            unmarked = chain([next(file, b"").removeprefix(BOM)], file)
+            filled = ((at, line) for at, line in enumerate(unmarked, 1) if line.strip())
             yield from (Line(next(numbers), f"{name}:{at}", line.rstrip(b"\r\n")) for at, line in filled)
 
 
@@ -87,11 +99,21 @@ def _explained(line: Line, judged: str) -> BadRow:
         )
     except ValueError as error:
         place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        reason = error.msg.removesuffix(" at") if isinstance(error, json.JSONDecodeError) else str(error)
         return BadRow(line.number, line.place, "FTC210", f"not JSON: {_lowered(reason)}{place}")
     if not isinstance(value, dict):
-        return BadRow(line.number, line.place, "FTC210", "not a JSON object")
+        return BadRow(line.number, line.place, "FTC210", NO_OBJECT)
+    if judged == NO_OBJECT and not _is_unicode(value):
+        judged = "half of a surrogate pair, such as \\ud83d alone, which is no character"
     return BadRow(line.number, line.place, "FTC210", judged)
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _lowered(text: str) -> str:
@@ -112,7 +134,7 @@ class BadLines:
         lines = iter(lines)
         while chunk := list(islice(lines, CHUNK)):
             malformed = set() if self._reason(chunk) is None else set(self._judge.malformed(self._tried))
-            bad = [_explained(line, "not a JSON object") for n, line in enumerate(chunk) if n in malformed]
+            bad = [_explained(line, NO_OBJECT) for n, line in enumerate(chunk) if n in malformed]
             bad += self._mistyped([line for n, line in enumerate(chunk) if n not in malformed])
             yield from sorted(bad, key=lambda row: row.number or 0)
 

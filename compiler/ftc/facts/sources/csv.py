@@ -66,11 +66,17 @@ class Csv:
 
         Raises SourceError and duckdb.Error.
         """
+        import duckdb
+
         grids = _grids(step, paths)
         names = tuple(dict.fromkeys(name for columns, _ in grids for name in columns))
         known = stated(step)
         _refuse_unknown(step, known, names)
-        told = _told_types(con, step, grids, [name for name in names if name not in known])
+        try:
+            told = _told_types(con, step, grids, [name for name in names if name not in known])
+        except duckdb.Error:
+            _refuse_mixed_ends(step, paths)
+            raise
         return tuple(ColumnType(name=name, type=known.get(name) or told[name]) for name in names)
 
     def read(self, reading: Reading) -> tuple[BadRow, ...]:
@@ -186,6 +192,23 @@ def _wrong_delimiter(step: SourceStep, names: Sequence[str]) -> None:
                 f"the source `{step.name}` has a single column named `{names[0]}`",
                 (f'if its columns are separated by `{shown}`, write delimiter = "{shown}" in its table',),
             )
+
+
+def _refuse_mixed_ends(step: SourceStep, paths: Sequence[Path]) -> None:
+    """Say where a file's lines begin to end otherwise, which DuckDB does not read."""
+    for path in paths:
+        first = None
+        with open_bytes(path) as file:
+            for number, line in enumerate(file, 1):
+                marked = line.endswith(b"\r\n")
+                first = marked if first is None else first
+                if marked != first and line.endswith(b"\n"):
+                    kinds = ("LF", "CRLF") if marked else ("CRLF", "LF")
+                    raise SourceError(
+                        f"the source `{step.name}` cannot be read as csv: the lines of {path.name} end in "
+                        f"{kinds[0]}, and line {number} ends in {kinds[1]}",
+                        ("give all lines the same end; dos2unix does that",),
+                    )
 
 
 def _told_types(

@@ -65,6 +65,7 @@ def _line_numbers(path: Path, offsets: Sequence[int]) -> list[int]:
 def _reason(message: str) -> str:
     counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
     if counts:
-        return f"the line has {counts.group(2)} columns instead of {counts.group(1)}"
+        found = "1 column" if counts.group(2) == "1" else f"{counts.group(2)} columns"
+        return f"the line has {found} instead of {counts.group(1)}"
     text = " ".join(message.partition("\n")[0].split()).rstrip(". ")
     return text[:1].lower() + text[1:]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ftc.facts.json_types import faithful_type
-from ftc.facts.sources.bad_lines import BadLines, JsonJudge, Line, numbered_lines
+from ftc.facts.sources.bad_lines import BadLines, JsonJudge, Line, is_marked, numbered_lines
 from ftc.facts.sources.base import LARGEST_OBJECT, SAMPLE, BadRow, Kind, Reading, Settled, SourceError
 from ftc.facts.sources.sql import described, file_list, stated, struct
 from ftc.plan.steps import ColumnType, SourceStep
@@ -62,6 +63,16 @@ def json_columns(
     return tuple(ColumnType(name=c.name, type=faithful_type(con, c.type)) for c in columns)
 
 
+def _objects(paths: Sequence[Path], directory: Path) -> list[Path]:
+    """Copies of files with the lines alone that are objects, without byte order marks."""
+    copies = [directory / f"{number}.jsonl" for number in range(len(paths))]
+    for path, copy in zip(paths, copies, strict=True):
+        with copy.open("wb") as out:
+            lines = (line.content for line in numbered_lines([path], [path.name]))
+            out.writelines(line + b"\n" for line in lines if line.lstrip().startswith(b"{"))
+    return copies
+
+
 def _has_object(con: DuckDBPyConnection, paths: Sequence[Path], layout: str) -> bool:
     """Whether any sampled row is an object; DuckDB reads other values as a column named json."""
     how = "ignore_errors=true, " if layout == LAYOUT["jsonl"] else ""
@@ -78,7 +89,7 @@ def read_line_by_line(reading: Reading, lines: Iterable[Line]) -> tuple[BadRow, 
     with clean.open("wb") as file:
         judge = JsonJudge(reading.con, lambda path: rows_of(LAYOUT["jsonl"], [path], reading.columns))
         bad = tuple(BadLines(judge, tried, file).search(lines))
-    if bad:
+    if bad or any(map(is_marked, reading.paths)):
         reading.fill(rows_of(LAYOUT["jsonl"], [clean], reading.columns))
     clean.unlink()
     tried.unlink(missing_ok=True)
@@ -100,7 +111,11 @@ class Jsonl:
         known = stated(step)
         if known:
             return tuple(ColumnType(name=name, type=type_) for name, type_ in known.items())
-        return json_columns(con, step, paths, LAYOUT["jsonl"])
+        columns = json_columns(con, step, paths, LAYOUT["jsonl"])
+        if [column.name for column in columns] != ["json"] and not any(map(is_marked, paths)):
+            return columns
+        with TemporaryDirectory() as directory:
+            return json_columns(con, step, _objects(paths, Path(directory)), LAYOUT["jsonl"])
 
     def read(self, reading: Reading) -> tuple[BadRow, ...]:
         """All rows, file by file. Raises duckdb.Error and OSError."""
@@ -111,7 +126,7 @@ class Jsonl:
         except duckdb.Error as error:
             reading.still_possible(error)
             bad = read_line_by_line(reading, numbered_lines(reading.paths, reading.names))
-            if not bad:
+            if not bad and not any(map(is_marked, reading.paths)):
                 raise
             return bad
         return ()

@@ -86,7 +86,7 @@ class _HistoryForm(Unproved):
     """A turn in history form; the full proof says why, if it is asked."""
 
     def __init__(self, replay: Replay, message: int) -> None:
-        super().__init__(f"message {message} is in history form", history=True)
+        super().__init__(f"message {message + 1} is in history form", history=True)
         self._replay, self._message = replay, message
 
     @property
@@ -96,7 +96,7 @@ class _HistoryForm(Unproved):
             self._replay.full.prove(self._message)
         except Unproved as unproved:
             return unproved.refusal
-        return Refusal("unproved", "FTC305", DISAGREEMENT.format(self._message))
+        return Refusal("unproved", "FTC305", DISAGREEMENT.format(self._message + 1))
 
 
 class Replay:
