@@ -219,6 +219,16 @@ def test_counts_are_those_of_counting_by_hand(rows: list[tuple[str, str | None, 
     assert {name: found[name].rows if name in found else 0 for name in wanted} == wanted
 
 
+@settings(deadline=None)
+@given(ROWS)
+def test_rows_compared_in_parts_give_the_same(rows: list[tuple[str, str | None, bool]]) -> None:
+    made = Rows([row[:2] for row in rows], held_out=frozenset(n for n, row in enumerate(rows) if row[2]))
+    whole = made.results()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftc.lints.evidence.PART_BITS", 0)
+        assert made.results() == whole
+
+
 def test_every_lint_of_the_table_has_its_file_and_its_words() -> None:
     from ftc.lints import module
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ftc.lints.base import LintResult, Said
-from ftc.lints.evidence import NO_ANSWER, Evidence, Int64, UInt32
+from ftc.lints.evidence import NO_ANSWER, Evidence, Int64, UInt32, together
 
 SHARE = 0.01
 """Share of such rows from which they are worth a word where answers are free text, of which several can be
@@ -14,26 +14,35 @@ right; of a closed set of answers only one can."""
 
 def judge(evidence: Evidence) -> LintResult | None:
     """Counts the rows whose prompt has another answer in another row, on either side of the split."""
-    numbers = np.flatnonzero(evidence.answers != NO_ANSWER)
-    if not len(numbers):
-        return None
-    asked, answers = evidence.asked[numbers], evidence.answers[numbers]
-    order = np.argsort(asked, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], asked[order][1:] != asked[order][:-1]]))
-    differ = np.minimum.reduceat(answers[order], starts) != np.maximum.reduceat(answers[order], starts)
-    sizes = np.diff(np.append(starts, len(order)))
-    rows = int(sizes[differ].sum())
+    looked_at = rows = prompts = 0
+    first: list[tuple[int, int | None]] = []
+    for part in together(evidence.asked):
+        numbers = part[evidence.answers[part] != NO_ANSWER]
+        looked_at += len(numbers)
+        if len(numbers):
+            starts, sizes, numbers = _differing(evidence, numbers)
+            rows, prompts = rows + int(sizes.sum()), prompts + len(sizes)
+            first += _first(numbers, evidence.answers[numbers], starts, sizes)
     if not rows:
         return None
     closed = evidence.labels is not None
     return LintResult(
         lint="contradictory_answers",
         rows=rows,
-        looked_at=len(numbers),
-        notable=closed or rows >= SHARE * len(numbers),
-        first=evidence.hits(_first(numbers[order], answers[order], starts[differ], sizes[differ])),
-        facts={"prompts": int(differ.sum()), "closed": closed},
+        looked_at=looked_at,
+        notable=closed or rows >= SHARE * looked_at,
+        first=evidence.hits(sorted(first)),
+        facts={"prompts": prompts, "closed": closed},
     )
+
+
+def _differing(evidence: Evidence, numbers: Int64) -> tuple[Int64, Int64, Int64]:
+    """Where prompts of several answers begin and how many rows they have, among the rows sorted by prompt."""
+    numbers = numbers[np.argsort(evidence.asked[numbers], kind="stable")]
+    asked, answers = evidence.asked[numbers], evidence.answers[numbers]
+    starts = np.flatnonzero(np.concatenate([[True], asked[1:] != asked[:-1]]))
+    differ = np.minimum.reduceat(answers, starts) != np.maximum.reduceat(answers, starts)
+    return starts[differ], np.diff(np.append(starts, len(numbers)))[differ], numbers
 
 
 def _first(numbers: Int64, answers: UInt32, starts: Int64, sizes: Int64) -> list[tuple[int, int | None]]:

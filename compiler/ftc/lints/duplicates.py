@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftc.lints.base import LintResult, Said, count, percent
-from ftc.lints.evidence import EVAL, TRAIN, Evidence, Int64, UInt64
+from ftc.lints.base import FIRST, LintResult, Said, count, percent
+from ftc.lints.evidence import EVAL, TRAIN, Evidence, Int64, UInt64, together
 
 SHARE = 0.01
 """Share of repeated rows from which they are worth a word by themselves: one pass more over one in a
@@ -14,9 +14,9 @@ hundred changes nothing."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def pairs(evidence: Evidence) -> UInt64:
-    """64 bits of what is asked and answered."""
-    return evidence.asked ^ (evidence.answers.astype(np.uint64) * _MIX)
+def pairs(evidence: Evidence, rows: Int64) -> UInt64:
+    """64 bits of what is asked and answered in some rows."""
+    return evidence.asked[rows] ^ (evidence.answers[rows].astype(np.uint64) * _MIX)
 
 
 def repeated(values: UInt64) -> tuple[Int64, Int64]:
@@ -34,14 +34,15 @@ def repeated(values: UInt64) -> tuple[Int64, Int64]:
 
 def judge(evidence: Evidence) -> LintResult | None:
     """Counts each row but the first of those that are equal."""
-    values = pairs(evidence)
-    found: list[tuple[int, int | None]] = []
+    found: dict[int, list[tuple[int, int | None]]] = {TRAIN: [], EVAL: []}
     rows = 0
-    for side in (TRAIN, EVAL):
-        mine = evidence.side(side)
-        later, first = repeated(values[mine])
-        rows += len(later)
-        found += zip(mine[later[:8]].tolist(), mine[first[:8]].tolist(), strict=True)
+    for part in together(evidence.asked):
+        for side, known in found.items():
+            mine = part[evidence.sides[part] == side]
+            later, first = repeated(pairs(evidence, mine))
+            rows += len(later)
+            new = zip(mine[later[:FIRST]].tolist(), mine[first[:FIRST]].tolist(), strict=True)
+            found[side] = sorted([*known, *new])[:FIRST]
     if not rows:
         return None
     return LintResult(
@@ -49,7 +50,7 @@ def judge(evidence: Evidence) -> LintResult | None:
         rows=rows,
         looked_at=evidence.rows,
         notable=rows >= max(2, SHARE * evidence.rows),
-        first=evidence.hits(found),
+        first=evidence.hits([*found[TRAIN], *found[EVAL]]),
         facts={"share": percent(rows / evidence.rows)},
     )
 

@@ -22,6 +22,9 @@ UInt32 = NDArray[np.uint32]
 UInt64 = NDArray[np.uint64]
 
 TRAIN, EVAL = 0, 1
+PART_BITS = 19
+"""Rows that are compared at a time are about two to the power of this, or a 256th of all."""
+
 FRAMED = 16
 """Rows that are compared to tell what a template puts around the text of every row."""
 
@@ -38,6 +41,21 @@ class TokenRows(NamedTuple):
     tokens: Int32
     offsets: Int64
     prompts: Int32
+
+
+def together(column: UInt64) -> Iterator[Int64]:
+    """The numbers of all rows in parts, some at a time; those of one value are in one part, in their order.
+
+    So what compares rows needs memory for a part of them alone.
+    """
+    parts = 1 << max(0, (len(column) - 1).bit_length() - PART_BITS)
+    shift, mask = np.uint64(64 - 8), np.uint64(min(parts, 256) - 1)
+    if parts == 1:
+        yield np.arange(len(column))
+        return
+    part_of = ((column >> shift) & mask).astype(np.uint8)
+    for part in range(int(mask) + 1):
+        yield np.flatnonzero(part_of == part)
 
 
 class ShownRow(NamedTuple):
@@ -86,11 +104,9 @@ class Evidence:
         """How many rows there are."""
         return len(self.sides)
 
-    @cached_property
-    def places(self) -> Int64:
-        """The number of each row on its own side."""
-        held_out = np.cumsum(self.sides == EVAL, dtype=np.int64)
-        return np.where(self.sides == EVAL, held_out - 1, np.arange(self.rows) - held_out)
+    def place(self, row: int) -> int:
+        """The number of a row on its own side."""
+        return int(np.count_nonzero(self.sides[:row] == self.sides[row]))
 
     def result(self, lint: str, *, least: float = 1, missing: str | None = None) -> LintResult | None:
         """The result of a lint of single rows, each of which counts; None where there is none.
@@ -119,7 +135,7 @@ class Evidence:
         """Some rows as text, by their numbers among all rows."""
         found: dict[int, ShownRow] = {}
         for side in (TRAIN, EVAL):
-            mine = {int(self.places[row]): row for row in numbers if self.sides[row] == side}
+            mine = {self.place(row): row for row in numbers if self.sides[row] == side}
             rows = self.reader.shown(side, sorted(mine)) if mine else {}
             found |= {mine[place]: row for place, row in rows.items()}
         return found

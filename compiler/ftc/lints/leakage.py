@@ -5,18 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from ftc.lints.base import LintResult, Said
-from ftc.lints.evidence import EVAL, TRAIN, Evidence, Int64, UInt64
+from ftc.lints.evidence import EVAL, Evidence, Int64, UInt64, together
 
 
 def shared(evidence: Evidence, column: UInt64) -> tuple[Int64, Int64]:
     """The held-out rows whose value a training row has too, and the first training row that has it."""
-    trained, held_out = evidence.side(TRAIN), evidence.side(EVAL)
-    if not len(trained) or not len(held_out):
-        return held_out[:0], held_out[:0]
-    values, first = np.unique(column[trained], return_index=True)
-    at = np.minimum(np.searchsorted(values, column[held_out]), len(values) - 1)
-    both = values[at] == column[held_out]
-    return held_out[both], trained[first[at[both]]]
+    rows, twins = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for part in together(column):
+        held = evidence.sides[part] == EVAL
+        trained, held_out = part[~held], part[held]
+        if not len(trained) or not len(held_out):
+            continue
+        values, first = np.unique(column[trained], return_index=True)
+        at = np.minimum(np.searchsorted(values, column[held_out]), len(values) - 1)
+        both = values[at] == column[held_out]
+        rows.append(held_out[both])
+        twins.append(trained[first[at[both]]])
+    found = np.concatenate(rows)
+    order = np.argsort(found)
+    return found[order], np.concatenate(twins)[order]
 
 
 def judge(evidence: Evidence) -> LintResult | None:

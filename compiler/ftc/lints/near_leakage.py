@@ -21,12 +21,13 @@ token n-grams; GPT-3's and others' near-duplicates have the same Jaccard similar
 
 def _overlapping(evidence: Evidence, wanted: Int64) -> tuple[dict[int, tuple[int, float]], bool]:
     """The training row that has most of a held-out row's prompt, and the share; whether it is a sample's."""
-    number = np.full(len(evidence.side(EVAL)), -1)
-    number[evidence.places[wanted]] = np.arange(len(wanted))
+    held_out = evidence.side(EVAL)
+    number = np.full(len(held_out), -1)
+    number[np.searchsorted(held_out, wanted)] = np.arange(len(wanted))
     total = int(evidence.tokens[wanted].astype(np.int64).sum())
     grams, sampled = prompt_grams(evidence.reader.token_rows(EVAL), number, total)
     found = overlapping(grams, len(wanted), evidence.reader.token_rows(TRAIN), SHARE)
-    rows = evidence.side(TRAIN)
+    rows = evidence.side(TRAIN) if found else held_out
     return {int(wanted[one]): (int(rows[match.row]), match.share) for one, match in found.items()}, sampled
 
 
