@@ -197,18 +197,15 @@ def _wrong_delimiter(step: SourceStep, names: Sequence[str]) -> None:
 def _refuse_mixed_ends(step: SourceStep, paths: Sequence[Path]) -> None:
     """Say where a file's lines begin to end otherwise, which DuckDB does not read."""
     for path in paths:
-        first = None
         with open_bytes(path) as file:
-            for number, line in enumerate(file, 1):
-                marked = line.endswith(b"\r\n")
-                first = marked if first is None else first
-                if marked != first and line.endswith(b"\n"):
-                    kinds = ("LF", "CRLF") if marked else ("CRLF", "LF")
-                    raise SourceError(
-                        f"the source `{step.name}` cannot be read as csv: the lines of {path.name} end in "
-                        f"{kinds[0]}, and line {number} ends in {kinds[1]}",
-                        ("give all lines the same end; dos2unix does that",),
-                    )
+            marked = [line.endswith(b"\r\n") for line in file if line.endswith(b"\n")]
+        if len(set(marked)) == 2:
+            kinds = ("CRLF", "LF") if marked[0] else ("LF", "CRLF")
+            raise SourceError(
+                f"the source `{step.name}` cannot be read as csv: the lines of {path.name} end in "
+                f"{kinds[0]}, and line {marked.index(not marked[0]) + 1} ends in {kinds[1]}",
+                ("give all lines the same end; dos2unix does that",),
+            )
 
 
 def _told_types(
