@@ -76,8 +76,13 @@ def test_the_hash_does_not_change_between_versions() -> None:
     assert key_hash(0, ["What is DuckDB?"]) == 8159727373224026149
 
 
-@given(st.lists(st.text(), min_size=1, max_size=4), st.integers(0, 2**32))
-def test_the_short_way_for_texts_gives_the_same_hash(values: list[str], seed: int) -> None:
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.text(), "content": st.text() | st.none()}, optional={"x": st.text()}
+)
+
+
+@given(st.lists(st.text() | st.lists(MESSAGE, max_size=3), min_size=1, max_size=4), st.integers(0, 2**32))
+def test_the_short_way_for_texts_and_messages_gives_the_same_hash(values: list[Any], seed: int) -> None:
     text = json.dumps([seed, values], ensure_ascii=True, sort_keys=True, default=str)
     assert key_hash(seed, values) == int.from_bytes(sha256(text.encode()).digest()[:8], "big")
 

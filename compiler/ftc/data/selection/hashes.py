@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.data.rendering.conversation import PLAIN
 from ftc.plan.steps import SplitStep
 
 UInt64 = NDArray[np.uint64]
@@ -24,11 +25,29 @@ SPACE = 1 << 64
 
 def key_hash(seed: int, values: Sequence[Any]) -> int:
     """The hash of a row's key values: the first eight bytes of SHA-256 over their JSON and the seed."""
-    if all(type(value) is str for value in values):
-        text = f"[{seed}, [{', '.join(map(encode_basestring_ascii, values))}]]"
-    else:
-        text = _JSON.encode([seed, list(values)])
+    text = f"[{seed}, [{', '.join(map(_written, values))}]]"
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
+
+
+def _written(value: Any) -> str:
+    """A value's JSON; that of texts and of plain messages, which most are, is put together here."""
+    if type(value) is str:
+        return encode_basestring_ascii(value)
+    if type(value) is list and value and all(map(_is_plain, value)):
+        return f"[{', '.join(map(_message, value))}]"
+    return _JSON.encode(value)
+
+
+def _message(message: Mapping[str, str]) -> str:
+    content, role = encode_basestring_ascii(message["content"]), encode_basestring_ascii(message["role"])
+    return f'{{"content": {content}, "role": {role}}}'
+
+
+def _is_plain(message: Any) -> bool:
+    if type(message) is not dict or tuple(message) != PLAIN:
+        return False
+    role, content = message.values()
+    return type(role) is str and type(content) is str
 
 
 def row_hash(split: SplitStep, row: Mapping[str, Any]) -> int:

@@ -32,8 +32,9 @@ from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep
 from ftc.recipe.templates import template_variables
 
 AUDITED_FIRST = 3
-AUDITED_OF = 100
-"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
+AUDITED_OF, LATER, AUDITED_LATER_OF = 100, 20_000, 500
+"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id; and fewer
+of the rows from LATER on, by when every shape of conversation has come."""
 
 
 UNROLLED = "the template writes a turn otherwise once others follow it: {} rows, one for each form"
@@ -93,7 +94,7 @@ class RowCompiler:
         given = self._values(rows)
         sides = rows.sides if not self._spec.threshold else self._sides(given)
         values, redacted = self._redacted(given)
-        audited = [rows.number + row < AUDITED_FIRST or _chosen(id_) for row, id_ in enumerate(rows.ids)]
+        audited = [_audited(number, id_) for number, id_ in enumerate(rows.ids, rows.number)]
         made = [self._rendered(value, audit) for value, audit in zip(values, audited, strict=True)]
         ids = self._safe_ids(rows.ids, made)
         flat = [(row, part, text) for row, one in enumerate(made) for part, text in _texts(one)]
@@ -252,8 +253,10 @@ def _encoder(spec: RowSpec, backend: Backend) -> Encoder | WholeEncoder:
     return Encoder(pieces, bos, Joints(pieces, local=traits.splits_first))
 
 
-def _chosen(id_: str) -> bool:
-    return int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % AUDITED_OF == 0
+def _audited(number: int, id_: str) -> bool:
+    """Whether a row is compared, by its place among all rows and its id."""
+    of = AUDITED_OF if number < LATER else AUDITED_LATER_OF
+    return number < AUDITED_FIRST or int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % of == 0
 
 
 def _targets(rendered: Sequence[Rendered], left: Limited) -> list[str | None]:
