@@ -36,13 +36,15 @@ MINUS = "\N{MINUS SIGN}"
 FIRST_IDS = 3
 
 
-def sources_lines(sources: Sequence[SourceStep]) -> list[str]:
+def sources_lines(sources: Sequence[SourceStep], data: DataStep | None) -> list[str]:
     """What is read: a line a source, and below it the digest by which a recipe can pin it."""
+    read = {source.name for source in data.ledger.sources} if data is not None else None
     lines = []
     for source in sources:
         weight = size(sum(file.bytes for file in source.files))
         what = "a table" if source.format == "postgres" else plural(len(source.files), "file")
-        lines.append(f"{source.name}: {source.location} ({what}, {weight})")
+        unused = "" if read is None or source.name in read else "; no query reads it"
+        lines.append(f"{source.name}: {source.location} ({what}, {weight}){unused}")
         lines.append(f"  {source.sha256}")
     return lines
 
@@ -126,17 +128,21 @@ def token_lines(data: DataStep) -> list[str]:
     return table(rows, right=(1, 2, 3, 4))
 
 
-def split_line(split: SplitStep) -> str:
-    """How rows are held out."""
+def split_line(split: SplitStep, data: DataStep | None) -> str:
+    """How rows are held out, and how many of a stated number are left once rows were dropped."""
     if not split.holds_out:
         return "none: every row trains, nothing is evaluated"
     if split.column is not None:
         return f"held out as the column {split.column} says"
     if split.query is not None:
-        return f"held out by a query of their own, known by {', '.join(split.keys)}"
+        return f"held out are the rows that split.query returns, told by their {', '.join(split.keys)}"
     within = f", of each {split.stratify} in proportion" if split.stratify is not None else ""
     share = percent(split.fraction, 1) if split.fraction is not None else plural(split.rows or 0, "row")
-    return f"{share} held out{within} by a hash of {', '.join(split.keys)} (seed {split.seed})"
+    said = f"{share} held out{within} by a hash of {', '.join(split.keys)} (seed {split.seed})"
+    left = data.eval.rows if data is not None and data.eval is not None else None
+    if split.rows is None or left is None or left >= split.rows:
+        return said
+    return f"{said}; {number(left)} of them are left after rows were dropped"
 
 
 def model_line(model: ModelStep) -> str:
@@ -225,11 +231,11 @@ def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
 
 def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Section]:
     if plan.sources:
-        yield "sources", _wrapped(sources_lines(plan.sources), width)
+        yield "sources", _wrapped(sources_lines(plan.sources, plan.data), width)
     if plan.data is not None:
         yield "rows", _row_lines(plan.data, result.data, width)
     if plan.split is not None:
-        yield "split", wrap(split_line(plan.split), width)
+        yield "split", wrap(split_line(plan.split, plan.data), width)
     if plan.data is not None:
         yield "tokens", token_lines(plan.data)
         yield from ((label, wrap(line, width)) for label, line in sequence_lines(plan.data.sequences))

@@ -63,5 +63,8 @@ def describe(result: LintResult) -> Said:
     return Said(
         f"{message} ({result.word('share')})",
         ('write dedupe = "exact" in [data]', "or select distinct in the query"),
-        ("what is trained on twice weighs twice",),
+        (
+            "what is trained on twice weighs twice",
+            "dedupe compares rows as the query returns them, before `redact` makes more of them equal",
+        ),
     )
