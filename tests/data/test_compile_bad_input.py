@@ -158,7 +158,7 @@ def test_csv_lines_with_other_numbers_of_columns(tmp_path: Path) -> None:
     (problem,) = one.run().problems
     assert problem.code == "FTC210"
     assert problem.notes == (
-        "data/t.csv:3: the line has 1 columns instead of 2",
+        "data/t.csv:3: the line has 1 column instead of 2",
         "data/t.csv:6: the line has 3 columns instead of 2",
     )
     kept = drop(one).run()
