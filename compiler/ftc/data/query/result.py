@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 BATCH = 1024
 """Rows that are in memory together."""
 
+MEMORY_FOR_READING = "200MB"
+"""What DuckDB may keep of rows that are only read, in order: more is of no use, and stays to the end."""
+
 SORTED = '"ftc-result".main."ftc rows"'
 CONTENT = "to_json(r)::varchar"
 ID, MD5, ROW = '"ftc id"', '"ftc md5"', identifier(sql_tree.ROW_COLUMN)
@@ -65,6 +68,8 @@ class Result:
         self._con = connect(scratch / FILE, threads=threads_for_reading())
         try:
             attach(self._con, sources.directories)
+            if ran.in_order:
+                self._con.execute(f"set memory_limit='{MEMORY_FOR_READING}'")
             lock(self._con)
             self.shapes: dict[str, Shape | None] = {
                 column.name: shape_of(self._con, column) for column in query.columns
