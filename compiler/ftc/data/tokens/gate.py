@@ -17,8 +17,8 @@ from ftc.data.work.batch import Int32, Int64
 FIRST = 64
 """Texts that every process begins with are all compared."""
 
-ONE_OF, LATER, LATER_ONE_OF = 100, 20_000, 500
-"""One text of this many is compared, chosen by its hash; fewer of those that a process has after LATER."""
+ONE_OF = 100
+"""One text of this many is compared, chosen by the hash of the text."""
 
 SHORT = 64
 """Characters of a short text; each that comes again is compared once, up to MOST of them."""
@@ -41,7 +41,7 @@ class Sampled:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._first, self._texts = FIRST, 0
+        self._first = FIRST
         self._seen: set[str] = set()
         self._again: set[str] = set()
         self._kept: list[tuple[list[str], Int32, Int64]] = []
@@ -62,13 +62,11 @@ class Sampled:
         """The numbers of the texts that are compared."""
         first = min(self._first, len(texts))
         self._first -= first
-        one_of = ONE_OF if self._texts < LATER else LATER_ONE_OF
-        self._texts += len(texts)
         return [
             number
             for number, text in enumerate(texts)
             if number < first
-            or crc32(text.encode()) % one_of == 0
+            or crc32(text.encode()) % ONE_OF == 0
             or (len(text) <= SHORT and self._comes_again(text))
         ]
 

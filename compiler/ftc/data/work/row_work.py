@@ -32,9 +32,8 @@ from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep
 from ftc.recipe.templates import template_variables
 
 AUDITED_FIRST = 3
-AUDITED_OF, LATER, AUDITED_LATER_OF = 100, 20_000, 500
-"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id; and fewer
-of the rows from LATER on, by when every shape of conversation has come."""
+AUDITED_OF = 100
+"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
 
 
 UNROLLED = "the template writes a turn otherwise once others follow it: {} rows, one for each form"
@@ -255,8 +254,9 @@ def _encoder(spec: RowSpec, backend: Backend) -> Encoder | WholeEncoder:
 
 def _audited(number: int, id_: str) -> bool:
     """Whether a row is compared, by its place among all rows and its id."""
-    of = AUDITED_OF if number < LATER else AUDITED_LATER_OF
-    return number < AUDITED_FIRST or int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % of == 0
+    return (
+        number < AUDITED_FIRST or int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % AUDITED_OF == 0
+    )
 
 
 def _targets(rendered: Sequence[Rendered], left: Limited) -> list[str | None]:
