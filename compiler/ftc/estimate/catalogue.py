@@ -86,8 +86,8 @@ def _by_any_name() -> Mapping[str, Device]:
 def load(text: str) -> Mapping[str, Device]:
     """The devices of a catalogue's text.
 
-    Raises `CatalogueError`, which names the entry, where one lacks a date or a source, has an unknown key or a
-    figure that is not above zero, or shares a name with another.
+    Raises `CatalogueError`, which names the entry, where one lacks a date or a source, has an unknown key or
+    a figure that is not above zero, or shares a name with another.
     """
     try:
         table = tomllib.loads(text)
@@ -136,7 +136,7 @@ def find(name: str) -> Device | None:
 
 
 def suggestions(name: str, *, most: int = 3) -> tuple[str, ...]:
-    """Names in the catalogue that an unknown name may stand for, nearest first; none where nothing is near."""
+    """Names in the catalogue that an unknown name may stand for, nearest first; often none."""
     wanted = plain(name)
     known = {plain(each): one.name for one in devices().values() for each in (one.name, *one.aliases)}
     within = [
@@ -153,9 +153,9 @@ def price_range(
 ) -> PriceRange | None:
     """What an hour of a device costs; None where nobody publishes a price and the user gives none.
 
-    `own` are the recipe's prices, `shared` those of the file that FTC_PRICES names, both in US dollars an hour
-    by any name of a device. A user's own price is the price; of published ones, the range is from the lowest
-    to the highest, and the likely one is the median of the providers.
+    `own` are the recipe's prices, `shared` those of the file that FTC_PRICES names, both in US dollars
+    an hour, by any name of a device. A user's own price is the price; published ones make a range
+    from the lowest to the highest, and the likely one is their median.
     """
     for prices, place in ((own, "the recipe"), (shared or {}, "the file of FTC_PRICES")):
         for stated in _stated(device, prices):

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 
 from ftc import tuning
 from ftc.recipe.base import Table
+from ftc.recipe.hardware import Budget, Hardware
 
 Strings = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -341,29 +342,6 @@ class Eval(Table):
 
     batch: Annotated[int, Field(ge=1)] = 32
     """Rows evaluated at a time."""
-
-
-class Hardware(Table):
-    """`[hardware]`: the GPU that the plan is for, and what it costs."""
-
-    gpu: Text | None = None
-    """A GPU's name, such as `L4` or `H100-80GB-SXM`, or `auto`; this machine's own device unless given."""
-
-    headroom: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Part of the device's memory that is left free."""
-
-    prices: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """US dollars for an hour of one GPU, by the GPU's name, instead of the published prices."""
-
-
-class Budget(Table):
-    """`[budget]`: what the whole build may take; a plan that needs more fails."""
-
-    max_cost: Annotated[float, Field(gt=0)] | None = None
-    """US dollars."""
-
-    max_hours: Annotated[float, Field(gt=0)] | None = None
-    """Hours."""
 
 
 TUNE_DEFAULT = "lora"

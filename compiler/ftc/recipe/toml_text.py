@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any
 
-ORDER = ("name", "extends", "seed", "model", "data", "render", "tune", "train", "eval")
+ORDER = ("name", "extends", "seed", "model", "data", "render", "tune", "train", "eval", "hardware", "budget")
 """Keys of the recipe's top level in the order people read them; all else is sorted by name."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
