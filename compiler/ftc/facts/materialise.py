@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,12 @@ def model_directory(facts: ModelFacts, origins: Origins, cache: Cache) -> Path |
     return facts.directory
 
 
+def converted_key(sha256: str, packages: Mapping[str, str], what: Literal["tokenizer", "model"]) -> str:
+    """The key under which a converted GGUF file is kept: its digest, and what converts it."""
+    inputs = {"gguf": sha256, "packages": dict(packages)}
+    return cache_key("gguf", inputs, {"what": what}, code=code_digest("runtime/convert_gguf.py"))
+
+
 def convert_gguf(
     path: Path, what: Literal["tokenizer", "model"], cache: Cache, origins: Origins
 ) -> Path | Finding:
@@ -58,9 +65,7 @@ def convert_gguf(
             origins.value("model", "base"),
             help=("install it: pip install 'ftc[gguf]'",),
         )
-    versions = package_versions()
-    inputs = {"gguf": file_digest(path, path.name, cache).sha256, "packages": versions}
-    key = cache_key("gguf", inputs, {"what": what}, code=code_digest("runtime/convert_gguf.py"))
+    key = converted_key(file_digest(path, path.name, cache).sha256, package_versions(), what)
     with cache.alone("gguf", key):
         found = cache.entry("gguf", key, deep=True)
         if found is not None:

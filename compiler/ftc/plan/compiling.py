@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from ftc.data.query.self_test import SelfTest
 
 
-def request_of(plan: Plan, facts: Facts) -> Request:
+def request_of(plan: Plan) -> Request:
     """What of the plan decides the compiled bytes."""
     assert plan.sources is not None  # noqa: S101 - the order of the passes
     assert plan.queries is not None  # noqa: S101
+    assert plan.model is not None  # noqa: S101
     assert plan.tokenizer is not None  # noqa: S101
     assert plan.render is not None  # noqa: S101
     assert plan.limits is not None  # noqa: S101
@@ -38,7 +39,7 @@ def request_of(plan: Plan, facts: Facts) -> Request:
         sources=plan.sources,
         queries=plan.queries,
         tokenizer=plan.tokenizer,
-        tokenizer_sha256=facts.model.tokenizer.sha256,
+        tokenizer_sha256=plan.model.tokenizer_sha256,
         render=plan.render,
         limits=plan.limits,
         split=plan.split,
@@ -65,7 +66,7 @@ class DataCompiler:
             sources={source.step.name: source.paths for source in self._facts.sources},
             tokenizer=self._facts.model.tokenizer.file,
         )
-        request = request_of(plan, self._facts)
+        request = request_of(plan)
         done = compile_data(request, locations, cache=self._cache, progress=self._progress)
         self._made_from = request, locations
         self.directory, self.sequences = done.directory, None

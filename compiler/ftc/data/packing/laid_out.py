@@ -19,9 +19,14 @@ CODE = (
 STEP = "step.json"
 
 
+def sequences_key(data: str, capacity: int | None) -> str:
+    """The key under which the sequences of compiled rows are kept; `data` is the key of the rows."""
+    return cache_key("sequences", {"data": data}, {"capacity": capacity}, code=code_digest(*CODE))
+
+
 def laid_out(data: Path, capacity: int | None, cache: Cache) -> tuple[Sequences, Path]:
     """The sequences of an entry of compiled data, and the directory of their file; raises CacheProblem."""
-    key = cache_key("sequences", {"data": data.name}, {"capacity": capacity}, code=code_digest(*CODE))
+    key = sequences_key(data.name, capacity)
     with cache.alone("sequences", key):
         directory = cache.entry("sequences", key, deep=True) or _made(data, capacity, cache, key)
     return Sequences.model_validate_json((directory / STEP).read_bytes()), directory

@@ -28,7 +28,7 @@ FETCHED = "fetched"
 DATABASE = "source.duckdb"
 ACCOUNT = "account.json"
 
-__all__ = ["DATABASE", "Ingested", "SourceAccount", "UnreadableSource", "ingested"]
+__all__ = ["DATABASE", "Ingested", "SourceAccount", "UnreadableSource", "ingested", "source_key"]
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,16 @@ def ingested(
     return Ingested(tuple(read_account(directory) for directory in directories), directories)
 
 
+def source_key(source: SourceStep) -> str:
+    """The key under which a source is kept as it was read in."""
+    inputs = source.model_dump(mode="json", exclude={"location"})
+    return cache_key("sources", inputs, {}, code=code_digest(*CODE))
+
+
 def _entry(
     source: SourceStep, paths: Mapping[str, tuple[Path, ...]], cache: Cache, progress: Progress
 ) -> Path:
-    inputs = source.model_dump(mode="json", exclude={"location"})
-    key = cache_key("sources", inputs, {}, code=code_digest(*CODE))
+    key = source_key(source)
     with cache.alone("sources", key):
         found = cache.entry("sources", key, deep=True)
         if found is not None:
