@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from zlib import crc32
 
@@ -67,7 +69,7 @@ class Rows:
 
     def results(self, batch: int = 1000) -> dict[str, LintResult]:
         """What all lints find, by name, with rows looked at some at a time."""
-        look, collector = RowLints(self.spec), Collector()
+        look, collector = RowLints(self.spec), Collector(Path(gettempdir()))
         for start in range(0, len(self.rows), batch):
             stop = min(start + batch, len(self.rows))
             collector.add(

@@ -49,7 +49,7 @@ class Pipeline:
         results = self._results = selection.results
         self._directory, self._progress = directory, progress
         self._ledger = LedgerWriter(directory)
-        self._lints = Collector()
+        self._lints = Collector(directory)
         self._parts = {TRAIN: PartWriter(directory, "train"), EVAL: PartWriter(directory, "eval")}
         self._left_out: deque[tuple[int, Sequence[Account]]] = deque()
         self._total = sum(result.count for result in results)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ftc.lints import LINTS, module
 from ftc.lints.base import LintResult
 from ftc.lints.evidence import TRAIN, Evidence, Reader, UInt8
 from ftc.lints.features import Features
+from ftc.lints.on_disk import GrowingColumn
 from ftc.lints.seen import Seen
 
 MOST_LABELS = 64
@@ -20,11 +21,16 @@ MOST_LABELS = 64
 
 
 class Collector:
-    """Columns of all rows, 29 bytes a row, and what was seen in single ones."""
+    """Columns of all rows, 29 bytes a row in `directory`, and what was seen in single ones."""
 
-    def __init__(self) -> None:
-        self._sides, self._asked, self._loose = bytearray(), array("Q"), array("Q")
-        self._answers, self._tokens, self._characters = array("I"), array("i"), array("i")
+    def __init__(self, directory: Path) -> None:
+        self._sides = GrowingColumn(directory, np.uint8)
+        self._asked, self._loose = GrowingColumn(directory, np.uint64), GrowingColumn(directory, np.uint64)
+        self._answers = GrowingColumn(directory, np.uint32)
+        self._tokens, self._characters = (
+            GrowingColumn(directory, np.int32),
+            GrowingColumn(directory, np.int32),
+        )
         self._seen: dict[str, Seen] = {}
         self._labels: Counter[str] | None = Counter()
 
@@ -32,15 +38,12 @@ class Collector:
         self, features: Features, *, sides: UInt8, lengths: NDArray[np.int64], targets: Sequence[str | None]
     ) -> None:
         """Rows that are kept, with their sides, their lengths in tokens, and their answers."""
-        self._sides += sides.astype(np.uint8).tobytes()
-        for column, values in (
-            (self._asked, features.asked),
-            (self._loose, features.loose),
-            (self._answers, features.answers),
-            (self._tokens, lengths.astype(np.int32)),
-            (self._characters, features.characters),
-        ):
-            column.frombytes(values.tobytes())
+        self._sides.add(sides)
+        self._asked.add(features.asked)
+        self._loose.add(features.loose)
+        self._answers.add(features.answers)
+        self._tokens.add(lengths)
+        self._characters.add(features.characters)
         for name, seen in features.seen.items():
             self._seen.setdefault(name, Seen()).merge(seen)
         if self._labels is not None:
@@ -70,12 +73,12 @@ class Collector:
         labels = self._labels
         closed = labels if labels and min(labels.values()) > 1 else None
         return Evidence(
-            sides=np.frombuffer(self._sides, dtype=np.uint8),
-            asked=np.frombuffer(self._asked, dtype=np.uint64),
-            loose=np.frombuffer(self._loose, dtype=np.uint64),
-            answers=np.frombuffer(self._answers, dtype=np.uint32),
-            tokens=np.frombuffer(self._tokens, dtype=np.int32),
-            characters=np.frombuffer(self._characters, dtype=np.int32),
+            sides=self._sides.read(),
+            asked=self._asked.read(),
+            loose=self._loose.read(),
+            answers=self._answers.read(),
+            tokens=self._tokens.read(),
+            characters=self._characters.read(),
             labels=closed,
             seen={name: self._seen.get(name, Seen()) for name in LINTS},
             reader=reader,

@@ -15,6 +15,7 @@ from ftc.data.columns import flags, lists, natural_numbers, numbers, strings
 from ftc.data.packing.sizes import Sizes
 from ftc.data.ragged import offsets_of
 from ftc.data.work.batch import Batch
+from ftc.lints.on_disk import GrowingColumn
 from ftc.plan.steps import FileDigest, Part, Shard
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class PartWriter:
         self._shards: list[Shard] = []
         self._waiting: list[Batch] = []
         self._rows = self._tokens = 0
-        self._sizes: list[Sizes] = []
+        self._lengths, self._copies = (GrowingColumn(directory, np.int32) for _ in range(2))
         self._labels = _Labels()
         self.counts = _Counts()
 
@@ -124,7 +125,8 @@ class PartWriter:
         if not len(batch):
             return
         self.counts.add(batch)
-        self._sizes.append(Sizes(np.diff(batch.offsets).astype(np.int32), batch.copies))
+        self._lengths.add(np.diff(batch.offsets))
+        self._copies.add(batch.copies)
         for target in batch.targets:
             self._labels.add(target)
         while (end := self._fills(batch)) is not None:
@@ -165,7 +167,7 @@ class PartWriter:
     @property
     def sizes(self) -> Sizes:
         """Of each row, in order, how long it is and how often one pass uses it."""
-        return Sizes.joined(self._sizes)
+        return Sizes(self._lengths.read(), self._copies.read())
 
     def close(self) -> Part:
         """Write what is left; the part as the plan has it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +19,6 @@ class Sizes:
 
     lengths: Int32
     copies: Int32
-
-    @classmethod
-    def joined(cls, parts: Sequence[Sizes]) -> Sizes:
-        """The sizes of rows that come in batches."""
-        if not parts:
-            return cls(np.zeros(0, np.int32), np.zeros(0, np.int32))
-        lengths = np.concatenate([part.lengths for part in parts])
-        return cls(lengths, np.concatenate([part.copies for part in parts]))
 
     @property
     def repeats(self) -> int:
