@@ -124,10 +124,14 @@ def _refuse_shared_names(found: Iterable[Device]) -> None:
                 raise CatalogueError(f"device {one.name}: the name {name} belongs to {owner} already")
 
 
+def _words(name: str) -> tuple[str, ...]:
+    words = tuple(re.findall(r"[a-z0-9]+", name.casefold()))
+    return tuple(word for word in words if word not in MAKERS) or words
+
+
 def plain(name: str) -> str:
     """A name without the maker, case, blanks and hyphens, by which devices are told apart."""
-    words = re.findall(r"[a-z0-9]+", name.casefold())
-    return "".join(word for word in words if word not in MAKERS) or "".join(words)
+    return "".join(_words(name))
 
 
 def find(name: str) -> Device | None:
@@ -135,17 +139,17 @@ def find(name: str) -> Device | None:
     return _by_any_name().get(plain(name))
 
 
-def suggestions(name: str, *, most: int = 3) -> tuple[str, ...]:
-    """Names in the catalogue that an unknown name may stand for, nearest first; often none."""
-    wanted = plain(name)
+def suggestions(name: str, *, most: int = 4) -> tuple[str, ...]:
+    """Names in the catalogue that an unknown name may stand for, likeliest first; often none.
+
+    First those that have all its words, then those that begin as it does, then those a few slips away.
+    """
+    wanted, words = plain(name), set(_words(name))
     known = {plain(each): one.name for one in devices().values() for each in (one.name, *one.aliases)}
-    within = [
-        key
-        for key in known
-        if wanted and (wanted in key or key in wanted) and min(map(len, (key, wanted))) > 1
-    ]
-    near = (*closest(wanted, known, most=most), *within)
-    return tuple(dict.fromkeys(known[key] for key in near))[:most]
+    whole = [one.name for one in devices().values() if words and words <= set(_words(one.name))]
+    begun = [owner for key, owner in known.items() if len(wanted) > 2 and key.startswith(wanted)]
+    near = [known[key] for key in closest(wanted, known, most=most)]
+    return tuple(dict.fromkeys((*whole, *begun, *near)))[:most]
 
 
 def price_range(
