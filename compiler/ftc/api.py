@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
+from ftc.diagnostics import Finding, sort_findings
 from ftc.facts.cache import Cache, CacheProblem
-from ftc.facts.gather import Facts, Glance, gather, glance
-from ftc.facts.sources.place import HERE, Reach
-from ftc.facts.trl_fields import check_trl_options
 from ftc.plan.account import STAYING
-from ftc.recipe.load import Loaded, load_recipe
-from ftc.recipe.model import Recipe
+from ftc.planning import (
+    Options,
+    Planned,
+    Progress,
+    cache_finding,
+    checked_recipe,
+    damaged,
+    open_cache,
+    planned,
+    run_name,
+)
 from ftc.results import (
     AccountResult,
     BuildResult,
     CheckResult,
+    DiffResult,
     ExamplesResult,
     PlanResult,
     Status,
@@ -30,80 +37,25 @@ if TYPE_CHECKING:
     from ftc.data.kept.lineage import CompiledRows
     from ftc.data.kept.lookup import Order, Side
     from ftc.plan.account import Fate
-    from ftc.plan.compiling import DataCompiler
     from ftc.runtime.events import Event
-
-Progress = Callable[[str, int, int | None], None]
 
 __all__ = [
     "AccountResult",
     "BuildResult",
     "CheckResult",
+    "DiffResult",
     "ExamplesResult",
     "PlanResult",
     "TraceResult",
     "account",
     "build",
     "check",
+    "diff",
     "examples",
     "plan",
     "run_name",
     "trace",
 ]
-
-
-@dataclass(frozen=True)
-class _Checked:
-    loaded: Loaded
-    seen: Glance | None
-    findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True)
-class _Planned:
-    result: PlanResult
-    loaded: Loaded
-    facts: Facts | None = None
-    compiler: DataCompiler | None = None
-
-    @property
-    def rows(self) -> CompiledRows | None:
-        """The compiled rows with what they were compiled from; None where nothing was compiled."""
-        plan = self.result.plan
-        return self.compiler.rows(plan.data) if self.compiler and plan else None
-
-
-def _cache_finding(problem: CacheProblem) -> Finding:
-    return Finding(problem.code, problem.message, help=(problem.help,))
-
-
-def _cache(recipe: Path) -> Cache:
-    """The cache, which notes what uses it."""
-    return Cache(user=str(recipe.absolute()))
-
-
-def _damaged(cache: Cache) -> tuple[Finding, ...]:
-    """What was found damaged in the cache, and is made again."""
-    return tuple(
-        Finding(
-            "FTC710",
-            f"an entry of the cache was damaged, and is made again: {one.reason}",
-            place=str(cache.place(one.kind, one.key)),
-            severity=Severity.WARNING,
-        )
-        for one in cache.damaged
-    )
-
-
-def _check(path: Path, overrides: Sequence[str], cache: Cache, reach: Reach = HERE) -> _Checked:
-    loaded = load_recipe(path, overrides)
-    if loaded.partial is None:
-        return _Checked(loaded, None, sort_findings(loaded.findings))
-    seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
-    options = check_trl_options(loaded.partial, loaded.origins)
-    said = {(finding.code, finding.span) for finding in loaded.findings}
-    more = [finding for finding in (*options, *seen.findings) if (finding.code, finding.span) not in said]
-    return _Checked(loaded, seen, sort_findings((*loaded.findings, *more)))
 
 
 def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noqa: A002
@@ -112,81 +64,9 @@ def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noq
     `set` holds overrides such as `train.epochs=1`.
     """
     path = Path(recipe)
-    with _cache(path) as cache:
-        checked = _check(path, set, cache)
+    with open_cache(path) as cache:
+        checked = checked_recipe(path, set, cache)
     return CheckResult(path, checked.findings, checked.loaded.recipe)
-
-
-def _plan(
-    path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None
-) -> _Planned:
-    """The plan; once more from the start where a fetched file turns out damaged, as it was removed."""
-    made = _plan_once(path, overrides, after, cache, progress)
-    again = any(one.kind == "fetched" for one in cache.damaged) and has_errors(made.result.findings)
-    return _plan_once(path, overrides, after, cache, progress) if again else made
-
-
-def _plan_once(
-    path: Path, overrides: Sequence[str], after: str | None, cache: Cache, progress: Progress | None
-) -> _Planned:
-    reach = Reach(fetch=True, progress=progress or HERE.progress)
-    checked = _check(path, overrides, cache, reach)
-    loaded, seen = checked.loaded, checked.seen
-    if seen is None or has_errors(checked.findings):
-        return _Planned(PlanResult(path, checked.findings, None, None, None), loaded)
-    try:
-        facts = gather(seen, loaded.origins, cache)
-        if isinstance(facts, Finding):
-            findings = sort_findings((*checked.findings, facts))
-            return _Planned(PlanResult(path, findings, None, None, None), loaded)
-        result, compiler = _run_passes(path, loaded, facts, after, cache, progress)
-    except CacheProblem as problem:
-        findings = (*checked.findings, _cache_finding(problem))
-        return _Planned(PlanResult(path, findings, None, None, None), loaded)
-    findings = sort_findings((*checked.findings, *result.findings))
-    return _Planned(replace(result, findings=findings), loaded, facts, compiler)
-
-
-def _run_passes(
-    path: Path, loaded: Loaded, facts: Facts, after: str | None, cache: Cache, progress: Progress | None
-) -> tuple[PlanResult, DataCompiler]:
-    from ftc.plan.canonical import digest
-    from ftc.plan.compiling import DataCompiler
-    from ftc.plan.context import Context
-    from ftc.plan.passes.lints import levelled
-    from ftc.plan.pipeline import run_passes
-    from ftc.plan.steps import Plan
-
-    assert loaded.recipe is not None  # noqa: S101 - a recipe without errors is typed
-    compiler = DataCompiler(facts, loaded.origins, cache, progress)
-    context = Context(
-        recipe=loaded.recipe,
-        origins=loaded.origins,
-        facts=facts,
-        compile_data=compiler,
-        lay_out=compiler.lay_out,
-        lint_results=compiler.lint_results,
-    )
-    start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
-    outcome = run_passes(start, context, after=after)
-    whole = outcome.plan if after is not None or outcome.ok else None
-    result = PlanResult(
-        path=path,
-        findings=outcome.findings,
-        plan=outcome.plan,
-        digest=digest(whole) if whole else None,
-        data=compiler.directory,
-        sequences=compiler.sequences,
-        lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
-    )
-    return result, compiler
-
-
-def run_name(recipe: Recipe, path: Path) -> str:
-    """The name of the runs: the recipe's own, its file's, or its directory's for recipe.toml."""
-    if recipe.name is not None:
-        return recipe.name
-    return path.resolve().parent.name if path.stem == "recipe" else path.stem
 
 
 def plan(
@@ -204,21 +84,44 @@ def plan(
     plan is the part that was made before them.
     """
     path = Path(recipe)
-    with _cache(path) as cache:
-        made = _plan(path, set, after, cache, progress)
+    with open_cache(path) as cache:
+        made = planned(path, Options(tuple(set), after, progress), cache)
         result = made.result
         compared = made.compiler.self_test() if self_test and made.compiler and result.data else ()
-        return replace(result, findings=sort_findings((*result.findings, *compared, *_damaged(cache))))
+        return replace(result, findings=sort_findings((*result.findings, *compared, *damaged(cache))))
+
+
+def diff(
+    old: str | Path,
+    new: str | Path,
+    *,
+    set: Sequence[str] = (),  # noqa: A002
+    progress: Progress | None = None,
+) -> DiffResult:
+    """How a recipe, a plan or a run differs from another: data, model, schedule, and what is made anew.
+
+    Recipes are planned, so their rows are compiled where they were not; `set` overrides settings of `new`.
+    """
+    from ftc.diffing import differences
+
+    with open_cache(Path(new)) as cache:
+
+        def planner(path: Path, overrides: Sequence[str]) -> PlanResult:
+            return planned(path, Options(tuple(overrides), progress=progress), cache).result
+
+        result = differences(Path(old), Path(new), set, planner, cache)
+        return replace(result, findings=sort_findings((*result.findings, *damaged(cache))))
 
 
 def _compiled(
     path: Path, overrides: Sequence[str], cache: Cache, progress: Progress | None
 ) -> tuple[tuple[Finding, ...], CompiledRows | None]:
     """The compiled rows of a recipe with every byte checked, and what there is to say of them."""
-    made = _plan(path, overrides, "sequences", cache, progress)
+    options = Options(tuple(overrides), "sequences", progress)
+    made = planned(path, options, cache)
     if not _is_whole(cache, "data", made.result.data):
-        made = _plan(path, overrides, "sequences", cache, progress)
-    return sort_findings((*made.result.findings, *_damaged(cache))), made.rows
+        made = planned(path, options, cache)
+    return sort_findings((*made.result.findings, *damaged(cache))), made.rows
 
 
 def examples(
@@ -232,7 +135,7 @@ def examples(
 ) -> ExamplesResult:
     """Some compiled rows of one side: the first, the longest, or such as the hashes of their ids pick."""
     path = Path(recipe)
-    with _cache(path) as cache:
+    with open_cache(path) as cache:
         findings, made = _compiled(path, set, cache, progress)
         shown = made.viewer.some(part, order, rows) if made else ()
         return ExamplesResult(path, findings, tuple(shown))
@@ -247,7 +150,7 @@ def trace(
 ) -> TraceResult:
     """The ways of rows by their ids, dropped ones too; an id that no row has is a finding."""
     path = Path(recipe)
-    with _cache(path) as cache:
+    with open_cache(path) as cache:
         findings, made = _compiled(path, set, cache, progress)
         if made is None:
             return TraceResult(path, findings)
@@ -267,7 +170,7 @@ def account(
 ) -> AccountResult:
     """The first rows of the ledger with certain fates, or of all that went where none is named."""
     path = Path(recipe)
-    with _cache(path) as cache:
+    with open_cache(path) as cache:
         findings, made = _compiled(path, set, cache, progress)
         if made is None:
             return AccountResult(path, findings)
@@ -302,11 +205,11 @@ def build(
     Runs are kept under `runs`, by default beside the recipe. A stopped build goes on where it was.
     """
     path = Path(recipe)
-    with _cache(path) as cache:
+    with open_cache(path) as cache:
         result = _build(path, set, runs, cache, progress, on_event)
         if cache.damaged and any(finding.code == "FTC706" for finding in result.findings):
             result = _build(path, set, runs, cache, progress, on_event)
-        return replace(result, findings=sort_findings((*result.findings, *_damaged(cache))))
+        return replace(result, findings=sort_findings((*result.findings, *damaged(cache))))
 
 
 def _build(
@@ -318,7 +221,7 @@ def _build(
     on_event: Callable[[Event], None] | None,
 ) -> BuildResult:
     """Plan and build once; where the runtime refuses compiled rows that are damaged, they are removed."""
-    made = _plan(path, overrides, None, cache, progress)
+    made = planned(path, Options(tuple(overrides), progress=progress), cache)
     result = made.result
     if not result.ok or made.facts is None or result.plan is None or result.data is None:
         return BuildResult(path, result.findings, result.plan, result.digest, "invalid", None, None)
@@ -335,7 +238,7 @@ def _build(
 
 
 def _execute(
-    made: _Planned, runs: Path, cache: Cache, on_event: Callable[[Event], None] | None
+    made: Planned, runs: Path, cache: Cache, on_event: Callable[[Event], None] | None
 ) -> Execution | Finding:
     from ftc.artifact.build import Build, execute
     from ftc.facts.materialise import model_directory
@@ -345,7 +248,7 @@ def _execute(
         try:
             return model_directory(facts.model, made.loaded.origins, cache)
         except CacheProblem as problem:
-            return _cache_finding(problem)
+            return cache_finding(problem)
 
     result = made.result
     assert result.plan is not None  # noqa: S101 - `build` has checked the plan

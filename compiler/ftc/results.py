@@ -12,8 +12,10 @@ from ftc.recipe.model import Recipe
 if TYPE_CHECKING:
     from ftc.data.kept.lineage import Lineage
     from ftc.data.kept.lookup import Accounted
+    from ftc.data.kept.row_differences import RowDifferences
     from ftc.data.kept.shown import ShownExample
     from ftc.lints.base import Linted
+    from ftc.plan.compare import Comparison
     from ftc.plan.steps import Plan
 
 Status = Literal["built", "up to date", "stopped", "failed", "invalid"]
@@ -114,3 +116,36 @@ class AccountResult:
     def ok(self) -> bool:
         """Whether there is a ledger."""
         return not has_errors(self.findings)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two things that are compared: what its path names, and its plan; None where there is none."""
+
+    path: Path
+    kind: Literal["recipe", "plan", "run"] | None
+    plan: Plan | None
+
+
+@dataclass(frozen=True)
+class DiffResult:
+    """How the new side differs from the old; `comparison` is None where one of them has no plan.
+
+    `rows` says which rows came, went or changed; None where the compiled rows of a side are not at hand.
+    """
+
+    old: Side
+    new: Side
+    findings: tuple[Finding, ...]
+    comparison: Comparison | None = None
+    rows: RowDifferences | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether they were compared."""
+        return self.comparison is not None and not has_errors(self.findings)
+
+    @property
+    def same(self) -> bool:
+        """Whether both are one plan."""
+        return self.comparison is not None and self.comparison.same

@@ -104,5 +104,8 @@ CODES: dict[str, str] = {
     "FTC813": "The held-out rows are few for what is measured.",
     "FTC814": "`data.redact` needs a package that is not installed.",
     "FTC815": "The ids of rows hold what is to be redacted.",
+    "FTC880": "There is nothing at a path that could be compared.",
+    "FTC881": "A plan cannot be compared.",
+    "FTC882": "A sample of the rows is too small.",
     "FTC901": "ftc itself failed.",
 }

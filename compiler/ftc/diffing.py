@@ -1,0 +1,172 @@
+"""Compare what two recipes, plans or runs make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ftc.diagnostics import Finding, has_errors
+from ftc.facts.cache import Cache, CacheProblem
+from ftc.results import DiffResult, PlanResult, Side
+
+if TYPE_CHECKING:
+    from ftc.data.kept.row_differences import RowDifferences, Rows
+    from ftc.plan.steps import Plan
+
+Kind = Literal["recipe", "plan", "run"]
+Planner = Callable[[Path, Sequence[str]], PlanResult]
+
+PLAN_FILE, RECIPE_FILE = "plan.json", "recipe.toml"
+MADE_BY = "`ftc plan --after lints RECIPE` and `ftc plan --json RECIPE` print whole plans"
+    "`ftc plan --after lints RECIPE` prints a whole plan, `ftc plan --json RECIPE` one among its results"
+)
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A side that was read: its whole plan and its rows where they are at hand, or what is wrong."""
+
+    findings: tuple[Finding, ...]
+    plan: Plan | None = None
+    rows: Rows | None = None
+
+
+def kind_of(path: Path) -> Kind | None:
+    """What a path names; None where there is nothing that can be compared."""
+    if path.is_dir():
+        return "run" if (path / PLAN_FILE).is_file() else "recipe" if (path / RECIPE_FILE).is_file() else None
+    if not path.is_file():
+        return None
+    return "plan" if path.suffix == ".json" else "recipe"
+
+
+def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner, cache: Cache) -> DiffResult:
+    """Read both sides, planning those that are recipes, and compare them; `overrides` change the new one."""
+    read = (_read(old, (), planner, cache), _read(new, overrides, planner, cache))
+    sides = (Side(old, kind_of(old), read[0].plan), Side(new, kind_of(new), read[1].plan))
+    findings = tuple(dict.fromkeys((*read[0].findings, *read[1].findings)))
+    if read[0].plan is None or read[1].plan is None:
+        return DiffResult(*sides, findings)
+    from ftc.plan.compare import compare
+
+    try:
+        rows = _rows(read[0].rows, read[1].rows, cache)
+    except CacheProblem as problem:
+        findings += (Finding(problem.code, problem.message, help=(problem.help,)),)
+        return DiffResult(*sides, findings)
+    return DiffResult(*sides, findings, compare(read[0].plan, read[1].plan), rows)
+
+
+def _rows(old: Rows | None, new: Rows | None, cache: Cache) -> RowDifferences | None:
+    """Which rows differ; None where those of one side are not at hand. Raises CacheProblem."""
+    from ftc.data.kept.row_differences import row_differences
+
+    if old is None or new is None:
+        return None
+    with cache.scratch() as scratch:
+        return row_differences(old, new, scratch)
+
+
+def _read(path: Path, overrides: Sequence[str], planner: Planner, cache: Cache) -> _Read:
+    kind = kind_of(path)
+    if kind is None:
+        return _Read((_nothing(path),))
+    if kind == "recipe":
+        return _planned(planner(path / RECIPE_FILE if path.is_dir() else path, overrides))
+    return _from_file(path / PLAN_FILE if kind == "run" else path, cache)
+
+
+def _nothing(path: Path) -> Finding:
+    if not path.exists():
+        help_ = "name a recipe (.toml), a plan (.json) or a run directory"
+        return Finding("FTC880", "there is no such file or directory", place=str(path), help=(help_,))
+    runs = sorted(str(plan.parent) for plan in path.glob(f"*/{PLAN_FILE}"))
+    if runs:
+        some = ", ".join(runs[:NAMED]) + (", …" if len(runs) > NAMED else "")
+        return Finding("FTC880", "this directory holds runs", place=str(path), help=(f"name one: {some}",))
+    message = f"this directory is no run, as it has no {PLAN_FILE}, and holds no {RECIPE_FILE}"
+    return Finding("FTC880", message, place=str(path), help=("name a recipe, a plan or a run directory",))
+
+
+def _planned(result: PlanResult) -> _Read:
+    if result.plan is None or has_errors(result.findings):
+        return _Read(result.findings)
+    return _Read(result.findings, result.plan, _at_hand(result.plan, result.data))
+
+
+def _at_hand(plan: Plan, directory: Path | None) -> Rows | None:
+    """The compiled rows of a plan in a directory, if every shard of them is there."""
+    from ftc.data.kept.row_differences import Rows
+
+    if directory is None or plan.data is None:
+        return None
+    rows = Rows(plan.data, directory)
+    return rows if rows.at_hand else None
+
+
+def _from_file(path: Path, cache: Cache) -> _Read:
+    """A plan from its JSON, alone or as the one result of `ftc plan --json`."""
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        return _bad(path, f"it cannot be read: {error.strerror or error}", "check the path and its rights")
+    except ValueError:
+        return _bad(path, "it is not JSON", MADE_BY)
+    if isinstance(value, dict) and isinstance(value.get("results"), list):
+        plans = [one for one in value["results"] if isinstance(one, dict) and one.get("plan")]
+        if len(plans) != 1:
+            said = "it has no plan" if not plans else f"it has {len(plans)} plans"
+            return _bad(path, said, "write a file for each recipe: ftc plan --json RECIPE > FILE")
+        if plans[0].get("sample"):
+            return _bad(path, "it is of a sample, whose figures are estimates", "plan without --sample")
+        value = plans[0]["plan"]
+    plan = _validated(value)
+    if isinstance(plan, str):
+        return _bad(path, plan, MADE_BY)
+    return _Read((), plan, _at_hand(plan, path.parent / "data") or _at_hand(plan, _cached(plan, cache)))
+
+
+def _bad(path: Path, message: str, help_: str) -> _Read:
+    return _Read(
+        (Finding("FTC881", f"the plan cannot be compared: {message}", place=str(path), help=(help_,)),)
+    )
+
+
+def _validated(value: Any) -> Plan | str:
+    """A whole plan, or what keeps it from being one."""
+    from pydantic import ValidationError
+
+    from ftc.plan.steps import Plan
+    from ftc.plan.verify import InvalidPlanError, verify
+
+    try:
+        plan = Plan.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        return f"it is no plan of this release of ftc ({place}: {first['msg']})"
+    try:
+        verify(plan, "end")
+    except InvalidPlanError as error:
+        return f"it is not whole ({str(error).partition(': ')[2]})"
+    return plan
+
+
+def _cached(plan: Plan, cache: Cache) -> Path | None:
+    """Where the rows of a plan are in the cache, if this release compiled them and they are there."""
+    from ftc.data.compile import STEP, request_key
+    from ftc.plan.compiling import request_of
+    from ftc.plan.steps import DataStep
+
+    try:
+        directory = cache.entry("data", request_key(request_of(plan)))
+    except CacheProblem:
+        return None
+    if directory is None or plan.data is None:
+        return None
+    step = DataStep.model_validate_json((directory / STEP).read_bytes())
+    return directory if (step.train, step.eval) == (plan.data.train, plan.data.eval) else None

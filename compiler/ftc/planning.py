@@ -1,0 +1,160 @@
+"""From a recipe to its plan: load, look at the world, gather facts, run the passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
+from ftc.facts.cache import Cache, CacheProblem
+from ftc.facts.gather import Facts, Glance, gather, glance
+from ftc.facts.sources.place import HERE, Reach
+from ftc.facts.trl_fields import check_trl_options
+from ftc.recipe.load import Loaded, load_recipe
+from ftc.recipe.model import Recipe
+from ftc.results import PlanResult
+
+if TYPE_CHECKING:
+    from ftc.data.kept.lineage import CompiledRows
+    from ftc.plan.compiling import DataCompiler
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a recipe is to be planned: what overrides it, behind which pass to stop, whom to tell."""
+
+    overrides: tuple[str, ...] = ()
+    after: str | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A recipe with what a first look found; `seen` is None where its text is too wrong to look further."""
+
+    loaded: Loaded
+    seen: Glance | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with what it was made from, as far as it came."""
+
+    result: PlanResult
+    loaded: Loaded
+    facts: Facts | None = None
+    compiler: DataCompiler | None = None
+
+    @property
+    def rows(self) -> CompiledRows | None:
+        """The compiled rows with what they were compiled from; None where nothing was compiled."""
+        plan = self.result.plan
+        return self.compiler.rows(plan.data) if self.compiler and plan else None
+
+
+def cache_finding(problem: CacheProblem) -> Finding:
+    """The finding for a cache that cannot be used."""
+    return Finding(problem.code, problem.message, help=(problem.help,))
+
+
+def open_cache(recipe: Path) -> Cache:
+    """The cache, which notes what uses it."""
+    return Cache(user=str(recipe.absolute()))
+
+
+def damaged(cache: Cache) -> tuple[Finding, ...]:
+    """What was found damaged in the cache, and is made again."""
+    return tuple(
+        Finding(
+            "FTC710",
+            f"an entry of the cache was damaged, and is made again: {one.reason}",
+            place=str(cache.place(one.kind, one.key)),
+            severity=Severity.WARNING,
+        )
+        for one in cache.damaged
+    )
+
+
+def checked_recipe(path: Path, overrides: Sequence[str], cache: Cache, reach: Reach = HERE) -> Checked:
+    """A recipe against itself, its sources' columns and TRL's options; reads no row."""
+    loaded = load_recipe(path, overrides)
+    if loaded.partial is None:
+        return Checked(loaded, None, sort_findings(loaded.findings))
+    seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
+    options = check_trl_options(loaded.partial, loaded.origins)
+    said = {(finding.code, finding.span) for finding in loaded.findings}
+    more = [finding for finding in (*options, *seen.findings) if (finding.code, finding.span) not in said]
+    return Checked(loaded, seen, sort_findings((*loaded.findings, *more)))
+
+
+def planned(path: Path, options: Options, cache: Cache) -> Planned:
+    """The plan; once more from the start where a fetched file turns out damaged, as it was removed."""
+    made = _plan_once(path, options, cache)
+    again = any(one.kind == "fetched" for one in cache.damaged) and has_errors(made.result.findings)
+    return _plan_once(path, options, cache) if again else made
+
+
+def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
+    reach = Reach(fetch=True, progress=options.progress or HERE.progress)
+    checked = checked_recipe(path, options.overrides, cache, reach)
+    loaded, seen = checked.loaded, checked.seen
+    if seen is None or has_errors(checked.findings):
+        return Planned(PlanResult(path, checked.findings, None, None, None), loaded)
+    try:
+        facts = gather(seen, loaded.origins, cache)
+        if isinstance(facts, Finding):
+            findings = sort_findings((*checked.findings, facts))
+            return Planned(PlanResult(path, findings, None, None, None), loaded)
+        result, compiler = _run_passes(path, loaded, facts, options, cache)
+    except CacheProblem as problem:
+        findings = (*checked.findings, cache_finding(problem))
+        return Planned(PlanResult(path, findings, None, None, None), loaded)
+    findings = sort_findings((*checked.findings, *result.findings))
+    return Planned(replace(result, findings=findings), loaded, facts, compiler)
+
+
+def _run_passes(
+    path: Path, loaded: Loaded, facts: Facts, options: Options, cache: Cache
+) -> tuple[PlanResult, DataCompiler]:
+    from ftc.plan.canonical import digest
+    from ftc.plan.compiling import DataCompiler
+    from ftc.plan.context import Context
+    from ftc.plan.passes.lints import levelled
+    from ftc.plan.pipeline import run_passes
+    from ftc.plan.steps import Plan
+
+    assert loaded.recipe is not None  # noqa: S101 - a recipe without errors is typed
+    after, compiler = options.after, DataCompiler(facts, loaded.origins, cache, options.progress)
+    context = Context(
+        recipe=loaded.recipe,
+        origins=loaded.origins,
+        facts=facts,
+        compile_data=compiler,
+        lay_out=compiler.lay_out,
+        lint_results=compiler.lint_results,
+    )
+    start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
+    outcome = run_passes(start, context, after=after)
+    whole = outcome.plan if after is not None or outcome.ok else None
+    result = PlanResult(
+        path=path,
+        findings=outcome.findings,
+        plan=outcome.plan,
+        digest=digest(whole) if whole else None,
+        data=compiler.directory,
+        sequences=compiler.sequences,
+        lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
+    )
+    return result, compiler
+
+
+def run_name(recipe: Recipe, path: Path) -> str:
+    """The name of the runs: the recipe's own, its file's, or its directory's for recipe.toml."""
+    if recipe.name is not None:
+        return recipe.name
+    return path.resolve().parent.name if path.stem == "recipe" else path.stem
