@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from ftc.estimate import layer, litgpt
-from ftc.estimate.architecture import Architecture, InexpressibleError
-from ftc.estimate.attention import Heads
-from ftc.estimate.layer import Surroundings, norm
+from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.forward import INDEX, forward, surroundings, tape_of
+from ftc.estimate.heldout import evaluate
+from ftc.estimate.layer import norm
 from ftc.estimate.ledger import (
     ACTIVATIONS,
     GRADIENTS,
@@ -18,67 +16,13 @@ from ftc.estimate.ledger import (
     rounded,
 )
 from ftc.estimate.loss import loss
-from ftc.estimate.ops import FULL, dropout, scaled
+from ftc.estimate.ops import FULL
 from ftc.estimate.optimizer import Need, need, scratch
 from ftc.estimate.play import Group, Play, Segment, prepared
 from ftc.estimate.sharding import devices, gathered
 from ftc.estimate.step import BYTES, TrainingStep
-from ftc.estimate.tape import SAME, Parameter, Tape, Tensor
+from ftc.estimate.tape import Parameter, Tape
 from ftc.estimate.weights import Stack
-
-LAYERS = {
-    "transformers": layer.decoder_layer,
-    "torchtune": layer.decoder_layer,
-    "litgpt": litgpt.decoder_layer,
-}
-"""A decoder layer by whose code runs it."""
-
-FLASH_2 = (2, 2)
-"""PyTorch with FlashAttention-2; the first version lays its output out by tokens, however queries lie."""
-
-FEW_TOKENS = 3072
-"""Up to so many tokens the embedding's backward is one kernel without scratch."""
-
-INDEX = 8
-"""Bytes of a token id or a label."""
-
-
-def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
-    """The decoder's last hidden states, before the last norm."""
-    step = play.step
-    around = surroundings(play, rows=rows, length=length)
-    x = _embedded(play, tape, rows * length)
-    size = rows * length**2 * (x.width if step.attention == "eager" else _masked(step))
-    mask = Block(play.ledger, size, TEMPORARIES)
-    if tape.recording:
-        play.mask = mask
-    reentrant = step.checkpointing == "reentrant"
-    for group in play.groups:
-        before = play.ledger.held.copy()
-        if tape.recording:
-            group.mark = len(tape.nodes)
-        part = partial(_run_layer, tape, group.stack, around)
-        gather = Block(play.ledger, gathered(step, group.stack), TEMPORARIES)
-        if step.checkpointing != "none" and tape.recording:
-            x = tape.checkpoint(part, x, reentrant=reentrant, trains=bool(group.stack.trained))
-        else:
-            x = part(x)
-        del gather
-        _pass_on(tape, group)
-        change = play.change_since(before)
-        play.note("forward", play.repeat(_kept(change), group.count - 1))
-    return x
-
-
-def _pass_on(tape: Tape, group: Group) -> None:
-    """Keep with the group what outlives a layer until the model's forward pass ends."""
-    if tape.recording:
-        group.passing = [*tape.cached, *(t.block for t in tape.cast_weights.values() if t.block)]
-        for block in group.passing:
-            if block.kind == TEMPORARIES:
-                block.become(ACTIVATIONS)
-    tape.cached.clear()
-    tape.cast_weights.clear()
 
 
 def _leave(play: Play) -> None:
@@ -91,78 +35,6 @@ def _leave(play: Play) -> None:
         play.repeat(play.change_since(before), group.count - 1)
 
 
-def _kept(change: list[int]) -> list[int]:
-    """What a layer keeps of its change: the residual stream that replaced the former one is no addition."""
-    return [value if kind != TEMPORARIES else 0 for kind, value in enumerate(change)]
-
-
-def _run_layer(tape: Tape, stack: Stack, around: Surroundings, x: Tensor) -> Tensor:
-    return LAYERS[around.library](tape, x, stack, around)
-
-
-def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
-    """What the layers share, in a batch of `rows` of `length` tokens."""
-    step, shapes = play.step, play.shapes
-    heads = Heads(
-        rows,
-        length,
-        shapes.heads,
-        shapes.keys,
-        shapes.head,
-        shapes.attention_dropout,
-        mask=step.attention in ("eager", "math"),
-        softcap=shapes.family.softcap,
-        biased=_masked(step),
-        head_major=shapes.head_major and step.code.release("torch") >= FLASH_2,
-    )
-    width = FULL if step.code.library != "transformers" else _stream(play)
-    positions = Tensor(None, length * shapes.rotary, width)
-    fused = frozenset(step.code.fused)
-    return Surroundings(
-        shapes,
-        heads,
-        step.attention,
-        fused,
-        positions,
-        keeps_cache=step.code.keeps_cache,
-        library=step.code.library,
-    )
-
-
-def _masked(step: TrainingStep) -> bool:
-    """Whether a boolean mask of every pair of tokens reaches PyTorch's attention."""
-    return step.attention in ("efficient", "math") and (step.batch.padded or bool(step.batch.packed))
-
-
-def _stream(play: Play) -> int:
-    """Bytes of an element of the residual stream."""
-    return play.ends.others["embedding"].width
-
-
-def _embedded(play: Play, tape: Tape, tokens: int) -> Tensor:
-    shapes, step = play.shapes, play.step
-    table = play.ends.others["embedding"]
-    scratch = embedding_scratch(tokens, shapes)
-    x = tape.op(tokens * shapes.hidden, table.width, ((tape.leaf(table), table.bytes),), temporary=scratch)
-    if step.tuning.method == "lora" and step.checkpointing != "none" and tape.recording and x.node is None:
-        x.node = Parameter(x.numel, x.width, trains=True)
-        play.leaf = x.block
-    if "positions" in play.ends.others:
-        places = play.ends.others["positions"]
-        x = tape.op(x.numel, x.width, ((x, SAME), (tape.leaf(places), places.bytes)))
-    if shapes.family.scaled_embedding:
-        x = scaled(tape, x)
-    return dropout(tape, x, shapes.dropout if shapes.family.learned else 0.0)
-
-
-def embedding_scratch(tokens: int, shapes: Architecture) -> int:
-    """Bytes of sorted indices and partial sums in the embedding's backward (EmbeddingBackwardKernel.cu)."""
-    if tokens <= FEW_TOKENS:
-        return 0
-    sums = -(-tokens // 10) + min(tokens, shapes.vocabulary)
-    return 4 * tokens * INDEX + sums * shapes.hidden * FULL
-
-
 def simulate(step: TrainingStep) -> Play:
     """Play a step through: load, forward, loss, backward, optimizer, evaluation, save."""
     if step.sharding.kind.startswith("zero"):
@@ -170,7 +42,9 @@ def simulate(step: TrainingStep) -> Play:
     play = prepared(step)
     ledger = play.ledger
     _load(play)
-    needs = [(need(step.optimizer, p), count) for stack, count in play.stacks() for p in stack.trained]
+    if step.evaluation is not None and step.evaluation.positions:
+        evaluate(play, step.evaluation, trained=False)
+    needs = [(_needed(play, p), count) for stack, count in play.stacks() for p in stack.trained]
     split = devices(step.sharding)
     ledger.hold(sum(each.states * count for each, count in needs) // split, OPTIMIZER)
     if step.sharding.kind == "ddp":
@@ -185,6 +59,13 @@ def simulate(step: TrainingStep) -> Play:
     _train(play)
     _optimise(play, needs)
     return play
+
+
+def _needed(play: Play, parameter: Parameter) -> Need:
+    how = play.step.optimizer
+    if how.wide_embedding and parameter is play.ends.others["embedding"]:
+        how = how.model_copy(update={"bits": 32})
+    return need(how, parameter)
 
 
 def _load(play: Play) -> None:
@@ -207,20 +88,11 @@ def _accumulated(play: Play) -> None:
             parameter.keeps = False
 
 
-def _tape(play: Play) -> Tape:
-    step = play.step
-    autocast = BYTES[step.autocast] if step.autocast else 0
-    tape = Tape(play.ledger, autocast=autocast)
-    tape.softcap = play.shapes.family.softcap
-    tape.float16 = (step.autocast or step.weights) == "float16"
-    return tape
-
-
 def _train(play: Play) -> None:
     step = play.step
     batch = step.batch
     rows = batch.rows * (2 if step.objective.kind == "dpo" else 1)
-    tape = _tape(play)
+    tape = tape_of(play)
     inputs = Block(play.ledger, 3 * rows * batch.length * INDEX, TEMPORARIES)
     root = Block(play.ledger, gathered(step, play.ends) // 2, TEMPORARIES)
     hidden = forward(play, tape, rows=rows, length=batch.length)
@@ -283,12 +155,15 @@ def _evaluate(play: Play) -> None:
     step = play.step
     if step.evaluation is None:
         return
+    if step.evaluation.positions:
+        evaluate(play, step.evaluation, trained=True)
+        return
     _unrecorded(play, step.evaluation.rows, step.evaluation.length, "evaluation")
 
 
 def _unrecorded(play: Play, rows: int, length: int, name: str, *, adapters: bool = True) -> None:
     """A forward pass with its loss and without a graph."""
-    tape = _tape(play)
+    tape = tape_of(play)
     tape.recording = tape.training = False
     tape.adapters = adapters
     noted = len(play.segments)

@@ -83,6 +83,7 @@ class Optimizer(Frozen):
     in_backward: bool = False
     momentum: bool = False
     clip: bool = True
+    wide_embedding: bool = False
 
 
 class Batch(Frozen):
@@ -161,11 +162,23 @@ class Sharding(Frozen):
 
 
 class Evaluation(Frozen):
-    """Evaluation between steps: its batch, and whether logits of the batch are kept beside the loss."""
+    """Evaluation between steps: its batch, and whether logits of the batch are kept beside the loss.
+
+    With `positions` it is that of ftc's runtime, before training and after: logits of so many positions of
+    each row. `generated` tokens are then made for each row, and so many `labels` of `label` tokens tried at a
+    time behind it, each with a copy of the row's keys and values. `attention` is the kernel where it is not
+    that of training.
+    """
 
     rows: Count
     length: Count
     keep_logits: bool = False
+    positions: Count | None = None
+    padded: bool = False
+    attention: Literal["eager", "efficient", "flash"] | None = None
+    generated: Count | None = None
+    labels: Count | None = None
+    label: Count = 1
 
 
 class Code(Frozen):
@@ -195,7 +208,8 @@ class TrainingStep(Frozen):
     `config` is the model's config.json. `weights` is the dtype in which weights that are neither quantised
     nor adapters are kept, `autocast` that of torch.autocast around the forward pass, if any; what starts it
     (accelerate, Fabric) also converts the model's outputs to float32. `device` names
-    an entry of the catalogue, or nothing where only allocated bytes are asked for.
+    an entry of the catalogue, or nothing where only allocated bytes are asked for. `backend` is whose kernels
+    and allocator run.
     """
 
     config: dict[str, JsonValue]
@@ -212,4 +226,5 @@ class TrainingStep(Frozen):
     sharding: Sharding = Sharding()
     evaluation: Evaluation | None = None
     code: Code = Code()
+    backend: Literal["cuda", "cpu"] = "cuda"
     device: str | None = None

@@ -1,0 +1,283 @@
+"""The training step that the runtime runs for a plan, as a value the estimate reads.
+
+Each part follows the runtime's own code and that of the libraries it calls: `runtime/load.py` (dtype,
+attention), `runtime/adapt.py` (adapters), `runtime/collate.py` (padding, packing), `runtime/evaluate.py`
+(held-out rows), TRL's SFTTrainer (loss, checkpointing) and transformers' Trainer (autocast, optimizer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from ftc.estimate import trainer_options as options
+from ftc.estimate.architecture import InexpressibleError, architecture
+from ftc.estimate.step import Batch, Code, Dtype, Evaluation, Loss, TrainingStep, Tuning
+from ftc.plan.steps import DataStep, Part, Plan
+
+Config = Mapping[str, Any]
+Kernel = Literal["eager", "efficient", "flash"]
+
+HEAD_SINCE = (1, 15)
+"""TRL whose SFT trainer makes logits in tiles (`add_fused_lm_head`)."""
+
+FLASH_SINCE = 80
+"""Compute capability from which PyTorch's flash attention runs."""
+
+FLASH_HEAD = 256
+"""Features of a head up to which it does."""
+
+EVALUATED = 2**28
+"""Numbers in the logits of one batch of held-out rows at most (`runtime/evaluate.py`, LOGITS)."""
+
+LABEL_ROWS = 256
+"""Rows at a time when prompts are tried with many labels (`runtime/score.py`)."""
+
+ENDS = 2
+"""Tokens that may carry loss behind an answer: its end token, and a line break."""
+
+PEFT_OPTIONS = (
+    "type",
+    "task_type",
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "bias",
+    "use_rslora",
+)
+"""Options of LoraConfig that this module heeds, or that take no memory."""
+
+
+class Named(Protocol):
+    """A device as far as it decides which kernels run: an entry of the catalogue, or this machine's."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the catalogue, or as its driver gives it."""
+
+    @property
+    def capability(self) -> str:
+        """`sm_90`, `gfx942`, or empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Lengths in tokens of what is put to the model: `count` rows, or sequences of packed rows.
+
+    `trained` is the most tokens of a row that carry loss, where that is known.
+    """
+
+    count: int
+    longest: int
+    shortest: int
+    packed: bool = False
+    trained: int | None = None
+
+    @classmethod
+    def to_train(cls, plan: Plan) -> Rows:
+        """What the plan trains on; its rows are compiled."""
+        data = _compiled(plan)
+        laid_out, answer = data.sequences, _answer(plan, data)
+        if laid_out is None or laid_out.capacity is None:
+            return cls(data.train.rows, data.train.longest, data.train.shortest, trained=answer)
+        return cls(laid_out.count, laid_out.longest, data.train.shortest, packed=True)
+
+    @classmethod
+    def held_out(cls, plan: Plan) -> Rows | None:
+        """What the plan evaluates on; None where it holds no row out."""
+        data = _compiled(plan)
+        part: Part | None = data.eval
+        if part is None or not part.rows:
+            return None
+        return cls(part.rows, part.longest, part.shortest, trained=_answer(plan, data))
+
+
+def _compiled(plan: Plan) -> DataStep:
+    if plan.data is None:
+        raise ValueError("the plan's rows are not compiled")
+    return plan.data
+
+
+def _answer(plan: Plan, data: DataStep) -> int | None:
+    """The most tokens of a row with loss, where rows have one answer each that alone carries it."""
+    alone = plan.render is not None and plan.render.train_on in ("completion", "last_assistant")
+    return data.longest_target + ENDS if alone and data.longest_target else None
+
+
+def training_step(
+    plan: Plan,
+    config: Config,
+    *,
+    device: Named | None = None,
+    rows: Rows | None = None,
+    held_out: Rows | None = None,
+) -> TrainingStep:
+    """The step of a plan whose model, tuning and training are resolved; `config` is the model's config.json.
+
+    `device` is what it runs on, for the kernels that are chosen by it. `rows` and `held_out` stand for the
+    compiled rows where there are none yet. Its batch is the largest there can be: as many rows as a
+    micro-batch has, each as long as the longest. Raises InexpressibleError where the estimate has no account
+    of what the plan runs.
+    """
+    if plan.model is None or plan.tune is None or plan.train is None or plan.environment is None:
+        raise ValueError("the plan's model, tuning, training and machine are not all resolved")
+    if plan.environment.device == "mps":
+        raise InexpressibleError("kernels and allocator of Apple's GPUs are not modelled")
+    arguments, cuda = plan.train.arguments, plan.environment.device == "cuda"
+    options.refuse(arguments)
+    if rows is None:
+        rows = Rows.to_train(plan)
+        held_out = Rows.held_out(plan)
+    tuning = _tuning(plan)
+    code = _code(plan, arguments)
+    batch = _batch(plan, rows, scores_all=not cuda)
+    masked = batch.padded or bool(batch.packed) or _slides(config, batch.length)
+    batch = batch.model_copy(update={"padded": masked and not batch.packed})
+    weights: Dtype = plan.model.dtype
+
+    def kernel(masked: bool) -> Kernel:
+        return _attention(config, weights, device, cuda=cuda, masked=masked)
+
+    full = tuning.method == "full"
+    return TrainingStep(
+        config=dict(config),
+        tuning=tuning,
+        batch=batch,
+        weights=weights,
+        autocast="bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None,
+        optimizer=options.optimizer(arguments, weights if full else tuning.dtype, cuda=cuda, full=full),
+        attention=kernel(masked),
+        loss=_loss(code),
+        checkpointing=options.checkpointing(arguments),
+        evaluation=_evaluation(plan, held_out, kernel) if held_out else None,
+        code=code,
+        backend="cuda" if cuda else "cpu",
+        device=device.name if device else None,
+    )
+
+
+def _tuning(plan: Plan) -> Tuning:
+    """Which weights train, and their dtype: PEFT makes adapters of half-precision models in float32."""
+    assert plan.tune is not None  # noqa: S101 - the caller has looked
+    assert plan.model is not None  # noqa: S101
+    if plan.tune.peft is None:
+        if plan.tune.method != "full":
+            raise InexpressibleError(f"the method {plan.tune.method} is not modelled")
+        return Tuning(method="full")
+    peft = dict(plan.tune.peft)
+    if peft.get("type") != "LoraConfig" or peft.get("bias", "none") != "none":
+        raise InexpressibleError(f"adapters of PEFT's {peft.get('type')} are not modelled")
+    unknown = sorted(name for name in peft if name not in PEFT_OPTIONS and peft[name] not in (None, False))
+    if unknown:
+        raise InexpressibleError(f"LoRA with {', '.join(unknown)} is not modelled")
+    targets: Any = peft["target_modules"]
+    return Tuning(
+        method="lora",
+        rank=_whole(peft["r"]),
+        dropout=float(str(peft.get("lora_dropout") or 0.0)),
+        targets="all-linear" if targets == "all-linear" else tuple(targets),
+        dtype="float32",
+    )
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise InexpressibleError(f"a LoRA rank of {value!r}")
+    return value
+
+
+def _batch(plan: Plan, rows: Rows, *, scores_all: bool) -> Batch:
+    """The largest micro-batch. Packed sequences lie end to end in one row, and the mask is as wide."""
+    assert plan.train is not None  # noqa: S101 - the caller has looked
+    micro, more = plan.train.micro_batch, plan.train.accumulation > 1
+    at_once = min(micro, rows.count)
+    if rows.packed:
+        packed = (rows.longest,) * at_once if at_once > 1 else (rows.longest - 1, 1)
+        length = at_once * rows.longest
+        return Batch(rows=1, length=length, packed=packed, trained=None, accumulated=more)
+    each = min(rows.longest - 1, rows.trained or rows.longest) or 1
+    trained = None if scores_all else at_once * each
+    padded = at_once > 1 and rows.shortest < rows.longest
+    return Batch(rows=at_once, length=rows.longest, padded=padded, trained=trained, accumulated=more)
+
+
+def _text(config: Config) -> Config:
+    nested = config.get("text_config")
+    return nested if isinstance(nested, Mapping) else config
+
+
+def _slides(config: Config, length: int) -> bool:
+    """Whether some layers look at a window narrower than the rows, for which a mask is made."""
+    text = _text(config)
+    window = text.get("sliding_window")
+    if not isinstance(window, int) or length < window:
+        return False
+    kinds = text.get("layer_types")
+    if isinstance(kinds, list):
+        return any("sliding" in str(kind) for kind in kinds)
+    qwen = str(text.get("model_type", "")).startswith("qwen")
+    return bool(text.get("use_sliding_window", not qwen))
+
+
+def _attention(config: Config, weights: Dtype, device: Named | None, *, cuda: bool, masked: bool) -> Kernel:
+    """The kernel: transformers takes PyTorch's `sdpa` where the model allows, which chooses by its inputs.
+
+    A mask, float32, large heads, or a device before Ampere leave out flash attention; on the CPU there is
+    one kernel for all.
+    """
+    shapes = architecture(config)
+    if shapes.family.softcap:
+        return "eager"
+    if not cuda:
+        return "flash"
+    wide = weights == "float32" or shapes.head > FLASH_HEAD
+    return "efficient" if masked or wide or _before_flash(device) else "flash"
+
+
+def _before_flash(device: Named | None) -> bool:
+    capability = device.capability if device else ""
+    number = capability.removeprefix("sm_")
+    return number.isdecimal() and int(number) < FLASH_SINCE
+
+
+def _loss(code: Code) -> Loss:
+    if code.release("trl") < HEAD_SINCE:
+        needed = ".".join(map(str, HEAD_SINCE))
+        raise InexpressibleError(f"TRL before {needed} measures accuracy and entropy on all logits")
+    return Loss(kernel="trl")
+
+
+def _code(plan: Plan, arguments: Mapping[str, object]) -> Code:
+    assert plan.environment is not None  # noqa: S101 - the caller has looked
+    return Code(fused=options.fused(arguments), versions=dict(plan.environment.packages))
+
+
+def _evaluation(plan: Plan, rows: Rows, kernel: Callable[[bool], Kernel]) -> Evaluation | None:
+    """The largest batch of held-out rows: `eval.batch`, or fewer where their logits would be too many."""
+    assert plan.model is not None  # noqa: S101 - the caller has looked
+    if plan.eval is None:
+        return None
+    at_once = min(plan.eval.batch, rows.count)
+    length, most = rows.longest, EVALUATED // plan.model.vocabulary
+    if at_once * length > most:  # shorter rows fill what the longest leave of the bound
+        at_once = max(1, most // length)
+        length = max(length, min(most // at_once, rows.longest * 2))
+    positions = max(1, min(length - 1, at_once * rows.trained if rows.trained else length))
+    padded = at_once > 1 and rows.shortest < rows.longest
+    answers, labelled = ("exact_match" in plan.eval.metrics, "label_accuracy" in plan.eval.metrics)
+    tries = min(len(plan.eval.labels), max(1, LABEL_ROWS // at_once))
+    return Evaluation(
+        rows=at_once,
+        length=length,
+        positions=positions,
+        padded=padded,
+        attention=kernel(padded),
+        generated=plan.eval.max_new_tokens if answers else None,
+        labels=tries if labelled else None,
+        label=max(1, (rows.trained or 1) - 1),
+    )
+
+
+__all__ = ["Named", "Rows", "training_step"]
