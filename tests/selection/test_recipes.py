@@ -202,7 +202,10 @@ def test_a_column_of_the_split(here: Path, tiny_model: Path) -> None:
     _, findings = planned(here, tiny_model, bad)
     (finding,) = [finding for finding in findings if finding.severity == "error"]
     assert finding.code == "FTC226"
-    assert finding.notes == ("'rest' in 45 rows",)
+    assert finding.notes == (
+        "'rest' in 45 rows",
+        "such as tickets:2, tickets:3, tickets:4, tickets:6, tickets:7",
+    )
 
 
 def test_duplicates_and_what_is_compared(here: Path, tiny_model: Path) -> None:

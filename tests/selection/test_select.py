@@ -112,7 +112,7 @@ def test_a_column_with_other_values_is_a_problem(tmp_path: Path) -> None:
     done = job(tmp_path, rows, split=split).run()
     (problem,) = done.problems
     assert (problem.code, problem.rows, problem.at) == ("FTC226", 3, ("data", "split", "column"))
-    assert problem.notes == ("'holdout' in 2 rows", "no value in 1 row")
+    assert problem.notes == ("'holdout' in 2 rows", "no value in 1 row", "such as t:3, t:4, t:5")
 
 
 @pytest.mark.parametrize(

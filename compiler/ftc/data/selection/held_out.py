@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 from ftc.data.problems import RowProblem
 from ftc.data.query.result import Result
 from ftc.data.query.run_query import QueryFailure
-from ftc.data.selection.equal import among, digests
+from ftc.data.selection.equal import Int64, among, digests
 from ftc.data.selection.hashes import Flags
 from ftc.data.selection.problem import SelectionProblem
 from ftc.data.selection.sides import SIDES
@@ -41,13 +41,13 @@ def _sides(column: str, result: Result) -> Flags:
         found.append(values[column_.offset : column_.offset + len(column_)])
     sides = np.concatenate(found)
     if (sides > 1).any():
-        raise SelectionProblem(_unknown(column, result, int((sides > 1).sum())))
+        raise SelectionProblem(_unknown(column, result, np.flatnonzero(sides > 1)))
     held: Flags = sides == 1
     return held
 
 
-def _unknown(column: str, result: Result, rows: int) -> RowProblem:
-    name = f"r.{identifier(column)}"
+def _unknown(column: str, result: Result, places: Int64) -> RowProblem:
+    rows, name = len(places), f"r.{identifier(column)}"
     words = ", ".join(quoted(word) for word in SIDES)
     other = f"where coalesce(lower(trim({name}::varchar)) not in ({words}), true)"
     values = result.answers(
@@ -57,14 +57,28 @@ def _unknown(column: str, result: Result, rows: int) -> RowProblem:
         f"{'no value' if value is None else repr(value)} in {count:,} row{'s' * (count != 1)}"
         for value, count in values
     )
+    first = ", ".join(_ids(result, places[:SHOWN].tolist()))
     return RowProblem(
         code="FTC226",
         message=f"the column `{column}` says no side in {'one row' if rows == 1 else f'{rows:,} rows'}",
         at=COLUMN,
         rows=rows,
         help=("write `train` or `eval` (also: validation, test) in it, or leave such rows out in the query",),
-        notes=notes,
+        notes=(*notes, f"such as {first}"),
     )
+
+
+def _ids(result: Result, places: Sequence[int]) -> Iterator[str]:
+    """The ids of the rows in some places, which are in order."""
+    wanted, before = iter(places), 0
+    place = next(wanted, None)
+    for ids in result.ids():
+        while place is not None and place < before + len(ids):
+            yield ids[place - before]
+            place = next(wanted, None)
+        if place is None:
+            return
+        before += len(ids)
 
 
 def held_out_rows(split: SplitStep, results: Sequence[Result], sources: Ingested, scratch: Path) -> Flags:
