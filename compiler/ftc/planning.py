@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.trl_fields import check_trl_options
-from ftc.recipe.load import Loaded, load_recipe
+from ftc.recipe.load import Loaded, Origins, load_recipe
 from ftc.recipe.model import Recipe
 from ftc.results import PlanResult
 
@@ -87,9 +88,21 @@ def checked_recipe(path: Path, overrides: Sequence[str], cache: Cache, reach: Re
         return Checked(loaded, None, sort_findings(loaded.findings))
     seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
     options = check_trl_options(loaded.partial, loaded.origins)
+    hardware = _hardware(loaded.partial, loaded.origins)
     said = {(finding.code, finding.span) for finding in loaded.findings}
-    more = [finding for finding in (*options, *seen.findings) if (finding.code, finding.span) not in said]
+    found = (*options, *hardware, *seen.findings)
+    more = [finding for finding in found if (finding.code, finding.span) not in said]
     return Checked(loaded, seen, sort_findings((*loaded.findings, *more)))
+
+
+def _hardware(recipe: Recipe, origins: Origins) -> tuple[Finding, ...]:
+    """What is wrong with [hardware] and with the user's own prices; loads nothing where there are none."""
+    if not recipe.hardware.model_fields_set and "FTC_PRICES" not in os.environ:
+        return ()
+    from ftc.estimate.own_prices import shared_prices
+    from ftc.estimate.requested import check_hardware
+
+    return (*check_hardware(recipe, origins), *shared_prices().findings)
 
 
 def planned(path: Path, options: Options, cache: Cache) -> Planned:

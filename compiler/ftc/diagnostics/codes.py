@@ -107,5 +107,11 @@ CODES: dict[str, str] = {
     "FTC880": "There is nothing at a path that could be compared.",
     "FTC881": "A plan cannot be compared.",
     "FTC882": "A sample of the rows is too small.",
+    "FTC850": "A device is asked for beside a GPU.",
+    "FTC851": "The GPU is not in the catalogue.",
+    "FTC852": "A price in `[hardware]` cannot be used.",
+    "FTC853": "The GPU has no bfloat16.",
+    "FTC854": "The file of `FTC_PRICES` cannot be used.",
+    "FTC855": "The plan needs a GPU, and this machine has none that PyTorch can use.",
     "FTC901": "ftc itself failed.",
 }

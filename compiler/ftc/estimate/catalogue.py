@@ -142,14 +142,14 @@ def find(name: str) -> Device | None:
 def suggestions(name: str, *, most: int = 4) -> tuple[str, ...]:
     """Names in the catalogue that an unknown name may stand for, likeliest first; often none.
 
-    First those that have all its words, then those that begin as it does, then those a few slips away.
+    Those that have all its words, and those that begin as it does; where none does, those a few slips away.
     """
     wanted, words = plain(name), set(_words(name))
     known = {plain(each): one.name for one in devices().values() for each in (one.name, *one.aliases)}
     whole = [one.name for one in devices().values() if words and words <= set(_words(one.name))]
     begun = [owner for key, owner in known.items() if len(wanted) > 2 and key.startswith(wanted)]
-    near = [known[key] for key in closest(wanted, known, most=most)]
-    return tuple(dict.fromkeys((*whole, *begun, *near)))[:most]
+    near = () if whole or begun else closest(wanted, known, most=most)
+    return tuple(dict.fromkeys((*whole, *begun, *(known[key] for key in near))))[:most]
 
 
 def price_range(
