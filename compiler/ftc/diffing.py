@@ -21,8 +21,6 @@ Planner = Callable[[Path, Sequence[str]], PlanResult]
 
 PLAN_FILE, RECIPE_FILE = "plan.json", "recipe.toml"
 MADE_BY = "`ftc plan --after lints RECIPE` and `ftc plan --json RECIPE` print whole plans"
-    "`ftc plan --after lints RECIPE` prints a whole plan, `ftc plan --json RECIPE` one among its results"
-)
 NAMED = 3
 
 

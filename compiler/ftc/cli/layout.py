@@ -32,9 +32,12 @@ def wrap(text: str, width: int) -> list[str]:
     )
 
 
-def clip(text: str, width: int) -> str:
-    """The first line of a text, cut to `width` columns with an ellipsis if something is left out."""
-    first, _, rest = text.strip().partition("\n")
+def clip(text: str, width: int, *, strip: bool = True) -> str:
+    """The first line of a text, cut to `width` columns with an ellipsis if something is left out.
+
+    Space around it goes unless `strip` is false.
+    """
+    first, _, rest = (text.strip() if strip else text).partition("\n")
     if not rest and display_width(first) <= width:
         return first
     while display_width(first) > width - 1:

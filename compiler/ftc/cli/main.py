@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "init": "ftc.cli.init",
     "check": "ftc.cli.check",
     "plan": "ftc.cli.plan",
+    "diff": "ftc.cli.diff",
     "show": "ftc.cli.show",
     "build": "ftc.cli.build",
     "cache": "ftc.cli.cache",

@@ -76,6 +76,7 @@ def _print(result: PlanResult, request: Request, after: str | None) -> None:
 
 def _json(result: PlanResult) -> dict[str, Any]:
     from ftc.cli.findings import result_json
+    from ftc.cli.length_view import lengths_json
     from ftc.cli.lint_view import lints_json
     from ftc.cli.packing_view import packing_json
 
@@ -85,5 +86,12 @@ def _json(result: PlanResult) -> dict[str, Any]:
     where = None if data is None else str(data)
     sequences = result.plan.data.sequences if result.plan and result.plan.data else None
     packing = packing_json(sequences)
-    more = {"digest": result.digest, "data": where, "plan": plan, "lints": lints, "packing": packing}
+    more = {
+        "digest": result.digest,
+        "data": where,
+        "plan": plan,
+        "lints": lints,
+        "packing": packing,
+        "lengths": lengths_json(result.lengths),
+    }
     return result_json(result.path, result.findings, more)

@@ -8,6 +8,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
+from ftc.cli.length_view import length_lines
 from ftc.cli.lint_view import lint_lines
 from ftc.cli.packing_view import batch_words, sequence_lines
 from ftc.cli.terminal import Terminal, escape
@@ -201,16 +202,20 @@ def choice_lines(choices: Sequence[Choice], width: int) -> list[str]:
     lines: list[str] = []
     for choice in choices:
         first, *rest = wrap(choice.reason, width - 4)
-        lines += [f"{choice.key} = {clip(_value(choice.value), width - len(choice.key) - 3)}", f"    {first}"]
+        lines += [
+            f"{choice.key} = {clip(value_text(choice.value), width - len(choice.key) - 3)}",
+            f"    {first}",
+        ]
         lines += [f"    {text}" for text in rest]
     return lines
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value of the plan in the recipe's words."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, str) and value != value.strip():
         return f'"{value}"'
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -238,6 +243,9 @@ def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Secti
         yield "split", wrap(split_line(plan.split, plan.data), width)
     if plan.data is not None:
         yield "tokens", token_lines(plan.data)
+        lengths = result.lengths
+        if lengths is not None:
+            yield "lengths", _wrapped(length_lines(lengths), width)
         yield from ((label, wrap(line, width)) for label, line in sequence_lines(plan.data.sequences))
     if plan.data is not None and plan.render is not None:
         yield "masks", wrap(proof_line(plan.data, plan.render), width)
@@ -273,7 +281,7 @@ def _full_sections(plan: Plan) -> Iterable[Section]:
     for query in plan.queries or ():
         yield f"query {query.name}".strip(), dedent(query.sql).strip().split("\n")
     if plan.train is not None:
-        yield "arguments", [f"{key} = {_value(value)}" for key, value in plan.train.arguments.items()]
+        yield "arguments", [f"{key} = {value_text(value)}" for key, value in plan.train.arguments.items()]
 
 
 def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]:
@@ -289,7 +297,7 @@ def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]
     if terminal.verbose:
         groups.append(_full_sections(plan))
     for group in groups:
-        shown = [line for label, texts in group for line in _labelled(label, texts, terminal)]
+        shown = [line for label, texts in group for line in labelled(label, texts, terminal)]
         lines += ["", *shown] if shown else []
     if plan.choices:
         lines += ["", "Left open by the recipe, and chosen:"]
@@ -297,7 +305,8 @@ def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]
     return lines
 
 
-def _labelled(label: str, texts: Sequence[str], terminal: Terminal) -> list[str]:
+def labelled(label: str, texts: Sequence[str], terminal: Terminal) -> list[str]:
+    """Lines with a label in front of the first."""
     head = terminal.style(pad(label, LABEL), "dim")
     rest = " " * LABEL
     return [((rest if index else head) + escape(text)).rstrip() for index, text in enumerate(texts)]
