@@ -237,6 +237,30 @@ def _build(
     return BuildResult(path, findings, result.plan, result.digest, status, done.run, done.evaluation or None)
 
 
+def _lacking_device(made: Planned) -> Finding | None:
+    """The finding for a plan whose device this machine does not have, before a model is fetched."""
+    from ftc.facts.machine import missing_device
+
+    plan, recipe = made.result.plan, made.loaded.recipe
+    assert plan is not None  # noqa: S101 - `build` has checked the plan
+    assert plan.environment is not None  # noqa: S101
+    assert recipe is not None  # noqa: S101
+    device = plan.environment.device
+    reason = missing_device(device)
+    if reason is None:
+        return None
+    path = ("train", "device") if recipe.hardware.gpu is None else ("hardware", "gpu")
+    return Finding(
+        "FTC855",
+        f"the plan is for a {device} device, and cannot be built here: {reason}",
+        made.loaded.origins.value(*path),
+        help=(
+            "run the same command on a machine that has one",
+            f"or remove `{path[1]}` from [{path[0]}], to build on what this machine has",
+        ),
+    )
+
+
 def _execute(
     made: Planned, runs: Path, cache: Cache, on_event: Callable[[Event], None] | None
 ) -> Execution | Finding:
@@ -245,6 +269,9 @@ def _execute(
     from ftc.plan.canonical import canonical_bytes
 
     def model() -> Path | Finding:
+        lacking = _lacking_device(made)
+        if lacking is not None:
+            return lacking
         try:
             return model_directory(facts.model, made.loaded.origins, cache)
         except CacheProblem as problem:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 from ftc import __version__
 
@@ -23,15 +26,61 @@ def package_versions() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def cuda_devices() -> int:
-    """Number of CUDA devices the driver reports; 0 without a driver."""
+AMD_DRIVER = Path("/dev/kfd")
+"""There where AMD's compute driver is loaded; PyTorch calls its devices CUDA devices too."""
+
+MAJOR, MINOR = 75, 76
+"""The driver's numbers of the attributes that make up the compute capability (cuda.h, CUdevice_attribute)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CudaDevice:
+    """A GPU as its driver has it: `memory` in bytes, as PyTorch shows it; `capability` such as (8, 9)."""
+
+    name: str
+    memory: int
+    capability: tuple[int, int]
+
+    @property
+    def has_bfloat16(self) -> bool:
+        """Whether the device computes in bfloat16 itself: from compute capability 8.0."""
+        return self.capability >= (8, 0)
+
+
+def _driver() -> Any | None:
+    """NVIDIA's driver library, ready for use; None without one, or where it finds no device."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return 0
+        return None
+    return None if driver.cuInit(0) else driver
+
+
+def cuda_devices() -> int:
+    """Number of CUDA devices the driver reports; 0 without a driver."""
+    driver = _driver()
     count = ctypes.c_int(0)
-    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    failed = driver is None or driver.cuDeviceGetCount(ctypes.byref(count))
     return 0 if failed else count.value
+
+
+def first_cuda_device() -> CudaDevice | None:
+    """The CUDA device that training would run on; None where the driver reports none."""
+    driver = _driver()
+    device = ctypes.c_int(0)
+    if driver is None or driver.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t(0)
+    major, minor = ctypes.c_int(0), ctypes.c_int(0)
+    failed = (
+        driver.cuDeviceGetName(name, len(name), device)
+        or driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(major), MAJOR, device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(minor), MINOR, device)
+    )
+    if failed:
+        return None
+    return CudaDevice(name.value.decode("utf-8", "replace"), memory.value, (major.value, minor.value))
 
 
 def detect_device() -> tuple[str, str]:
@@ -42,3 +91,12 @@ def detect_device() -> tuple[str, str]:
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return "mps", "an Apple silicon machine"
     return "cpu", "no CUDA driver was found"
+
+
+def missing_device(device: str) -> str | None:
+    """Why a plan for a device cannot run on this machine, as far as its drivers tell; None where it may."""
+    if device == "cuda" and not cuda_devices() and not AMD_DRIVER.exists():
+        return "no CUDA device was found"
+    if device == "mps" and (platform.system(), platform.machine()) != ("Darwin", "arm64"):
+        return "this is no Apple silicon machine"
+    return None

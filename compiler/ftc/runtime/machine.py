@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ftc.runtime.failure import BuildError
+
 PACKAGES = (
     "accelerate",
     "datasets",
@@ -37,6 +39,22 @@ def _versions(names: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def require(device: str) -> None:
+    """Raise BuildError unless PyTorch can use the plan's device here."""
+    import torch
+
+    usable = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device not in usable or usable[device]():
+        return
+    built = "was built without CUDA" if device == "cuda" and torch.version.cuda is None else "finds none"
+    raise BuildError(
+        "FTC855",
+        f"the plan is for a {device} device, and PyTorch {torch.__version__} here {built}",
+        "run the same command on a machine that has one, with a PyTorch that was built for it",
+        "or remove `gpu` from [hardware] and `device` from [train], to build on what this machine has",
+    )
 
 
 def describe(device: str) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
 
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
+    machine.require(plan.environment.device)
     _verify(plan, job)
     write_json(job.run / "environment.json", machine.describe(plan.environment.device))
     set_seed(plan.seed)

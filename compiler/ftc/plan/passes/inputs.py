@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+from ftc import tuning
 from ftc.diagnostics import Finding
+from ftc.estimate.requested import requested_gpu
 from ftc.facts.query import Described
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, EnvironmentStep, Plan, QueryStep
@@ -15,21 +17,42 @@ Device = Literal["cpu", "cuda", "mps"]
 
 
 def _device(context: Context) -> tuple[Device, tuple[Choice, ...]]:
-    stated = context.recipe.train.device
+    stated, gpu = context.recipe.train.device, context.recipe.hardware.gpu
     if stated != "auto":
         return stated, ()
-    device = cast("Device", context.facts.device)
-    return device, (choice("train.device", device, context.facts.device_reason),)
+    if gpu is None:
+        device = cast("Device", context.facts.device)
+        return device, (choice("train.device", device, context.facts.device_reason),)
+    named = requested_gpu(context.recipe)
+    reason = f"hardware.gpu asks for {named.name if named else 'a GPU'}"
+    return "cuda", (choice("train.device", "cuda", reason),)
+
+
+def _without_bfloat16(context: Context) -> str | None:
+    """The name of the GPU that the plan is for, where it has no bfloat16."""
+    named = requested_gpu(context.recipe)
+    if named is not None:
+        return None if named.has_bfloat16 else named.name
+    own = None if context.recipe.hardware.gpu else context.facts.gpu
+    return None if own is None or own.has_bfloat16 else own.name
 
 
 def _dtype(context: Context, device: str) -> tuple[Dtype, tuple[Choice, ...]]:
     stated = context.recipe.model.dtype
     if stated != "auto":
         return stated, ()
-    if device == "cuda":
+    if device != "cuda":
+        reason = "on this device float32 is faster than bfloat16 and loses nothing"
+        return "float32", (choice("model.dtype", "float32", reason),)
+    lacking = _without_bfloat16(context)
+    if lacking is None:
         return "bfloat16", (choice("model.dtype", "bfloat16", "the usual precision on a GPU"),)
-    reason = "on this device float32 is faster than bfloat16 and loses nothing"
-    return "float32", (choice("model.dtype", "float32", reason),)
+    tune = context.recipe.tune
+    if tuning.load(tune.method).lower(tune).peft is None:
+        reason = f"{lacking} has no bfloat16, and float16 weights are too coarse to be trained themselves"
+        return "float32", (choice("model.dtype", "float32", reason),)
+    reason = f"{lacking} has no bfloat16; the weights below the adapters stay as they are"
+    return "float16", (choice("model.dtype", "float16", reason),)
 
 
 def _queries(context: Context) -> tuple[tuple[QueryStep, ...], tuple[Choice, ...]]:
