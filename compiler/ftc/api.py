@@ -252,7 +252,7 @@ def _lacking_device(made: Planned) -> Finding | None:
     path = ("train", "device") if recipe.hardware.gpu is None else ("hardware", "gpu")
     return Finding(
         "FTC855",
-        f"the plan is for a {device} device, and cannot be built here: {reason}",
+        f"the plan is for a GPU ({device}), and cannot be built here: {reason}",
         made.loaded.origins.value(*path),
         help=(
             "run the same command on a machine that has one",

@@ -36,8 +36,9 @@ def shared_prices() -> SharedPrices:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         return SharedPrices(
-            findings=(_finding(path, f"{VARIABLE} names a file that cannot be read: {error}"),)
+            findings=(_finding(path, f"{VARIABLE} names a file that cannot be read: {reason}"),)
         )
     mistakes = dict(_mistakes(table, path))
     good = {name: float(price) for name, price in table.items() if name not in mistakes}

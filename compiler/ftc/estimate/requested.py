@@ -10,7 +10,7 @@ from ftc.estimate import catalogue
 from ftc.estimate.catalogue import Device
 from ftc.recipe.layers import Origins
 from ftc.recipe.model import Recipe
-from ftc.recipe.suggest import listed
+from ftc.recipe.suggest import either, listed
 
 AUTO = "auto"
 """Value of `hardware.gpu` that leaves the choice of the GPU to ftc."""
@@ -33,9 +33,9 @@ def check_hardware(recipe: Recipe, origins: Origins) -> tuple[Finding, ...]:
 def unknown_gpu(code: str, message: str, name: str) -> Finding:
     """A finding about a GPU that the catalogue does not have, without its place."""
     near = catalogue.suggestions(name)
-    helps = (f"did you mean {' or '.join(f'`{other}`' for other in near)}?",) if near else ()
-    known = f"known GPUs: {listed(catalogue.devices(), most=40)}"
-    return Finding(code, message, help=helps, notes=(known,))
+    if near:
+        return Finding(code, message, help=(f"did you mean {either([f'`{other}`' for other in near])}?",))
+    return Finding(code, message, notes=(f"known GPUs: {listed(catalogue.devices(), most=99)}",))
 
 
 def _gpu(recipe: Recipe, origins: Origins) -> Iterator[Finding]:

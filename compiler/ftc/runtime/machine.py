@@ -51,7 +51,7 @@ def require(device: str) -> None:
     built = "was built without CUDA" if device == "cuda" and torch.version.cuda is None else "finds none"
     raise BuildError(
         "FTC855",
-        f"the plan is for a {device} device, and PyTorch {torch.__version__} here {built}",
+        f"the plan is for a GPU ({device}), and PyTorch {torch.__version__} here {built}",
         "run the same command on a machine that has one, with a PyTorch that was built for it",
         "or remove `gpu` from [hardware] and `device` from [train], to build on what this machine has",
     )
