@@ -134,6 +134,7 @@ def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
 def _run_passes(
     path: Path, loaded: Loaded, facts: Facts, options: Options, cache: Cache
 ) -> tuple[PlanResult, DataCompiler]:
+    from ftc.data.packing.lengths import read_lengths
     from ftc.plan.canonical import digest
     from ftc.plan.compiling import DataCompiler
     from ftc.plan.context import Context
@@ -162,6 +163,7 @@ def _run_passes(
         data=compiler.directory,
         sequences=compiler.sequences,
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
+        lengths=read_lengths(compiler.directory) if compiler.directory and outcome.plan.data else None,
     )
     return result, compiler
 

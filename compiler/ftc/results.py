@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ftc.data.kept.lookup import Accounted
     from ftc.data.kept.row_differences import RowDifferences
     from ftc.data.kept.shown import ShownExample
+    from ftc.data.packing.lengths import Lengths
     from ftc.lints.base import Linted
     from ftc.plan.compare import Comparison
     from ftc.plan.steps import Plan
@@ -40,7 +41,8 @@ class PlanResult:
     """The plan and its digest; `data` is the directory of compiled rows, ledger and dropped rows.
 
     `sequences` has the file that says which rows train together, where rows are packed or repeated. `lints`
-    is what the lints found in the rows; None where they did not come to look.
+    is what the lints found in the rows; None where they did not come to look. `lengths` says how long the
+    training rows are.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class PlanResult:
     data: Path | None
     sequences: Path | None = None
     lints: tuple[Linted, ...] | None = None
+    lengths: Lengths | None = None
 
     @property
     def ok(self) -> bool:

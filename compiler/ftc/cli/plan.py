@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,11 @@ def command(request: Request, after: str | None, *, self_test: bool) -> int:
     each value that the compiler chose, with its reason. Loads no weights. The compiled data is kept and used
     by `ftc build`. Where there are errors, --verbose shows the plan as far as it goes.
 
+    Several recipes are compared in a table at the end, one column a recipe.
+
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
-    "plan", "lints"}, ...]}, one result a recipe.
+    "plan", "lints"}, ...]}, one result a recipe; for several also "comparison": {"recipes", "figures",
+    "settings"}.
     """
     from ftc import api
     from ftc.cli.findings import document, report_findings
@@ -58,7 +62,10 @@ def command(request: Request, after: str | None, *, self_test: bool) -> int:
             report_findings(result.findings, request.style, request.terminal)
             _print(result, request, after)
     if request.json:
-        request.terminal.document(document("plan", [_json(result) for result in results]))
+        both = _side_by_side(results)
+        request.terminal.document({**document("plan", [_json(result) for result in results]), **both})
+    elif after is None:
+        _print_side_by_side(results, request)
     return max((exit_code(result.findings) for result in results), default=FINE)
 
 
@@ -72,6 +79,25 @@ def _print(result: PlanResult, request: Request, after: str | None) -> None:
         request.terminal.out(canonical_bytes(result.plan).decode().rstrip("\n"))
         return
     request.terminal.lines([*plan_screen(result, result.plan, request.terminal), ""])
+
+
+def _side_by_side(results: Sequence[PlanResult]) -> dict[str, Any]:
+    """What --json adds for several recipes."""
+    from ftc.cli.side_by_side_view import compared, side_by_side_json
+
+    found = compared(results)
+    if found is None:
+        return {}
+    return {"comparison": side_by_side_json([str(result.path) for result in found[0]], found[1])}
+
+
+def _print_side_by_side(results: Sequence[PlanResult], request: Request) -> None:
+    from ftc.cli.side_by_side_view import compared, side_by_side_lines
+
+    found = compared(results)
+    if found is not None:
+        titles = [str(result.path) for result in found[0]]
+        request.terminal.lines([*side_by_side_lines(titles, found[1], request.terminal), ""])
 
 
 def _json(result: PlanResult) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Secti
         yield "tokens", token_lines(plan.data)
         lengths = result.lengths
         if lengths is not None:
-            yield "lengths", _wrapped(length_lines(lengths), width)
+            yield "lengths", length_lines(lengths, width)
         yield from ((label, wrap(line, width)) for label, line in sequence_lines(plan.data.sequences))
     if plan.data is not None and plan.render is not None:
         yield "masks", wrap(proof_line(plan.data, plan.render), width)

@@ -38,5 +38,5 @@ class Sizes:
     @classmethod
     def read(cls, directory: Path) -> Sizes:
         """The sizes that stand beside the shards. Raises OSError and ValueError."""
-        lengths, copies = np.load(directory / SIZES, allow_pickle=False)
+        lengths, copies = np.load(directory / SIZES, allow_pickle=False, mmap_mode="r")
         return cls(lengths, copies)

@@ -1,0 +1,36 @@
+"""The histogram of row lengths against NumPy's own histogram and quantiles."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftc.data.packing.lengths import histogram
+
+LENGTHS = st.lists(st.integers(1, 5000), min_size=1, max_size=300)
+
+
+@given(LENGTHS, st.integers(1, 60))
+def test_counts_and_quantiles(values: list[int], bins: int) -> None:
+    lengths = np.array(values, dtype=np.int32)
+    found = histogram(lengths, bins)
+    assert found is not None
+    assert len(found.counts) == len(found.edges) - 1 <= bins
+    assert (found.edges[0], found.edges[-1]) == (min(values), max(values) + 1)
+    # NumPy's last bin is closed, and ours ends behind the longest row
+    assert found.counts == tuple(np.histogram(lengths, bins=np.array(found.edges) - 0.5)[0].tolist())
+    for part, value in ((0.5, found.median), (0.9, found.p90), (0.99, found.p99)):
+        assert value == np.quantile(lengths, part, method="inverted_cdf")
+
+
+def test_bins_grow_where_lengths_differ_widely() -> None:
+    found = histogram(np.array([2, 4000], dtype=np.int32), 40)
+    assert found is not None
+    widths = np.diff(found.edges)
+    assert widths[-1] > 100 * widths[0]
+    assert (np.diff(widths) >= -1).all()
+
+
+def test_no_rows_have_no_histogram() -> None:
+    assert histogram(np.zeros(0, dtype=np.int32)) is None
