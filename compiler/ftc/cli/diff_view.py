@@ -206,7 +206,7 @@ def _fates(fates: Mapping[str, int], before: str) -> str:
 
 
 def _settings(found: Comparison, width: int) -> Iterator[Section]:
-    changes = list(_own(found.settings))
+    changes = list(settings_told(found.settings))
     labels = dict.fromkeys(_label(change) for change in changes)
     for label in sorted(labels, key=lambda label: [*PLACES, label].index(label)):
         lines = [line for one in changes if _label(one) == label for line in change_lines(one, width)]
@@ -218,7 +218,7 @@ def _label(change: Change) -> str:
     return next((label for label, parts in PLACES.items() if part in parts), clip(part, LABEL - 1))
 
 
-def _own(changes: Iterable[Change]) -> Iterator[Change]:
+def settings_told(changes: Iterable[Change]) -> Iterator[Change]:
     """The changes, without those that only repeat another one or a figure of the tables."""
     listed = tuple(changes)
     values = {(one.path, str(one.old), str(one.new)) for one in listed}

@@ -13,7 +13,7 @@ MINUS = "\N{MINUS SIGN}"
 NARROWEST = 14
 """Columns below which a plan's own column says too little: then fewer plans stand side by side."""
 
-GROUPS = (("rows", "rows"), ("tokens", "tokens"), ("sequences", "packing"), ("train", "train"))
+GROUPS = {"rows": "rows", "tokens": "tokens", "sequences": "packing", "train": "train", "differs": "differs"}
 """Beginnings of figures' names, and the label that they stand under; all others stand under `model`."""
 
 WORDS = {
@@ -52,12 +52,13 @@ WORDS = {
 
 def group_of(figure: Figure) -> str:
     """The label that a figure stands under."""
-    return next((label for start, label in GROUPS if figure.name.partition(".")[0] == start), "model")
+    return GROUPS.get(figure.name.partition(".")[0], "model")
 
 
 def words_of(figure: Figure) -> str:
     """What a figure counts, in words that follow its label."""
-    return WORDS.get(figure.name) or figure.name.partition(".")[2].replace("_", " ")
+    group, _, name = figure.name.partition(".")
+    return WORDS.get(figure.name) or (name if group == "differs" else name.replace("_", " "))
 
 
 def shown(value: Value) -> str:
