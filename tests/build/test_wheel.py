@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[2]
 PROBE = """
 from ftc.diagnostics.codes import CODES
 from ftc.diagnostics.explain import explanation
+from ftc.estimate.catalogue import devices
 from ftc.facts.shipped import shipped_directory, shipped_templates
-print(shipped_directory("recipes"), *sorted(shipped_templates()), all(explanation(code) for code in CODES))
+print(shipped_directory("recipes"), *sorted(shipped_templates()), *devices(), all(explanation(code) for code in CODES))
 """
 
 
@@ -48,7 +49,7 @@ def test_a_wheel_has_all_that_a_checkout_has(unpacked: Path) -> None:
     assert Path(there[0]) == unpacked / "ftc" / "_shipped" / "recipes"
     assert here[1:] == there[1:]
     assert here[-1] == "True"
-    assert "chatml" in here
+    assert {"chatml", "H100-80GB-SXM"} <= set(here)
     assert sorted(p.name for p in Path(here[0]).iterdir()) == sorted(p.name for p in Path(there[0]).iterdir())
 
 

@@ -119,9 +119,10 @@ def _refuse_shared_names(found: Iterable[Device]) -> None:
     owners: dict[str, str] = {}
     for one in found:
         for name in (one.name, *one.aliases):
-            owner = owners.setdefault(plain(name), one.name)
-            if owner != one.name or (name is not one.name and plain(name) == plain(one.name)):
+            if plain(name) in owners:
+                owner = owners[plain(name)]
                 raise CatalogueError(f"device {one.name}: the name {name} belongs to {owner} already")
+            owners[plain(name)] = one.name
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -139,17 +140,22 @@ def find(name: str) -> Device | None:
     return _by_any_name().get(plain(name))
 
 
+def sharing(name: str) -> tuple[str, ...]:
+    """Names in the catalogue that have all words of a name, such as the four of `A100`."""
+    words = set(_words(name))
+    return tuple(one.name for one in devices().values() if words and words <= set(_words(one.name)))
+
+
 def suggestions(name: str, *, most: int = 4) -> tuple[str, ...]:
     """Names in the catalogue that an unknown name may stand for, likeliest first; often none.
 
     Those that have all its words, and those that begin as it does; where none does, those a few slips away.
     """
-    wanted, words = plain(name), set(_words(name))
+    wanted = plain(name)
     known = {plain(each): one.name for one in devices().values() for each in (one.name, *one.aliases)}
-    whole = [one.name for one in devices().values() if words and words <= set(_words(one.name))]
     begun = [owner for key, owner in known.items() if len(wanted) > 2 and key.startswith(wanted)]
-    near = () if whole or begun else closest(wanted, known, most=most)
-    return tuple(dict.fromkeys((*whole, *begun, *(known[key] for key in near))))[:most]
+    likely = (*sharing(name), *begun) or [known[key] for key in closest(wanted, known, most=most)]
+    return tuple(dict.fromkeys(likely))[:most]
 
 
 def price_range(

@@ -43,7 +43,9 @@ def _gpu(recipe: Recipe, origins: Origins) -> Iterator[Finding]:
     name = recipe.hardware.gpu
     if name in (None, AUTO) or catalogue.find(str(name)) is not None:
         return
-    found = unknown_gpu("FTC851", f"`{name}` is no GPU that ftc knows", str(name))
+    several = len(catalogue.sharing(str(name))) > 1
+    message = f"`{name}` may be several GPUs" if several else f"`{name}` is no GPU that ftc knows"
+    found = unknown_gpu("FTC851", message, str(name))
     helps = found.help or ("remove `gpu` to plan for this machine's own device",)
     yield replace(found, span=origins.value("hardware", "gpu"), help=helps)
 
