@@ -12,6 +12,7 @@ import pytest
 from in_process import Ran, execute
 
 from ftc.artifact.lock import exclusive
+from ftc.plan.steps import EnvironmentStep
 from ftc.runtime import trainer
 from ftc.runtime.events import Failed, Step
 from ftc.runtime.failure import BuildError, explain
@@ -50,6 +51,16 @@ def test_a_gradient_that_is_not_finite(tiny: Tiny, tmp_path, monkeypatch):
     event = failed(execute(tiny, tiny.plan(), tmp_path / "run"))
     assert event.code == "FTC705"
     assert "gradient" in event.message
+
+
+def test_a_device_that_is_not_there(tiny: Tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("ftc.runtime.load.load_model", lambda *_: pytest.fail("loaded the model"))
+    plan = tiny.plan()
+    on_gpu = plan.model_copy(update={"environment": EnvironmentStep(device="cuda", packages={})})
+    event = failed(execute(tiny, on_gpu, tmp_path / "run"))
+    assert event.code == "FTC855"
+    assert "GPU (cuda)" in event.message
 
 
 def out_of_cuda_memory() -> BaseException:
