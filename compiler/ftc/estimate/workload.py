@@ -1,0 +1,289 @@
+"""What a whole build computes, from its plan and the lengths of its rows: training, evaluation, files.
+
+Evaluation's batches are known exactly, because its order is; training's are known in expectation over the
+sampler's orders, each row being as likely as any other to stand beside any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ftc.estimate.batches import (
+    EvaluationBatch,
+    Lengths,
+    by_length,
+    label_passes,
+    losses,
+    micro_batches,
+    prompts,
+    written,
+)
+from ftc.estimate.flops import NO_OPERATIONS, Amounts, Attends, Operations, StepFlops, step_flops
+from ftc.estimate.ledger import WEIGHTS
+from ftc.estimate.play import Play, prepared
+from ftc.estimate.step import BYTES, Dtype, TrainingStep
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import Plan
+
+READ = 2
+"""Times that the model's files are read: for their digests, then to be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Passes of one kind through a model: how many, their tokens (padding included), their operations."""
+
+    calls: float = 0.0
+    tokens: float = 0.0
+    operations: Operations = NO_OPERATIONS
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of all parts."""
+        return self.operations.total
+
+    def plus(self, other: Work) -> Work:
+        """Both together."""
+        return Work(
+            self.calls + other.calls, self.tokens + other.tokens, self.operations.plus(other.operations)
+        )
+
+    def scaled(self, factor: float) -> Work:
+        """So many times this."""
+        return Work(self.calls * factor, self.tokens * factor, self.operations.scaled(factor))
+
+
+NO_WORK = Work()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation by kind of passes: losses of whole rows, answers written, labels tried behind prompts.
+
+    How much is written depends on where answers end: `fewest` if each ends where the held-out rows' own do,
+    `most` if none ends before the limit; `likely` is the one for a trained model, the other for its base.
+    """
+
+    losses: Work = NO_WORK
+    fewest: Work = NO_WORK
+    likely: Work = NO_WORK
+    most: Work = NO_WORK
+    labels: Work = NO_WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What of the model and its tuning decides how long a pass takes beyond its operations.
+
+    `method` is `full`, `freeze`, `lora` or `qlora`; `layers` those of the decoder; `weights` the bytes that
+    one pass reads of them, `cache` the bytes of keys and values a token leaves, `pair` the operations of
+    attention for each pair of tokens.
+    """
+
+    method: str
+    dtype: Dtype
+    layers: int
+    hidden: int
+    weights: float
+    cache: float
+    pair: float
+    trained: int
+    checkpointing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A build's work by part; sizes are in bytes.
+
+    `training` counts micro-batches as calls; `reference` are passes of a reference model, `generation` tokens
+    that GRPO writes. `spread` is how far training's tokens vary (standard deviation), as a part of them, and
+    `basis` how they are known. `loaded` is read at the start, `checkpoint` written `checkpoints` times, and
+    `saved` once.
+    """
+
+    traits: Traits
+    training: Work
+    steps: int
+    spread: float = 0.0
+    reference: Work = NO_WORK
+    generation: Work = NO_WORK
+    before: Evaluation | None = None
+    after: Evaluation | None = None
+    loaded: float = 0.0
+    checkpoint: float = 0.0
+    checkpoints: int = 0
+    saved: float = 0.0
+    basis: str = ""
+
+    @property
+    def flops(self) -> float:
+        """Operations of the whole build, evaluation's likely ones."""
+        works = [self.training, self.reference, self.generation]
+        for part in (self.before, self.after):
+            works += [part.losses, part.likely, part.labels] if part else []
+        return sum(work.flops for work in works)
+
+
+def traits(step: TrainingStep) -> Traits:
+    """What a step's model and tuning are like. Raises InexpressibleError."""
+    return _traits(prepared(step))
+
+
+def _traits(play: Play) -> Traits:
+    step, shapes = play.step, play.shapes
+    method = "qlora" if step.quantisation and step.tuning.method == "lora" else step.tuning.method
+    held = sum(sum(stack.bytes.values()) * count for stack, count in play.stacks())
+    trained = sum(p.numel * count for stack, count in play.stacks() for p in stack.trained)
+    width = BYTES[step.autocast or step.weights]
+    return Traits(
+        method=method,
+        dtype=step.autocast or (step.quantisation.compute if step.quantisation else step.weights),
+        layers=shapes.layers,
+        hidden=shapes.hidden,
+        weights=float(held),
+        cache=2.0 * shapes.layers * shapes.key_values * width,
+        pair=4.0 * shapes.layers * shapes.queries,
+        trained=trained,
+        checkpointing=step.checkpointing != "none",
+    )
+
+
+def micro_batch(step: TrainingStep) -> tuple[Work, Work, Work]:
+    """One micro-batch of a step as it stands: trained, read by a reference, and written by generation.
+
+    A pair of DPO is two rows. GRPO writes its completions by the model's own generate, a pass a token.
+    """
+    counted, batch = step_flops(step), step.batch
+    rows = batch.rows * (2 if step.objective.kind == "dpo" else 1)
+    lengths = list(batch.packed) or [batch.length] * rows
+    attends = Attends.of(step.attention, masked=batch.padded or bool(batch.packed))
+    compared = attends.pairs(lengths, padded_to=batch.length, packed=bool(batch.packed))
+    positions = float(rows * batch.length)
+    if step.loss.kernel == "trl" and batch.trained is not None:
+        positions = float(batch.trained)
+    amounts = Amounts(float(rows * batch.length), compared, positions)
+    trained = Work(1.0, amounts.tokens, counted.training.of(amounts))
+    referring = step.objective.reference in ("model", "adapter")
+    read = Work(1.0, amounts.tokens, counted.base.of(amounts)) if referring else Work()
+    return trained, read, _generated(step, counted)
+
+
+def _generated(step: TrainingStep, counted: StepFlops) -> Work:
+    """The passes that write GRPO's completions: the prompt once, then a token at a time."""
+    objective = step.objective
+    if objective.kind != "grpo" or not objective.generations:
+        return Work()
+    rows, prompt, length = objective.generations, objective.prompt or 1, objective.completion or 1
+    first = Amounts(rows * prompt, rows * prompt**2, rows)
+    return _written(rows, prompt, length, first, counted.forward)
+
+
+def _written(rows: int, prompt: int, count: int, first: Amounts, forward: Operations) -> Work:
+    """A prompt that is read, which gives the first token, and the passes that write the others."""
+    amounts = first.plus(written(rows, prompt, count - 1))
+    return Work(float(count), amounts.tokens, forward.of(amounts))
+
+
+def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
+    """The work of a plan's build; `step` is its training step, whose batch is left aside.
+
+    Raises InexpressibleError for a model that the count has no account of, and ValueError where the plan is
+    not finished.
+    """
+    if plan.train is None or plan.data is None or plan.model is None:
+        raise ValueError("the plan has no training step yet")
+    play = prepared(step)
+    counted, about = step_flops(step), _traits(play)
+    found = micro_batches(plan.train, lengths, step.attention)
+    amounts = found.amounts
+    if step.loss.kernel == "trl" and step.backend == "cuda":
+        share = plan.data.train.trained_tokens / max(plan.data.train.tokens, 1)
+        passes = plan.train.steps * plan.train.batch / max(lengths.units, 1)
+        amounts = replace(amounts, positions=share * lengths.tokens * passes)
+    files = sum(file.bytes for file in plan.model.weights)
+    saved = _saved(play, about)
+    return Workload(
+        traits=about,
+        training=Work(found.calls, amounts.tokens, counted.training.of(amounts)),
+        steps=plan.train.steps,
+        spread=found.spread,
+        before=_evaluation(plan, lengths, step, counted, trained=False),
+        after=_evaluation(plan, lengths, step, counted, trained=True),
+        loaded=READ * float(_base_bytes(play) if plan.model.kind == "gguf" else files),
+        checkpoint=saved + 2 * BYTES[step.optimizer.state] * about.trained,
+        checkpoints=-(-plan.train.steps // plan.train.save_every),
+        saved=saved,
+        basis=found.basis,
+    )
+
+
+def _base_bytes(play: Play) -> int:
+    """Bytes of the base's weights as they are kept."""
+    return sum(stack.bytes.get(WEIGHTS, 0) * count for stack, count in play.stacks())
+
+
+def _saved(play: Play, about: Traits) -> float:
+    """Bytes of the weights that are saved: the adapters, or the whole model."""
+    tuning = play.step.tuning
+    if tuning.method == "lora":
+        return float(about.trained * BYTES[tuning.dtype])
+    return float(_base_bytes(play))
+
+
+def _evaluation(
+    plan: Plan, lengths: Lengths, step: TrainingStep, counted: StepFlops, *, trained: bool
+) -> Evaluation | None:
+    """The held-out rows put to the base, or to the trained model with its adapters, if there are any."""
+    heldout = lengths.heldout
+    if plan.eval is None or plan.model is None or heldout is None or not len(heldout.lengths):
+        return None
+    import numpy as np
+
+    kernel = (step.evaluation.attention if step.evaluation else None) or step.attention
+    attends = Attends.of(kernel, masked=True)
+    forward = counted.forward if trained else counted.base
+    size, vocabulary = plan.eval.batch, plan.model.vocabulary
+    every = np.arange(len(heldout.lengths))
+    whole = list(by_length(every, heldout.lengths, size, vocabulary))
+    asked = list(by_length(np.flatnonzero(heldout.prompts), heldout.prompts, size, vocabulary))
+    found = Evaluation()
+    if "loss" in plan.eval.metrics:
+        found = replace(found, losses=_work(len(whole), losses(heldout, whole, attends), forward))
+    if "exact_match" in plan.eval.metrics:
+        few, most = _answers(plan, lengths, asked, attends, forward)
+        found = replace(found, fewest=few, most=most, likely=few if trained else most)
+    if "label_accuracy" in plan.eval.metrics:
+        found = replace(found, labels=_labels(lengths, asked, attends, forward))
+    return found
+
+
+def _work(calls: int, amounts: Amounts, forward: Operations) -> Work:
+    return Work(float(calls), amounts.tokens, forward.of(amounts))
+
+
+def _answers(
+    plan: Plan, lengths: Lengths, batches: list[EvaluationBatch], attends: Attends, forward: Operations
+) -> tuple[Work, Work]:
+    """Answers of a model that stops where the rows do, and of one that never does."""
+    assert plan.eval is not None  # noqa: S101 - the caller has looked
+    assert plan.model is not None  # noqa: S101
+    assert lengths.heldout is not None  # noqa: S101
+    few, most = Work(), Work()
+    for batch in batches:
+        rows, first = len(batch.rows), prompts([batch], attends)
+        limit = min(plan.eval.max_new_tokens, max(1, plan.model.context_length - batch.longest))
+        own = int(lengths.heldout.answers[batch.rows].max())
+        few = few.plus(_written(rows, batch.longest, max(1, min(own, limit)), first, forward))
+        most = most.plus(_written(rows, batch.longest, limit, first, forward))
+    return few, most
+
+
+def _labels(lengths: Lengths, batches: list[EvaluationBatch], attends: Attends, forward: Operations) -> Work:
+    """Prompts that are read, and labels tried behind each."""
+    work = _work(len(batches), prompts(batches, attends), forward)
+    for batch in batches:
+        for amounts in label_passes(len(batch.rows), batch.longest, lengths.labels):
+            work = work.plus(_work(1, amounts, forward))
+    return work
