@@ -55,6 +55,21 @@ def test_a_named_gpu_decides_device_and_precision(tmp_path: Path, extra: str, dt
     assert reason(plan, "train.device") == f"hardware.gpu asks for {named}"
 
 
+@pytest.mark.parametrize(
+    ("extra", "bf16", "fp16"),
+    [
+        ('[hardware]\ngpu = "L4"\n', True, False),
+        ('[hardware]\ngpu = "T4"\n', False, True),
+        (FULL + '[hardware]\ngpu = "T4"\n', False, False),
+        ("", False, False),
+    ],
+)
+def test_float16_is_trained_with_a_scaled_loss(tmp_path: Path, extra: str, bf16: bool, fp16: bool) -> None:
+    plan = planned(tmp_path, extra).plan
+    assert plan.train is not None
+    assert (plan.train.arguments["bf16"], plan.train.arguments["fp16"]) == (bf16, fp16)
+
+
 def test_what_the_recipe_states_holds(tmp_path: Path) -> None:
     plan = planned(tmp_path, '[train]\ndevice = "cuda"\n[hardware]\ngpu = "T4"\n').plan
     assert parts(plan) == ("cuda", "float16")

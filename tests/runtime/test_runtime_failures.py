@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from in_process import Ran, execute
@@ -14,8 +15,9 @@ from in_process import Ran, execute
 from ftc.artifact.lock import exclusive
 from ftc.plan.steps import EnvironmentStep
 from ftc.runtime import trainer
-from ftc.runtime.events import Failed, Step
+from ftc.runtime.events import Event, Failed, Step, Warned
 from ftc.runtime.failure import BuildError, explain
+from ftc.runtime.stop import Stop
 from tiny_plan import Tiny, file_digest
 
 
@@ -51,6 +53,44 @@ def test_a_gradient_that_is_not_finite(tiny: Tiny, tmp_path, monkeypatch):
     event = failed(execute(tiny, tiny.plan(), tmp_path / "run"))
     assert event.code == "FTC705"
     assert "gradient" in event.message
+
+
+def scaled_session(tmp_path: Path, *, scaled: bool) -> tuple[trainer.Session, list[Event]]:
+    events: list[Event] = []
+    plan = SimpleNamespace(train=SimpleNamespace(arguments={"fp16": scaled}))
+    session = trainer.Session(plan, tmp_path, tmp_path / "metrics.jsonl", tmp_path, events.append, Stop())
+    session.first_step = -1
+    return session, events
+
+
+LOGS = {"loss": 1.5, "learning_rate": 1e-3}
+
+
+def test_a_scaled_gradient_that_overflows_is_left_out_and_said(tmp_path: Path):
+    session, events = scaled_session(tmp_path, scaled=True)
+    for step, norm in enumerate([float("inf"), float("nan"), 2.0, float("inf")], 1):
+        session.record(step, 4, {**LOGS, "grad_norm": norm})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [line["grad_norm"] for line in lines] == [None, None, 2.0, None]
+    assert [event.grad_norm for event in events if isinstance(event, Step)] == [None, None, 2.0, None]
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert [message.split()[1] for message in warned] == ["1", "2", "4"]
+
+
+def test_a_scaled_gradient_that_keeps_overflowing_has_diverged(tmp_path: Path):
+    session, _ = scaled_session(tmp_path, scaled=True)
+    steps = trainer.OVERFLOWS
+    for step in range(steps):
+        session.record(step, 100, {**LOGS, "grad_norm": float("inf")})
+    with pytest.raises(BuildError) as caught:
+        session.record(steps, 100, {**LOGS, "grad_norm": float("inf")})
+    assert caught.value.event.code == "FTC705"
+
+
+def test_without_scaling_the_first_one_has_diverged(tmp_path: Path):
+    session, _ = scaled_session(tmp_path, scaled=False)
+    with pytest.raises(BuildError):
+        session.record(1, 100, {**LOGS, "grad_norm": float("inf")})
 
 
 def test_a_device_that_is_not_there(tiny: Tiny, tmp_path, monkeypatch):

@@ -28,14 +28,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Step:
-    """An optimizer step is done; `tokens` are those of its rows, padding left out."""
+    """An optimizer step is done; `tokens` are those of its rows, padding left out.
+
+    `grad_norm` is None where the gradient overflowed float16, and the weights stayed as they were.
+    """
 
     kind: ClassVar[str] = "step"
     step: int
     steps: int
     loss: float
     learning_rate: float
-    grad_norm: float
+    grad_norm: float | None
     tokens: int
     tokens_per_second: float
     seconds_left: float

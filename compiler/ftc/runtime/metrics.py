@@ -15,12 +15,15 @@ TIMING = "timing.json"
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """One line of metrics.jsonl; it holds no time, so that it is the same on every run."""
+    """One line of metrics.jsonl; it holds no time, so that it is the same on every run.
+
+    `grad_norm` is None where the scaled gradient overflowed float16, and the weights stayed as they were.
+    """
 
     step: int
     loss: float
     learning_rate: float
-    grad_norm: float
+    grad_norm: float | None
     tokens: int
 
 

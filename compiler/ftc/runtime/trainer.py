@@ -14,12 +14,15 @@ from typing import Any
 
 from ftc.runtime import checkpoints
 from ftc.runtime.collate import rows_of, tokens_of
-from ftc.runtime.events import Checkpoint, Event, Step
+from ftc.runtime.events import Checkpoint, Event, Step, Warned
 from ftc.runtime.failure import BuildError
 from ftc.runtime.metrics import METRICS, StepMetrics, append
 from ftc.runtime.ready import Ready
 from ftc.runtime.rows import expected
 from ftc.runtime.stop import Stop
+
+OVERFLOWS = 24
+"""In float16 a gradient is scaled by 65,536 at first; what overflows after so many halvings has diverged."""
 
 
 def named(reference: str) -> Any:
@@ -52,6 +55,7 @@ class Session:
     tokens_in_step: int = 0
     tokens: int = 0
     first_step: int = 0
+    overflows: int = 0
     started: float = field(default_factory=time.monotonic)
 
     def prove(self, batch: dict[str, Any], rows: list[int]) -> None:
@@ -73,15 +77,27 @@ class Session:
     def record(self, step: int, steps: int, logs: dict[str, float]) -> None:
         """Write the step to metrics.jsonl and tell it. Raises BuildError if the gradient is not finite."""
         tokens, self.tokens_in_step = self.tokens_in_step, 0
-        line = StepMetrics(step, logs["loss"], logs["learning_rate"], logs["grad_norm"], tokens)
-        if not math.isfinite(line.grad_norm):
-            raise diverged(step, "gradient's norm")
+        norm = self._norm(step, logs["grad_norm"])
+        line = StepMetrics(step, logs["loss"], logs["learning_rate"], norm, tokens)
         append(self.metrics, line)
         self.tokens += tokens
         elapsed = max(time.monotonic() - self.started, 1e-9)
         left = elapsed / (step - self.first_step) * (steps - step)
         told = Step(**vars(line), steps=steps, tokens_per_second=self.tokens / elapsed, seconds_left=left)
         self.emit(told)
+
+    def _norm(self, step: int, norm: float) -> float | None:
+        """The gradient's norm; None, with a warning, where scaling it for float16 was too much."""
+        if math.isfinite(norm):
+            self.overflows = 0
+            return norm
+        self.overflows += 1
+        if self.plan.train.arguments.get("fp16") is not True or self.overflows > OVERFLOWS:
+            raise diverged(step, "gradient's norm")
+        self.emit(
+            Warned(f"step {step} is left out: its gradient overflowed float16; its scale is halved")
+        )
+        return None
 
 
 class Additions:

@@ -101,7 +101,7 @@ def _arguments(plan: Plan, context: Context, step: TrainStep, rate: float) -> di
         "gradient_checkpointing": train.gradient_checkpointing,
         "optim": "adamw_torch",
         "bf16": plan.model.dtype == "bfloat16" and plan.environment.device != "cpu",
-        "fp16": False,
+        "fp16": plan.model.dtype == "float16" and plan.environment.device == "cuda",
         "logging_steps": 1,
         "logging_strategy": "steps",
         "save_strategy": "steps",
