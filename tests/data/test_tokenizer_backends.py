@@ -81,6 +81,20 @@ def both(file: Path, texts: Sequence[str]) -> tuple[list[list[int]], list[list[i
     return found[0], found[1]
 
 
+def test_fastokens_is_loaded_anew_after_so_much_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_tokenizer(tmp_path)
+    file, loads = tmp_path / "tokenizer.json", list[int]()
+    load = Fastokens._load
+    monkeypatch.setattr(encoders, "RENEWED_AFTER", 100)
+    monkeypatch.setattr(Fastokens, "_load", lambda self: (loads.append(1), load(self))[1])
+    backend, reference = Fastokens(file), Tokenizers(file)
+    texts = ["the capital of a country"] * 2
+    for _ in range(6):
+        for found, right in zip(backend.encode(texts), reference.encode(texts), strict=True):
+            assert found.tolist() == right.tolist()
+    assert len(loads) == 2  # again before the fourth time, with 144 characters behind it
+
+
 @pytest.mark.parametrize("name", ["smollm2", *PACKAGED])
 def test_published_tokenizers_encode_alike(named: Named, name: str) -> None:
     file = named(name)

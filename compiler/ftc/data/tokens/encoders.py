@@ -21,6 +21,8 @@ from ftc.data.ragged import offsets_of
 from ftc.data.work.batch import Int32, Int64
 
 REFERENCE = "tokenizers"
+RENEWED_AFTER = 256 << 20
+"""Characters after which `fastokens` is loaded anew: it remembers every word it has met, without a bound."""
 
 
 class Unfit(Exception):  # noqa: N818 - it asks for another back end
@@ -109,11 +111,17 @@ class Fastokens:
     """The library `fastokens`, many times faster. Raises Unfit for a tokenizer it does not know."""
 
     def __init__(self, file: Path) -> None:
+        self._file = file
+        self._load()
+
+    def _load(self) -> None:
         from fastokens import Tokenizer
 
-        self._tokenizer: Any = _tried(lambda: Tokenizer.from_file(str(file)))
+        self._tokenizer: Any = None  # the one before goes first
+        self._tokenizer = _tried(lambda: Tokenizer.from_file(str(self._file)))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._left = RENEWED_AFTER
 
     def text(self, token: int) -> str:
         """The text of a token."""
@@ -121,6 +129,9 @@ class Fastokens:
 
     def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
         """The tokens of all texts, and where each begins; raises Unfit."""
+        if self._left < 0:
+            self._load()
+        self._left -= sum(map(len, texts))
         tokens, offsets = _tried(lambda: self._tokenizer.encode_batch_flat(texts))
         return np.frombuffer(tokens, dtype="<i4"), np.frombuffer(offsets, dtype="<i8")
 
