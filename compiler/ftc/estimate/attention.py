@@ -48,7 +48,7 @@ def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads, kernel: st
         return math(tape, q, k, v, heads)
     if kernel == "efficient":
         return efficient(tape, q, k, v, heads)
-    return flash(tape, q, k, v, heads)
+    return (flash_cpu if tape.cpu else flash)(tape, q, k, v, heads)
 
 
 def _rounded(value: int, to: int) -> int:
@@ -71,6 +71,17 @@ def flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
     saved = (q.block, k.block, v.block, statistics.block)
     out = tape.op(q.numel, q.width, inputs, saved, temporary=scratch, keeps_result=True)
     return copied(tape, out) if heads.head_major else out
+
+
+def flash_cpu(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
+    """PyTorch's kernel for the CPU: in the dtype of its inputs, and given a mask as `efficient` is."""
+    if heads.biased:
+        k, v = repeated(tape, k, heads), repeated(tape, v, heads)
+    bias = tape.op(heads.rows * heads.length**2, q.width) if heads.biased else None
+    statistics = tape.op(heads.rows * heads.queries * heads.length, FULL)
+    inputs = [(t, t.bytes) for t in (q, k, v)]
+    saved = (q.block, k.block, v.block, statistics.block, bias.block if bias else None)
+    return tape.op(q.numel, q.width, inputs, saved, keeps_result=True)
 
 
 def efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:

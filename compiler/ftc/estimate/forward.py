@@ -39,6 +39,7 @@ def tape_of(play: Play) -> Tape:
     autocast = BYTES[step.autocast] if step.autocast else 0
     tape = Tape(play.ledger, autocast=autocast)
     tape.softcap = play.shapes.family.softcap
+    tape.cpu = step.backend == "cpu"
     tape.float16 = (step.autocast or step.weights) == "float16"
     return tape
 
@@ -121,7 +122,8 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
 
 def _masked(step: TrainingStep) -> bool:
     """Whether a boolean mask of every pair of tokens reaches PyTorch's attention."""
-    return step.attention in ("efficient", "math") and (step.batch.padded or bool(step.batch.packed))
+    heeds = step.attention in ("efficient", "math") or (step.attention == "flash" and step.backend == "cpu")
+    return heeds and (step.batch.padded or bool(step.batch.packed))
 
 
 def _stream(play: Play) -> int:

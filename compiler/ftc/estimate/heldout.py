@@ -2,7 +2,7 @@
 
 After `runtime/score.py`: logits are made of the positions that carry loss, cast to float32, transposed (which
 the softmax makes contiguous by a copy) and normalised; all four are there at once. It runs before training,
-on the base alone, and after it, when the optimizer's states are still there.
+on the base alone, and after it, when gradients and the optimizer's states are gone.
 """
 
 from __future__ import annotations
@@ -18,15 +18,22 @@ from ftc.estimate.step import BYTES, Batch, Evaluation, TrainingStep
 NAME = "evaluation"
 
 
-def evaluate(play: Play, how: Evaluation, *, trained: bool) -> None:
-    """Note the evaluation's peak as a segment; `trained` says whether adapters and autocast are there."""
+def evaluate(play: Play, how: Evaluation) -> None:
+    """Note the peaks of the evaluations before training and after it, as segments of one name."""
+    for trained in (False, True):
+        _note(play, how, trained=trained)
+
+
+def _note(play: Play, how: Evaluation, *, trained: bool) -> None:
+    """One of the two: adapters and autocast are there once the trainer has been."""
     ledger, step = play.ledger, play.step
     adapters = 0 if trained else ledger.held[ADAPTERS]
     ledger.hold(-adapters, ADAPTERS)
     ledger.restart()
     noted = len(play.segments)
     play.step = _evaluated(step, how, trained=trained)
-    _losses(play, how)
+    if how.positions:
+        _losses(play, how)
     if how.generated or how.labels:
         _cached(play, how)
     play.step = step
@@ -48,7 +55,7 @@ def _losses(play: Play, how: Evaluation) -> None:
     hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=how.rows, length=how.length))
     tape.kind = LOGITS
     features = play.shapes.hidden
-    chosen = tape.op(how.rows * (how.positions or how.length) * features, hidden.width)
+    chosen = tape.op(how.rows * (how.positions or 0) * features, hidden.width)
     logits = logits_of(tape, chosen, play.ends.linears["head"])
     del hidden, chosen
     if tape.autocast:

@@ -12,6 +12,14 @@ TRL_TOKENS = 4096
 TRL_WORDS = 32768
 """Rows and columns of a tile of logits in TRL's fused head (trl/kernels/chunked_logprob.py)."""
 
+TORCH_FORWARD, TORCH_BACKWARD, TORCH_CAPPED = 13, 29, 4
+"""Bytes an element of a tile that the head's formulas take for themselves where there is no Triton.
+
+Forward: the logits, whether a word comes before the target, and the logits less the maximum with their
+exponentials. Backward: the logits twice, their logarithms and probabilities, the gradient, whether a word is the
+target, and two terms, and the tangent where logits are capped (`_forward_tile`, `_backward_tile`).
+"""
+
 
 def loss(tape: Tape, hidden: Tensor, head: Linear, how: Loss, trained: int | None) -> Tensor:
     """The loss of the last hidden states."""
@@ -117,7 +125,10 @@ def chunked(tape: Tape, hidden: Tensor, head: Linear, how: Loss, _: int | None) 
 
 
 def trl(tape: Tape, hidden: Tensor, head: Linear, _: Loss, trained: int | None) -> Tensor:
-    """TRL's fused head: logits in tiles, made again in backward, and gradients in float32."""
+    """TRL's fused head: logits in tiles, made again in backward, and gradients in float32.
+
+    Without Triton it takes every position, and PyTorch's operations on a tile take blocks of their own.
+    """
     rows = hidden.numel // head.inputs
     count = min(trained or rows, rows)
     sliced = Tensor(hidden.block, hidden.numel, hidden.width, tape.through((hidden, hidden.bytes)))
@@ -127,11 +138,15 @@ def trl(tape: Tape, hidden: Tensor, head: Linear, _: Loss, trained: int | None) 
     tile = min(count, TRL_TOKENS) * TRL_WORDS * width
     if head.weight.width != width:
         tile += min(TRL_WORDS, head.outputs) * head.inputs * width
+    shape = min(count, TRL_TOKENS) * min(TRL_WORDS, head.outputs) if tape.cpu else 0
     buffer = Block(tape.ledger, tile, LOGITS)
+    working = Block(tape.ledger, shape * TORCH_FORWARD, LOGITS)
+    del working
     weight = tape.leaf(head.weight)
     wide = [t.numel * FULL for t in (chosen, weight) if t.node and t.width < FULL]
     inputs = ((chosen, chosen.bytes), (weight, weight.bytes))
-    out = tape.op(8 * count, FULL, inputs, (chosen.block,), temporary=tile + sum(wide))
+    backward = tile + sum(wide) + shape * (TORCH_BACKWARD + TORCH_CAPPED * tape.softcap)
+    out = tape.op(8 * count, FULL, inputs, (chosen.block,), temporary=backward)
     del buffer
     return out
 

@@ -271,7 +271,7 @@ def _evaluation(plan: Plan, rows: Rows, kernel: Callable[[bool], Kernel]) -> Eva
     return Evaluation(
         rows=at_once,
         length=length,
-        positions=positions,
+        positions=positions if "loss" in plan.eval.metrics else 0,
         padded=padded,
         attention=kernel(padded),
         generated=plan.eval.max_new_tokens if answers else None,

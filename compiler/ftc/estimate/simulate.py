@@ -42,8 +42,8 @@ def simulate(step: TrainingStep) -> Play:
     play = prepared(step)
     ledger = play.ledger
     _load(play)
-    if step.evaluation is not None and step.evaluation.positions:
-        evaluate(play, step.evaluation, trained=False)
+    if step.evaluation is not None and step.evaluation.positions is not None:
+        evaluate(play, step.evaluation)
     needs = [(_needed(play, p), count) for stack, count in play.stacks() for p in stack.trained]
     split = devices(step.sharding)
     ledger.hold(sum(each.states * count for each, count in needs) // split, OPTIMIZER)
@@ -153,10 +153,7 @@ def _optimise(play: Play, needs: list[tuple[Need, int]]) -> None:
 
 def _evaluate(play: Play) -> None:
     step = play.step
-    if step.evaluation is None:
-        return
-    if step.evaluation.positions:
-        evaluate(play, step.evaluation, trained=True)
+    if step.evaluation is None or step.evaluation.positions is not None:
         return
     _unrecorded(play, step.evaluation.rows, step.evaluation.length, "evaluation")
 

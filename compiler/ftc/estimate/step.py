@@ -173,7 +173,7 @@ class Evaluation(Frozen):
     rows: Count
     length: Count
     keep_logits: bool = False
-    positions: Count | None = None
+    positions: Annotated[int, Field(ge=0)] | None = None
     padded: bool = False
     attention: Literal["eager", "efficient", "flash"] | None = None
     generated: Count | None = None

@@ -175,7 +175,7 @@ class Tape:
         self.ledger, self.autocast, self.half = ledger, autocast, half
         self.nodes: list[Node] = []
         self.recording = self.training = self.adapters = True
-        self.softcap = self.float16 = False
+        self.softcap = self.float16 = self.cpu = False
         self.kind = TEMPORARIES
         self.cast_weights: dict[int, Tensor] = {}
         self.cached: list[Block] = []

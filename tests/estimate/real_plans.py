@@ -1,0 +1,137 @@
+"""Plans over small models, and the true peaks of the runtime's own functions that execute them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from estimate.real_steps import peaks, phase
+from ftc.plan.steps import PackingStep, Plan, Sequences
+from ftc.runtime.stop import Stop
+from tiny_plan import Tiny, file_digest, write_part
+
+LENGTHS = (256, 131, 190, 256, 97, 233, 256, 160)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked of a plan, apart from its model."""
+
+    method: str = "lora"
+    micro_batch: int = 4
+    accumulation: int = 1
+    packed: bool = False
+    lengths: tuple[int, ...] = LENGTHS
+    held_out: tuple[int, ...] = ()
+    metrics: tuple[str, ...] = ("loss",)
+    labels: tuple[str, ...] = ()
+    prompt: int = 8
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def rows(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
+    """Rows of any tokens, which carry loss behind the prompt."""
+    made = []
+    for number, length in enumerate(lengths):
+        mask = [index >= prompt for index in range(length)]
+        ids = [3 + (17 * index + number) % (vocabulary - 3) for index in range(length)]
+        made.append(
+            {"id": f"r{number}", "input_ids": ids, "mask": mask, "prompt_length": prompt, "target": "a"}
+        )
+    return made
+
+
+def tiny_of(root: Path, config: dict[str, Any], case: Case) -> Tiny:
+    """A model of this config with random weights, its tokenizer, and compiled rows of the case's lengths."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from models import write_tiny_tokenizer
+
+    model = root / "model"
+    write_tiny_tokenizer(model)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(model)
+    made = [rows(lengths, case.prompt, config["vocab_size"]) for lengths in (case.lengths, case.held_out)]
+    train = write_part(root / "data", "train", made[0])
+    held = write_part(root / "data", "eval", made[1]) if made[1] else None
+    return Tiny(root, model, train, held)
+
+
+def plan_of(tiny: Tiny, config: dict[str, Any], case: Case, packages: dict[str, str]) -> Plan:
+    """The plan of a case over its compiled rows."""
+    plan = tiny.plan(
+        method=case.method,
+        steps=2,
+        micro_batch=case.micro_batch,
+        accumulation=case.accumulation,
+        save_every=100,
+        metrics=case.metrics,
+        labels=case.labels,
+        **case.arguments,
+    )
+    assert plan.model is not None
+    assert plan.data is not None
+    assert plan.environment is not None
+    changes: dict[str, Any] = {
+        "model": plan.model.model_copy(update={"vocabulary": config["vocab_size"]}),
+        "environment": plan.environment.model_copy(update={"packages": packages}),
+        "packing": PackingStep(packed=case.packed),
+    }
+    answer = max((*case.lengths, *case.held_out)) - case.prompt
+    data = {"longest_target": answer, "sequences": _pairs(tiny, case) if case.packed else None}
+    changes["data"] = plan.data.model_copy(update=data)
+    return plan.model_copy(update=changes)
+
+
+def _pairs(tiny: Tiny, case: Case) -> Sequences:
+    """Sequences of two rows each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tiny.data / "sequences.parquet"
+    numbers = [[first, first + 1] for first in range(0, len(case.lengths), 2)]
+    pq.write_table(pa.table({"rows": pa.array(numbers, pa.list_(pa.int64()))}), path)
+    sums = [case.lengths[a] + case.lengths[b] for a, b in numbers]
+    return Sequences(
+        file=file_digest(path),
+        count=len(sums),
+        rows=len(case.lengths),
+        tokens=sum(sums),
+        longest=max(sums),
+        capacity=max(sums),
+    )
+
+
+def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
+    """The peaks in bytes of evaluation before, training, and evaluation after, by the runtime's functions."""
+    from transformers import set_seed
+
+    from ftc.runtime import adapt, load, train
+    from ftc.runtime.evaluate import Evaluator
+    from ftc.runtime.ready import read_plan
+    from ftc.runtime.trainer import Session
+
+    job = tiny.job(plan, run)
+    ready = read_plan(job.plan)
+    job.work.mkdir(parents=True, exist_ok=True)
+
+    def execute() -> None:
+        stop, quiet = Stop(), lambda _: None
+        set_seed(0)
+        model = load.load_model(ready.model, job.model)
+        for weight in model.parameters():  # files are mapped into memory, which the profiler does not see
+            weight.data = weight.data.clone()
+        tokenizer = load.load_tokenizer(job.model)
+        evaluator = Evaluator.make(ready, job.data, job.model, emit=quiet, stop=stop)
+        if evaluator:
+            with phase("before"):
+                evaluator(model)
+        model = adapt.adapt(model, ready.tune)
+        session = Session(ready, job.data, job.run / "metrics.jsonl", job.checkpoints, quiet, stop)
+        with phase("train"):
+            trained = train.train(ready, job, session, model=model, tokenizer=tokenizer)
+        if evaluator:
+            with phase("after"):
+                evaluator(trained)
+
+    return peaks(execute)

@@ -1,0 +1,246 @@
+"""The step that a plan is lowered to, against what the runtime's own functions take when they execute it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from estimate.closed_steps import MODELS as CLOSED_MODELS
+from estimate.real_plans import Case, measured, plan_of, tiny_of
+from estimate.test_abstract import EXPERTS, LLAMA, SLIDING, one_thread
+from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.catalogue import find
+from ftc.estimate.closed_form import estimate
+from ftc.estimate.lowering import EVALUATED as MOST_LOGITS
+from ftc.estimate.lowering import Rows, training_step
+from ftc.estimate.step import TrainingStep
+from ftc.estimate.trainer_options import HEEDED, NEUTRAL, REASONS
+from ftc.facts.machine import package_versions
+from ftc.facts.trl_fields import OWNED, config_fields
+from ftc.objectives.sft import OWNED as SFT_OWNED
+from ftc.objectives.sft import arguments as sft_arguments
+from ftc.plan.steps import EnvironmentStep, EvalStep, ModelStep, Plan, TrainStep, TuneStep
+
+__all__ = ["one_thread"]
+
+SMALL = {**LLAMA, "max_position_embeddings": 2048}
+QWEN = {**SMALL, "model_type": "qwen3", "head_dim": 32, "tie_word_embeddings": True}
+GEMMA = {**SMALL, "model_type": "gemma2", "head_dim": 32, "sliding_window": 4096}
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": SMALL,
+    "qwen3": QWEN,
+    "gemma2": GEMMA,
+    "experts": {**EXPERTS, "max_position_embeddings": 2048},
+    "sliding": {**SLIDING, "max_position_embeddings": 2048},
+}
+CHECKPOINTED = {"gradient_checkpointing": True}
+LABELLED = (300,) * 6
+PAIRS = (256, 200, 228, 228, 180, 276, 300, 156)  # each two have as many tokens
+CASES: dict[str, tuple[str, Case]] = {
+    "lora": ("llama", Case()),
+    "lora, checkpointed": ("llama", Case(arguments=CHECKPOINTED)),
+    "full": ("llama", Case(method="full")),
+    "full, checkpointed": ("llama", Case(method="full", arguments=CHECKPOINTED)),
+    "full, reentrant": (
+        "llama",
+        Case(
+            method="full",
+            arguments={**CHECKPOINTED, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
+        ),
+    ),
+    "full, fused": ("llama", Case(method="full", arguments={"optim": "adamw_torch_fused"})),
+    "full, accumulated": ("llama", Case(method="full", micro_batch=2, accumulation=2)),
+    "lora, one row at a time": ("llama", Case(micro_batch=1, lengths=(256,) * 4)),
+    "lora, equal rows": ("llama", Case(lengths=(256,) * 8)),
+    "lora, packed": ("llama", Case(packed=True, micro_batch=2, lengths=PAIRS)),
+    "full, packed, checkpointed": (
+        "llama",
+        Case(method="full", packed=True, micro_batch=2, lengths=PAIRS, arguments=CHECKPOINTED),
+    ),
+    "qwen3, full": ("qwen3", Case(method="full")),
+    "qwen3, lora, packed": ("qwen3", Case(packed=True, micro_batch=1, lengths=PAIRS)),
+    "gemma2, lora": ("gemma2", Case()),
+    "sliding, lora, one row": ("sliding", Case(micro_batch=1, lengths=(256,) * 4)),
+    "experts, full": ("experts", Case(method="full", lengths=(256,) * 8)),
+}
+EVALUATED: dict[str, Case] = {
+    "loss": Case(held_out=(300, 256, 200, 100)),
+    "loss of equal rows": Case(method="full", held_out=(256,) * 4),
+    "answers": Case(prompt=290, lengths=LABELLED, held_out=LABELLED, metrics=("exact_match",)),
+    "labels": Case(
+        prompt=298, lengths=LABELLED, held_out=LABELLED, metrics=("label_accuracy",), labels=("a", "b", "c")
+    ),
+}
+BOUNDS = {"sliding, lora, one row": 0.01}
+"""Where the step is a bound: a mask is made for the layers with a window alone, and counted for all."""
+
+TRAINING = ("forward", "backward", "optimizer")
+APART = ("load", "save", "evaluation")
+
+
+def lowered(tmp_path: Path, model: str, case: Case) -> tuple[TrainingStep, dict[str, int]]:
+    """The lowered step of a case, and the peaks that the runtime had."""
+    config = MODELS[model]
+    tiny = tiny_of(tmp_path, config, case)
+    plan = plan_of(tiny, config, case, package_versions())
+    return training_step(plan, config), measured(tiny, plan, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_runtime_takes_what_the_plans_step_says(name: str, tmp_path: Path) -> None:
+    from ftc.estimate.abstract.depth import predict
+
+    step, real = lowered(tmp_path, *CASES[name])
+    phases = predict(step, "cpu", whole=True).phases
+    exact = max(phases[phase].size for phase in TRAINING)
+    assert exact == pytest.approx(real["train"], rel=BOUNDS.get(name, 1e-3))
+    segments = estimate(step).segments
+    closed = max(size for segment, size in segments.items() if segment not in APART)
+    assert closed == pytest.approx(real["train"], rel=0.01)
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_the_runtimes_evaluation_takes_what_the_plans_step_says(name: str, tmp_path: Path) -> None:
+    step, real = lowered(tmp_path, "llama", EVALUATED[name])
+    most = max(real["before"], real["after"])
+    assert estimate(step).segments["evaluation"] == pytest.approx(most, rel=0.03 if "loss" in name else 0.06)
+
+
+def plan_for(device: str = "cuda", **arguments: Any) -> Plan:
+    """A plan of LoRA in bfloat16 for a device, whose rows are yet to be compiled."""
+    train = TrainStep(
+        steps=1,
+        epochs=1,
+        batch=8,
+        micro_batch=4,
+        accumulation=2,
+        save_every=1,
+        arguments={**sft_arguments(), "optim": "adamw_torch", "bf16": device == "cuda", **arguments},
+    )
+    model = ModelStep.model_construct(dtype="bfloat16", vocabulary=2000)
+    peft: dict[str, Any] = {"type": "LoraConfig", "r": 8, "target_modules": "all-linear", "bias": "none"}
+    packages = {"torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"}
+    return Plan.model_construct(
+        model=model,
+        render=None,
+        tune=TuneStep(method="lora", peft=peft),
+        train=train,
+        eval=EvalStep(metrics=("loss",), labels=(), max_new_tokens=8, batch=32),
+        environment=EnvironmentStep(device=device, packages=packages),  # type: ignore[arg-type]
+    )
+
+
+EVEN, UNEVEN = Rows(100, 256, 256), Rows(100, 256, 10)
+LARGE = {name: CLOSED_MODELS[name] for name in ("llama", "qwen3")}
+ON_CUDA = {
+    "padded": (UNEVEN, {}),
+    "padded, checkpointed": (UNEVEN, CHECKPOINTED),
+    "equal rows": (EVEN, {}),
+    "packed": (Rows(100, 512, 10, packed=True), {}),
+    "packed, checkpointed": (Rows(100, 512, 10, packed=True), CHECKPOINTED),
+}
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("name", ON_CUDA)
+def test_the_closed_form_of_a_plans_step_agrees_with_its_abstract_run(name: str, method: str) -> None:
+    from ftc.estimate.abstract.depth import predict
+
+    rows, arguments = ON_CUDA[name]
+    plan = plan_for(**arguments)
+    if method == "full":
+        plan = plan.model_copy(update={"tune": TuneStep(method="full", peft=None)})
+    config = LARGE["qwen3" if "packed" in name else "llama"]
+    step = training_step(plan, config, rows=rows)
+    exact = max(peak.size for peak in predict(step).phases.values())
+    assert estimate(step).peak == pytest.approx(exact, rel=0.01)
+
+
+def step_for(plan: Plan, rows: Rows, held_out: Rows | None = None, **config: Any) -> TrainingStep:
+    return training_step(plan, {**SMALL, **config}, rows=rows, held_out=held_out)
+
+
+def test_the_kernel_is_the_one_that_pytorch_takes_on_the_device() -> None:
+    turing = find("T4")
+    plan = plan_for()
+    assert step_for(plan, EVEN).attention == "flash"
+    assert step_for(plan, UNEVEN).attention == "efficient"
+    assert step_for(plan, Rows(100, 256, 10, packed=True)).attention == "efficient"
+    assert step_for(plan, EVEN, head_dim=512).attention == "efficient"
+    assert step_for(plan, EVEN, sliding_window=128).attention == "efficient"
+    assert step_for(plan, EVEN, sliding_window=512).attention == "flash"
+    assert step_for(plan, EVEN, model_type="gemma2", head_dim=32).attention == "eager"
+    assert training_step(plan, SMALL, device=turing, rows=EVEN).attention == "efficient"
+    assert step_for(plan_for("cpu"), UNEVEN).attention == "flash"
+
+
+def test_the_optimizer_walks_through_the_weights_as_the_device_lets_it() -> None:
+    on_cuda, on_cpu = (step_for(plan_for(device), EVEN).optimizer for device in ("cuda", "cpu"))
+    assert (on_cuda.form, on_cpu.form) == ("foreach", "loop")
+    assert on_cuda.state == "float32"  # PEFT keeps adapters of half-precision models in float32
+    eight = step_for(plan_for(optim="paged_adamw_8bit"), EVEN).optimizer
+    assert (eight.form, eight.bits, eight.paged, eight.wide_embedding) == ("bitsandbytes", 8, True, False)
+
+
+def test_packed_sequences_lie_end_to_end() -> None:
+    batch = step_for(plan_for(), Rows(100, 256, 10, packed=True)).batch
+    assert (batch.rows, batch.length, batch.packed, batch.padded) == (1, 1024, (256,) * 4, False)
+
+
+def test_few_rows_make_a_small_batch() -> None:
+    assert step_for(plan_for(), Rows(3, 256, 10)).batch.rows == 3
+
+
+def test_held_out_rows_are_as_many_as_their_logits_allow() -> None:
+    few = step_for(plan_for(), EVEN, Rows(1000, 100, 100)).evaluation
+    assert few is not None
+    assert (few.rows, few.length, few.positions) == (32, 100, 99)
+    many = step_for(plan_for(), EVEN, Rows(1000, 10_000, 100)).evaluation
+    assert many is not None
+    assert many.rows * many.length <= MOST_LOGITS // 2000 < (many.rows + 1) * many.length
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ({"torch_compile": True}, "compiler"),
+        ({"activation_offloading": True}, "timing"),
+        ({"neftune_noise_alpha": 5.0}, "noise"),
+        ({"optim": "galore_adamw"}, "galore_adamw"),
+        ({"use_liger_kernel": True, "liger_kernel_config": {"rope": False}}, "liger_kernel_config"),
+        ({"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"selective": True}}, "some"),
+        ({"unheard_of": 3}, "unheard_of"),
+    ],
+)
+def test_an_option_without_an_account_is_refused(option: dict[str, Any], why: str) -> None:
+    with pytest.raises(InexpressibleError, match=why):
+        step_for(plan_for(**option), EVEN)
+
+
+def test_what_has_no_account_is_refused() -> None:
+    plan = plan_for()
+    with pytest.raises(InexpressibleError, match="Apple"):
+        step_for(plan_for("mps"), EVEN)
+    older = plan.model_copy(
+        update={"environment": EnvironmentStep(device="cuda", packages={"trl": "1.14.0"})}
+    )
+    with pytest.raises(InexpressibleError, match=r"TRL before 1\.15"):
+        step_for(older, EVEN)
+    peft: dict[str, Any] = {**(plan.tune.peft if plan.tune and plan.tune.peft else {}), "use_dora": True}
+    with pytest.raises(InexpressibleError, match="use_dora"):
+        step_for(plan.model_copy(update={"tune": TuneStep(method="lora", peft=peft)}), EVEN)
+
+
+def test_every_option_of_a_plan_is_heeded_or_takes_no_memory() -> None:
+    """The whole of TRL's fields that a recipe may set are told apart; none passes unseen."""
+    taking = {"loss_type", "use_liger_kernel", "optim", *REASONS, "liger_kernel_config"}
+    for name in set(config_fields("trl:SFTConfig")) - set(OWNED) - set(SFT_OWNED) - taking:
+        known = name in HEEDED or name.startswith(NEUTRAL)
+        try:
+            step_for(plan_for(**{name: "set"}), EVEN)
+        except InexpressibleError:
+            assert not known, name
+        else:
+            assert known, name
