@@ -1,0 +1,111 @@
+"""The lengths by which the work of a plan's batches is counted, read from its compiled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.data.columns import list_numbers
+from ftc.data.kept.shards import GROUP_ROWS
+from ftc.data.packing.sizes import Sizes
+from ftc.estimate.batches import Heldout, Lengths
+from ftc.plan.steps import DataStep, Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Int64 = NDArray[np.int64]
+
+
+class _Rows(NamedTuple):
+    """Of some rows the tokens, those before the answer (0: none), where the loss lies, and the answers."""
+
+    lengths: Int64
+    prompts: Int64
+    first: Int64
+    end: Int64
+    targets: list[str | None]
+
+
+def batch_lengths(
+    directory: Path, sequences: Path | None, data: DataStep, labels: Sequence[str] = ()
+) -> Lengths:
+    """What training and evaluation put into batches; `sequences` has the file of packed or repeated rows.
+
+    Raises OSError and ValueError.
+    """
+    rows, per_sequence = _training(directory, sequences, data)
+    held = list(_read(directory, data.eval)) if data.eval is not None else []
+    return Lengths(
+        rows=rows,
+        sequences=per_sequence,
+        heldout=_heldout(held) if held else None,
+        labels=_label_lengths(directory, data, held, labels),
+    )
+
+
+def _training(directory: Path, sequences: Path | None, data: DataStep) -> tuple[Int64, Int64 | None]:
+    import pyarrow.parquet as pq
+
+    lengths = Sizes.read(directory).lengths
+    if data.sequences is None or sequences is None:
+        return lengths.astype(np.int64), None
+    column = pq.read_table(sequences / data.sequences.file.name).column(0).combine_chunks()
+    numbers, offsets = list_numbers(column)
+    rows = lengths[numbers].astype(np.int64)
+    return rows, np.diff(offsets).astype(np.int64) if data.sequences.capacity is not None else None
+
+
+def _read(directory: Path, part: Part) -> Iterator[_Rows]:
+    import pyarrow.parquet as pq
+
+    for shard in part.shards:
+        with pq.ParquetFile(directory / shard.file.name) as file:
+            for batch in file.iter_batches(GROUP_ROWS, columns=["mask", "prompt_length", "target"]):
+                yield _rows(batch)
+
+
+def _rows(batch: pa.RecordBatch) -> _Rows:
+    mask, prompts, targets = batch.columns
+    offsets = np.frombuffer(mask.buffers()[1], np.int32)[mask.offset : mask.offset + len(mask) + 1]
+    offsets = offsets.astype(np.int64)
+    flags = mask.values
+    bits = np.unpackbits(np.frombuffer(flags.buffers()[1], np.uint8), bitorder="little")
+    trained = np.flatnonzero(bits[flags.offset : flags.offset + len(flags)])
+    before, behind = (np.searchsorted(trained, offsets[side]) for side in (slice(None, -1), slice(1, None)))
+    some = behind > before
+    first, end = np.zeros((2, len(mask)), dtype=np.int64)
+    first[some] = trained[before[some]] - offsets[:-1][some]
+    end[some] = trained[behind[some] - 1] + 1 - offsets[:-1][some]
+    answers: list[str | None] = targets.to_pylist()
+    asked = [
+        length if length is not None and target is not None else 0
+        for length, target in zip(prompts.to_pylist(), answers, strict=True)
+    ]
+    return _Rows(np.diff(offsets), np.array(asked, dtype=np.int64), first, end, answers)
+
+
+def _heldout(held: Sequence[_Rows]) -> Heldout:
+    lengths, prompts, first, end = (np.concatenate([part[field] for part in held]) for field in range(4))
+    return Heldout(lengths=lengths, prompts=prompts, first=first, end=end)
+
+
+def _label_lengths(
+    directory: Path, data: DataStep, held: Sequence[_Rows], labels: Sequence[str]
+) -> tuple[int, ...]:
+    """Tokens of each label, as a row answers with it; where none does, those of the longest answer."""
+    missing, found = {label.strip() for label in labels}, dict[str, int]()
+    for source in (held, _read(directory, data.train)):
+        for rows in source if missing else ():
+            for row, target in enumerate(rows.targets):
+                label = (target or "").strip()
+                if label in missing and rows.prompts[row]:
+                    found[label] = int(rows.end[row] - rows.prompts[row])
+                    missing.discard(label)
+            if not missing:
+                break
+    return tuple(found.get(label.strip(), data.longest_target + 1) for label in labels)
