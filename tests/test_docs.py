@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 from ftc.cli.main import COMMANDS
+from ftc.estimate.catalogue import devices, find
+from ftc.estimate.requested import check_hardware
 from ftc.plan.pipeline import NAMES
+from ftc.recipe.hardware import Hardware
 from ftc.recipe.load import load_recipe
 from ftc.recipe.schema import recipe_schema
 
@@ -36,6 +40,22 @@ def test_the_readme_s_example_is_the_example() -> None:
     real = (ROOT / "examples" / "question-routing" / "recipe.toml").read_text(encoding="utf-8")
     for line in shown.splitlines():
         assert line.partition(", …")[0] in real
+
+
+def test_the_page_on_hardware_is_true(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "hardware.md").read_text(encoding="utf-8")
+    assert f"prices of {len(devices())} GPUs" in " ".join(page.split())
+    tables, prices = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    recipe = tmp_path / "recipe.toml"
+    rest = '[model]\nbase = "a/b"\n[data]\nsources.rows = "rows.csv"\n'
+    recipe.write_text(rest + tables, encoding="utf-8")
+    loaded = load_recipe(recipe)
+    assert loaded.recipe is not None
+    assert loaded.recipe.hardware.headroom == Hardware().headroom
+    assert check_hardware(loaded.recipe, loaded.origins) == ()
+    assert all(find(name) for name in tomllib.loads(prices))
+    names = re.findall(r"`([\w -]+)`", page.partition("is refused")[0].partition("## Names")[2])
+    assert [find(name) is not None for name in names] == [True, True, True, False]
 
 
 def test_the_architecture_names_every_folder_and_entry() -> None:

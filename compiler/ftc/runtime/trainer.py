@@ -94,9 +94,7 @@ class Session:
         self.overflows += 1
         if self.plan.train.arguments.get("fp16") is not True or self.overflows > OVERFLOWS:
             raise diverged(step, "gradient's norm")
-        self.emit(
-            Warned(f"step {step} is left out: its gradient overflowed float16; its scale is halved")
-        )
+        self.emit(Warned(f"step {step} is left out: its gradient overflowed float16; its scale is halved"))
         return None
 
 
