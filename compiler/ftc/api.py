@@ -75,17 +75,19 @@ def plan(
     set: Sequence[str] = (),  # noqa: A002
     after: str | None = None,
     self_test: bool = False,
+    sample: int | None = None,
     progress: Progress | None = None,
 ) -> PlanResult:
     """Make the plan: read and compile the rows, and resolve everything the recipe leaves open.
 
     `after` stops behind the pass of that name (`ftc.plan.pipeline.NAMES`). `self_test` runs the queries with
-    one thread and with several, and says whether the rows are the same. Where findings have errors, the
-    plan is the part that was made before them.
+    one thread and with several, and says whether the rows are the same. With `sample` at most so many rows
+    are compiled, and all counts are estimated from them. Where findings have errors, the plan is the part
+    that was made before them.
     """
     path = Path(recipe)
     with open_cache(path) as cache:
-        made = planned(path, Options(tuple(set), after, progress), cache)
+        made = planned(path, Options(tuple(set), after, progress, sample), cache)
         result = made.result
         compared = made.compiler.self_test() if self_test and made.compiler and result.data else ()
         return replace(result, findings=sort_findings((*result.findings, *compared, *damaged(cache))))

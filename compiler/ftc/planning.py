@@ -26,11 +26,15 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How a recipe is to be planned: what overrides it, behind which pass to stop, whom to tell."""
+    """How a recipe is to be planned: what overrides it, behind which pass to stop, whom to tell.
+
+    With `sample` at most so many rows are compiled, and the counts are scaled to all of them.
+    """
 
     overrides: tuple[str, ...] = ()
     after: str | None = None
     progress: Progress | None = None
+    sample: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ def _run_passes(
     from ftc.plan.steps import Plan
 
     assert loaded.recipe is not None  # noqa: S101 - a recipe without errors is typed
-    after, compiler = options.after, DataCompiler(facts, loaded.origins, cache, options.progress)
+    after = options.after
+    compiler = DataCompiler(facts, loaded.origins, cache, options.progress, options.sample)
     context = Context(
         recipe=loaded.recipe,
         origins=loaded.origins,
@@ -151,6 +156,7 @@ def _run_passes(
         compile_data=compiler,
         lay_out=compiler.lay_out,
         lint_results=compiler.lint_results,
+        estimated=options.sample is not None,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
     outcome = run_passes(start, context, after=after)
@@ -159,11 +165,12 @@ def _run_passes(
         path=path,
         findings=outcome.findings,
         plan=outcome.plan,
-        digest=digest(whole) if whole else None,
+        digest=digest(whole) if whole and compiler.sampling is None else None,
         data=compiler.directory,
         sequences=compiler.sequences,
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
         lengths=read_lengths(compiler.directory) if compiler.directory and outcome.plan.data else None,
+        sampling=compiler.sampling,
     )
     return result, compiler
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ftc.data.packing.lengths import Lengths
     from ftc.lints.base import Linted
     from ftc.plan.compare import Comparison
+    from ftc.plan.sampled import Sampling
     from ftc.plan.steps import Plan
 
 Status = Literal["built", "up to date", "stopped", "failed", "invalid"]
@@ -42,7 +43,8 @@ class PlanResult:
 
     `sequences` has the file that says which rows train together, where rows are packed or repeated. `lints`
     is what the lints found in the rows; None where they did not come to look. `lengths` says how long the
-    training rows are.
+    training rows are. With `sampling` the plan is an estimate from a sample, which says how far it is known:
+    it has no digest, and `data` and `lengths` are the sample's.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class PlanResult:
     sequences: Path | None = None
     lints: tuple[Linted, ...] | None = None
     lengths: Lengths | None = None
+    sampling: Sampling | None = None
 
     @property
     def ok(self) -> bool:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem, unfit_note
 from ftc.data.query.ingest import Ingested, UnreadableSource, ingested
@@ -57,7 +57,11 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that decides the compiled bytes."""
+    """Everything that decides the compiled bytes.
+
+    With `look_at` at most so many rows are compiled, from which the others are estimated; what comes of it is
+    never the whole data.
+    """
 
     sources: tuple[SourceStep, ...]
     queries: tuple[QueryStep, ...]
@@ -67,6 +71,7 @@ class Request:
     limits: LimitStep
     split: SplitStep
     selection: SelectionStep = EVERY_ROW
+    look_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,13 @@ def request_key(request: Request) -> str:
     """The key under which the result is kept."""
     steps = (*request.queries, request.tokenizer, request.render, request.limits)
     steps = (*steps, request.selection, request.split)
-    inputs = {
+    inputs: dict[str, Any] = {
         "sources": [source.model_dump(mode="json", exclude={"location"}) for source in request.sources],
         "steps": [step.model_dump(mode="json") for step in steps],
         "tokenizer": request.tokenizer_sha256,
     }
+    if request.look_at is not None:
+        inputs["look_at"] = request.look_at
     return cache_key("data", inputs, _libraries(request), code=code_digest(*CODE))
 
 
@@ -121,7 +128,7 @@ def compile_data(
     """The compiled rows of a request, from the cache where they are; mistakes come back as problems."""
     key, said = request_key(request), progress or _silent
     try:
-        return _stored(cache, key) or _made(request, locations, cache, key, said)
+        return _whole(request, cache) or _stored(cache, key) or _made(request, locations, cache, key, said)
     except CacheProblem as problem:
         return _failed(RowProblem(problem.code, problem.message, (), help=(problem.help,)))
     except QueryFailure as failure:
@@ -155,6 +162,11 @@ def _stored(cache: Cache, key: str) -> Compiled | None:
     return Compiled(step, directory, (), cached=True, ledger=step.ledger, notes=read_ties(directory))
 
 
+def _whole(request: Request, cache: Cache) -> Compiled | None:
+    """All rows, where they are compiled already though only some were to be looked at."""
+    return None if request.look_at is None else _stored(cache, request_key(replace(request, look_at=None)))
+
+
 def _made(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
     """Compile, or take what another process compiles at this moment."""
     waiting = "waiting for another process that compiles the same rows"
@@ -175,7 +187,10 @@ def _compiled(request: Request, locations: Locations, cache: Cache, key: str, pr
                 for number, query in enumerate(request.queries)
             ]
             progress("selecting rows", 0, None)
-            selection = select(request.selection, request.split, results, sources, scratch)
+            look_at = request.look_at
+            selection = select(request.selection, request.split, results, sources, scratch, look_at)
+            if all(stratum.looked_at == stratum.rows for stratum in selection.strata):
+                key, selection.strata = request_key(replace(request, look_at=None)), ()
             made = _by_backends(request, locations, sources, selection, scratch, progress)
         if made.step is None or made.directory is None:
             return made

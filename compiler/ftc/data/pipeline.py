@@ -8,18 +8,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.data.kept.ledger import LedgerWriter
+from ftc.data.kept.ledger import IN_GENERAL, LedgerWriter
 from ftc.data.kept.lint_rows import CompiledReader, group_of, special_tokens
+from ftc.data.kept.sample import Worked, too_small, write_sample
 from ftc.data.kept.shards import PartWriter
 from ftc.data.problems import RowProblem, Tally, emptiness, key_problems, row_problems
 from ftc.data.query.ingest import SourceAccount
+from ftc.data.selection.select import GOING, NOT_LOOKED_AT, UNSEEN
 from ftc.data.work.batch import EVAL, TRAIN, Account, Batch, Rows
 from ftc.data.work.dispatch import compiled
 from ftc.data.work.row_work import RowSpec, rendered_columns
 from ftc.lints import kept
 from ftc.lints.collector import Collector
 from ftc.lints.spec import LintSpec
-from ftc.plan.account import Ledger, SourceRows
+from ftc.plan.account import Fate, Ledger, SourceRows
 from ftc.plan.steps import DataStep, Part
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Pipeline:
         self._parts = {TRAIN: PartWriter(directory, "train"), EVAL: PartWriter(directory, "eval")}
         self._left_out: deque[tuple[int, Sequence[Account]]] = deque()
         self._total = sum(result.count for result in results)
+        self._worked: dict[tuple[Fate, str], Worked] = {}
 
     def run(
         self, accounts: Sequence[SourceAccount]
@@ -63,6 +66,7 @@ class Pipeline:
             self._rows()
             train, eval_ = (part.close() for part in self._parts.values())
             self._parts[TRAIN].sizes.write(self._directory)
+            self._write_sample()
             ledger = self._close_ledger(accounts, train.rows, eval_.rows)
         except BaseException:
             self._ledger.abandon()
@@ -93,8 +97,18 @@ class Pipeline:
             for bad in account.bad:
                 self._ledger.add(bad.place, "invalid", bad.reason, bad.code)
         for result in self._results:
+            if self._selection.strata:
+                self._ledger.count("filtered", LEFT_OUT, result.left_out, result.filtered())
+                continue
             for id_ in result.filtered():
                 self._ledger.add(id_, "filtered", LEFT_OUT)
+
+    def _write_sample(self) -> None:
+        """Where only some rows are looked at: how many of how many, and what became of those in the work."""
+        strata = self._selection.strata
+        if strata:
+            self._ledger.count(GOING[UNSEEN], NOT_LOOKED_AT, sum(one.rows - one.looked_at for one in strata))
+            write_sample(self._directory, strata, tuple(self._worked.values()))
 
     def _close_ledger(self, accounts: Sequence[SourceAccount], train: int, eval_: int) -> Ledger:
         traced = [result.traced for result in self._results]
@@ -112,7 +126,10 @@ class Pipeline:
         for query, result in zip(request.queries, self._results, strict=True):
             found += key_problems(query.id_column, result.key_problems())
         found += row_problems(self._ledger, request.limits, request.render)
-        return found or emptiness(tally, request.split, self._ledger)
+        empty = emptiness(tally, request.split, self._ledger)
+        if any(one.looked_at < one.rows for one in self._selection.strata):
+            empty = tuple(too_small(problem, self._selection.strata) for problem in empty)
+        return found or empty
 
     def _rows(self) -> None:
         done = 0
@@ -163,11 +180,19 @@ class Pipeline:
         while self._left_out and self._left_out[0][0] <= batch.number:
             self._account_for(self._left_out.popleft()[1])
         self._account_for(batch.account)
+        if self._selection.strata:
+            self._tally(batch.account)
         if batch.features is not None:
             lengths = batch.offsets[1:] - batch.offsets[:-1]
             self._lints.add(batch.features, sides=batch.sides, lengths=lengths, targets=batch.targets)
         for side, part in self._parts.items():
             part.add(batch.side(side))
+
+    def _tally(self, lines: Iterable[Account]) -> None:
+        for line in lines:
+            key = line.fate, IN_GENERAL.get(line.fate, line.reason)
+            before = self._worked.get(key) or Worked(*key, 0, 0)
+            self._worked[key] = Worked(*key, before.rows + 1, before.more + line.more)
 
     def _account_for(self, lines: Iterable[Account]) -> None:
         for line in lines:

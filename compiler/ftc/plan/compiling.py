@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.data.compile import Compiled as CompiledData
 from ftc.data.compile import Locations, Progress, Request, compile_data
+from ftc.data.kept.sample import read_sample
 from ftc.data.packing.laid_out import laid_out
 from ftc.data.problems import RowProblem
 from ftc.diagnostics import Finding, Severity, Source, Span
@@ -16,6 +18,7 @@ from ftc.facts.query import Described
 from ftc.facts.query_columns import HELD_OUT, QUERY
 from ftc.lints import LintResult, kept
 from ftc.plan.context import Compiled
+from ftc.plan.sampled import Sampling, scaled, scaled_sequences
 from ftc.plan.steps import DataStep, Plan, Sequences
 from ftc.recipe.layers import Key
 from ftc.recipe.load import Origins
@@ -51,14 +54,25 @@ class DataCompiler:
     """The data compiler over the files where they are on this machine.
 
     `directory` has its last result, `sequences` the training sequences made of it, if any were asked for.
+    With `look_at` at most so many rows are compiled and the counts are scaled to all; `sampling` then says
+    how far they are known, or is None where every row was there after all.
     """
 
-    def __init__(self, facts: Facts, origins: Origins, cache: Cache, progress: Progress | None) -> None:
-        self._facts, self._origins = facts, origins
+    def __init__(
+        self,
+        facts: Facts,
+        origins: Origins,
+        cache: Cache,
+        progress: Progress | None,
+        look_at: int | None = None,
+    ) -> None:
+        self._facts, self._origins, self._look_at = facts, origins, look_at
         self._cache, self._progress = cache, progress
         self.directory: Path | None = None
         self._made_from: tuple[Request, Locations] | None = None
         self.sequences: Path | None = None
+        self.sampling: Sampling | None = None
+        self._step: DataStep | None = None
 
     def __call__(self, plan: Plan) -> Compiled:
         """Compile the rows of a plan, or find them in the cache."""
@@ -66,17 +80,42 @@ class DataCompiler:
             sources={source.step.name: source.paths for source in self._facts.sources},
             tokenizer=self._facts.model.tokenizer.file,
         )
-        request = request_of(plan)
+        request = replace(request_of(plan), look_at=self._look_at)
         done = compile_data(request, locations, cache=self._cache, progress=self._progress)
         self._made_from = request, locations
-        self.directory, self.sequences = done.directory, None
-        return Compiled(done.step, _findings(done, self._facts, self._origins))
+        self.directory, self.sequences, self._step = done.directory, None, done.step
+        findings = _findings(done, self._facts, self._origins)
+        if self._look_at is not None:
+            findings = self._of_a_sample(done) + tuple(map(self._noted, findings))
+        return Compiled(self._step, findings)
+
+    def _of_a_sample(self, done: CompiledData) -> tuple[Finding, ...]:
+        """Scale the counts to all rows; says where that is not called for, as all are there."""
+        if done.step is None or done.directory is None:
+            return ()
+        sample = read_sample(done.directory)
+        if sample is not None:
+            self._step, self.sampling = scaled(done.step, sample, done.directory)
+            return ()
+        few = (
+            "all rows are compiled already"
+            if done.cached
+            else f"there are no more than {self._look_at:,} rows"
+        )
+        return (Finding("FTC883", f"no sample was needed: {few}", severity=Severity.NOTE),)
+
+    def _noted(self, finding: Finding) -> Finding:
+        if self.sampling is None and self._step is not None:
+            return finding
+        return replace(finding, notes=(*finding.notes, f"of {self._look_at:,} rows that were looked at"))
 
     def lay_out(self, capacity: int | None) -> Sequences:
         """Training sequences of the rows compiled last, made or found in the cache; raises CacheProblem."""
         assert self.directory is not None  # noqa: S101 - the order of the passes
         step, self.sequences = laid_out(self.directory, capacity, self._cache)
-        return step
+        if self.sampling is None or self._step is None:
+            return step
+        return scaled_sequences(step, self._step)
 
     def lint_results(self) -> tuple[LintResult, ...]:
         """What the lints found in the rows compiled last."""

@@ -28,7 +28,8 @@ class Context:
     """Everything a pass may read; `compile_data` runs the data compiler on the plan so far.
 
     `lay_out` makes training sequences of the rows it compiled, of at most so many tokens; of one row each
-    where that is None. `lint_results` has what the lints found in them.
+    where that is None. `lint_results` has what the lints found in them. Where it compiles a sample alone and
+    scales the counts, the plan is `estimated`.
     """
 
     recipe: Recipe
@@ -37,6 +38,7 @@ class Context:
     compile_data: Callable[[Plan], Compiled] = field(repr=False)
     lay_out: Callable[[int | None], Sequences] = field(repr=False)
     lint_results: Callable[[], tuple[LintResult, ...]] = field(default=tuple, repr=False)
+    estimated: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def run_passes(plan: Plan, context: Context, *, after: str | None = None) -> Out
         outcome = Outcome(done.plan, outcome.findings + done.findings)
         if not done.ok:
             return outcome
-        verify(outcome.plan, name)
+        verify(outcome.plan, name, estimated=context.estimated)
         if name == after:
             return outcome
-    verify(outcome.plan, "end")
+    verify(outcome.plan, "end", estimated=context.estimated)
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -119,6 +120,13 @@ class LedgerWriter:
         for counted in (line, self._codes.setdefault(code, _Line())):
             counted.add(id_, reason, more)
         (self._changed if fate in STAYING else self._dropped).add((id_, fate, reason))
+
+    def count(self, fate: Fate, reason: str, rows: int, first: Iterable[str] = ()) -> None:
+        """Account for many rows at once, of which only the first have their ids named."""
+        if rows:
+            line = self._lines[fate].setdefault(reason, _Line())
+            line.rows += rows
+            line.first += [(id_, reason) for id_, _ in zip(first, range(FIRST), strict=False)]
 
     def refuse(self, id_: str, refusal: Refusal) -> None:
         """Account for a row that was refused."""

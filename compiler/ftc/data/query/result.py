@@ -182,6 +182,11 @@ class Result:
         ).fetchall()
         return found
 
+    @property
+    def left_out(self) -> int:
+        """How many of the traced source's rows the query left out."""
+        return 0 if self._traced is None else self._traced.rows - len(self._traced.bad) - self.count
+
     def filtered(self) -> Iterator[str]:
         """The ids of the traced source's rows that the query left out, in order."""
         if self._traced is None:

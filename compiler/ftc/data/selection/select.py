@@ -1,7 +1,8 @@
 """What becomes of every row of the queries' results, before any of them is compiled.
 
 In this order: a sample is taken, duplicates go, rows are held out, and the training rows of a mix are taken
-in the proportion of its weights.
+in the proportion of its weights. Where all this is done only to estimate what compiling the rows would give,
+some of those that are left are looked at.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ftc.data.rendering.example import Refusal
 from ftc.data.selection.equal import Int64, digests, first_of_equal
 from ftc.data.selection.hashes import Flags, UInt64, below, id_hashes, row_hash, smallest
 from ftc.data.selection.held_out import held_out_rows, sides_of
+from ftc.data.selection.looked_at import Stratum, looked_at, shared_out
 from ftc.data.selection.near import near_duplicates
 from ftc.data.selection.origins import Origins
 from ftc.data.selection.problem import SelectionProblem
@@ -34,8 +36,14 @@ if TYPE_CHECKING:
     from ftc.data.query.ingest import Ingested
     from ftc.data.query.result import Result
 
-SAMPLED_OUT, DUPLICATE, UNMIXED = 2, 3, 4
-GOING: dict[int, Fate] = {SAMPLED_OUT: "sampled_out", DUPLICATE: "duplicate", UNMIXED: "unmixed"}
+SAMPLED_OUT, DUPLICATE, UNMIXED, UNSEEN = 2, 3, 4, 5
+GOING: dict[int, Fate] = {
+    SAMPLED_OUT: "sampled_out",
+    DUPLICATE: "duplicate",
+    UNMIXED: "unmixed",
+    UNSEEN: "sampled_out",
+}
+NOT_LOOKED_AT = "it is not among the rows that are looked at"
 """Fates of rows that go, beside the two sides as numbers."""
 
 
@@ -59,7 +67,7 @@ class Chosen:
 
     def rows(self, ids: list[str], columns: pa.RecordBatch, number: int) -> Rows:
         """Those of the rows that go on; `number` is the place of the first among all that do."""
-        if self.account:
+        if not self.kept.all():
             ids = [id_ for id_, kept in zip(ids, self.kept.tolist(), strict=True) if kept]
             columns = columns.filter(flags(self.kept.astype(np.uint8)))
         return Rows(ids, columns, number, self.sides, self.copies)
@@ -69,7 +77,8 @@ class Selection:
     """The decisions over all rows of the results, about two to fourteen bytes a row.
 
     Where `threshold` is above 0, the side of a row is not decided here: it is held out if its own hash
-    (`row_hash`) is below. `mix` says what each query of a mix gives to a pass.
+    (`row_hash`) is below. `mix` says what each query of a mix gives to a pass, `strata` how many rows are
+    looked at where not all are to be compiled; the others have no account of their own.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class Selection:
         self.results = results
         self.mix: tuple[MixedRows, ...] = ()
         self.threshold = 0
+        self.strata: tuple[Stratum, ...] = ()
         self._starts = np.cumsum([0, *(result.count for result in results)])
         self._fates, self._copies = fates, copies
         self._reasons, self._origins = reasons, origins
@@ -104,7 +114,7 @@ class Selection:
         kept = fates < SAMPLED_OUT
         account = [
             Account(ids[row], GOING[int(fates[row])], self._reason(query, int(fates[row]), place + row))
-            for row in np.flatnonzero(~kept).tolist()
+            for row in np.flatnonzero(~kept & (fates != UNSEEN)).tolist()
         ]
         copies = np.ones(len(ids), dtype=np.int32)
         if self._copies is not None:
@@ -118,9 +128,17 @@ class Selection:
 
 
 def select(
-    step: SelectionStep, split: SplitStep, results: Sequence[Result], sources: Ingested, scratch: Path
+    step: SelectionStep,
+    split: SplitStep,
+    results: Sequence[Result],
+    sources: Ingested,
+    scratch: Path,
+    look_at: int | None = None,
 ) -> Selection:
-    """Decide on every row of the results; raises SelectionProblem, QueryFailure and OSError."""
+    """Decide on every row of the results; raises SelectionProblem, QueryFailure and OSError.
+
+    With `look_at` at most so many rows go on, those with the smallest hashes of their ids.
+    """
     selecting = _Selecting(step.seed, results)
     if step.sample is not None:
         selecting.sample(step.sample)
@@ -133,7 +151,9 @@ def select(
         selecting.hold_out(split, sources, scratch / "held-out")
     if is_mix:
         selecting.mix(queries)
+    strata = () if look_at is None else selecting.look_at(look_at, sides_known=not by_itself)
     made = selecting.made()
+    made.strata = strata
     made.threshold = below(split.fraction) if by_itself and split.fraction is not None else 0
     return made
 
@@ -210,6 +230,19 @@ class _Selecting:
     def _hashes(self, split: SplitStep) -> UInt64:
         rows = (row_hash(split, row) for result in self._results for row in result.column_values(split.keys))
         return np.fromiter(rows, dtype=np.uint64, count=len(self._fates))
+
+    def look_at(self, most: int, *, sides_known: bool) -> tuple[Stratum, ...]:
+        """Let at most so many rows go on, of each side as many as shared_out says."""
+        train, held_out = (np.flatnonzero(self._fates == side) for side in (TRAIN, EVAL))
+        counts = shared_out(most, len(train), len(held_out))
+        hashes = id_hashes(self._seed, "sample", self._ids())
+        chosen = looked_at((train, held_out), hashes, counts)
+        self._fates[(self._fates < SAMPLED_OUT) & ~chosen] = UNSEEN
+        self._reasons[UNSEEN, 0] = NOT_LOOKED_AT
+        if not sides_known:
+            return (Stratum(None, len(train), counts[0]),)
+        sides = (Stratum("train", len(train), counts[0]), Stratum("eval", len(held_out), counts[1]))
+        return tuple(stratum for stratum in sides if stratum.rows)
 
     def mix(self, queries: Sequence[QueryStep]) -> None:
         """Take as many training rows of each query as a pass needs, some of them several times."""
