@@ -106,6 +106,22 @@ DRIVER_MIB = {
     "B200-180GB": 183359,
 }
 
+# US dollars an hour of whole machines at Oracle, and their GPUs, in SkyPilot's catalogue (v8/oci/vms.csv of
+# pull request 194, 2026-09-18), which reads Oracle's price list apart from the sources of most prices here.
+ORACLE = {
+    "V100-16GB": (23.6, 8),
+    "A10": (8, 4),
+    "L40S": (14, 4),
+    "A100-40GB-SXM": (24.4, 8),
+    "A100-80GB-SXM": (32, 8),
+    "RTX-PRO-6000-Server": (36, 8),
+    "H100-80GB-SXM": (80, 8),
+    "H200-141GB-SXM": (80, 8),
+    "B200-180GB": (112, 8),
+    "B300-288GB": (120, 8),
+    "MI300X-192GB": (48, 8),
+}
+
 # What torch.cuda.get_device_name() says of them.
 TORCH_NAMES = {
     "Tesla T4": "T4",
@@ -162,6 +178,12 @@ def test_bandwidths_are_those_of_the_memory() -> None:
 def test_memory_is_a_little_less_than_the_driver_shows() -> None:
     for name, shown in DRIVER_MIB.items():
         assert 0.96 * shown < devices()[name].memory / 2**20 < shown, name
+
+
+def test_two_readings_of_one_price_list_agree() -> None:
+    for name, (dollars, gpus) in ORACLE.items():
+        (price,) = [price for price in devices()[name].prices if price.provider == "Oracle Cloud"]
+        assert price.usd_per_hour == pytest.approx(dollars / gpus), name
 
 
 def test_bfloat16_came_with_ampere() -> None:
