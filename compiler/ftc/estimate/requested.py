@@ -43,6 +43,10 @@ def _gpu(recipe: Recipe, origins: Origins) -> Iterator[Finding]:
     name = recipe.hardware.gpu
     if name in (None, AUTO) or catalogue.find(str(name)) is not None:
         return
+    if str(name).casefold() == AUTO:
+        place = origins.value("hardware", "gpu")
+        yield Finding("FTC851", f"`{name}` is no GPU that ftc knows", place, help=(f'write gpu = "{AUTO}"',))
+        return
     several = len(catalogue.sharing(str(name))) > 1
     message = f"`{name}` may be several GPUs" if several else f"`{name}` is no GPU that ftc knows"
     found = unknown_gpu("FTC851", message, str(name))
