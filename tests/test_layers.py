@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),
     ("ftc.estimate.abstract",),
-    ("ftc.api", "ftc.diffing", "ftc.planning", "ftc.results"),
+    ("ftc.api", "ftc.calibrating", "ftc.diffing", "ftc.planning", "ftc.results"),
     ("ftc.cli", "ftc.__main__"),
 )
 ABSTRACT = "ftc.estimate.abstract"

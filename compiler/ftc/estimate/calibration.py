@@ -79,8 +79,8 @@ class Once(Frozen):
 class Calibration(Frozen):
     """A measured machine. `start` ends where the model is loaded, `trainer` where the first step begins.
 
-    `step` is what an optimizer step takes beside its micro-batches; `end` lies between the process's last word
-    and its exit.
+    `step` is what an optimizer step takes beside its micro-batches; `end` lies between its last word
+    and the end of the process.
     """
 
     format: Literal[1] = 1

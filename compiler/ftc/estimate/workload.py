@@ -177,10 +177,10 @@ def _generated(step: TrainingStep, counted: StepFlops) -> Work:
         return Work()
     rows, prompt, length = objective.generations, objective.prompt or 1, objective.completion or 1
     first = Amounts(rows * prompt, rows * prompt**2, rows)
-    return _written(rows, prompt, length, first, counted.forward)
+    return answered(rows, prompt, length, first, counted.forward)
 
 
-def _written(rows: int, prompt: int, count: int, first: Amounts, forward: Operations) -> Work:
+def answered(rows: int, prompt: int, count: int, first: Amounts, forward: Operations) -> Work:
     """A prompt that is read, which gives the first token, and the passes that write the others."""
     amounts = first.plus(written(rows, prompt, count - 1))
     return Work(float(count), amounts.tokens, forward.of(amounts))
@@ -202,7 +202,6 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         share = plan.data.train.trained_tokens / max(plan.data.train.tokens, 1)
         passes = plan.train.steps * plan.train.batch / max(lengths.units, 1)
         amounts = replace(amounts, positions=share * lengths.tokens * passes)
-    files = sum(file.bytes for file in plan.model.weights)
     saved = _saved(play, about)
     return Workload(
         traits=about,
@@ -211,12 +210,23 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         spread=found.spread,
         before=_evaluation(plan, lengths, step, counted, trained=False),
         after=_evaluation(plan, lengths, step, counted, trained=True),
-        loaded=READ * float(_base_bytes(play) if plan.model.kind == "gguf" else files),
+        loaded=_loaded(plan, play),
         checkpoint=saved + 2 * BYTES[step.optimizer.state] * about.trained,
         checkpoints=-(-plan.train.steps // plan.train.save_every),
         saved=saved,
         basis=found.basis,
     )
+
+
+def base_bytes(plan: Plan, step: TrainingStep) -> float:
+    """Bytes that are read to load a plan's model. Raises InexpressibleError."""
+    return _loaded(plan, prepared(step))
+
+
+def _loaded(plan: Plan, play: Play) -> float:
+    assert plan.model is not None  # noqa: S101 - the caller has looked
+    files = sum(file.bytes for file in plan.model.weights)
+    return float(READ * (_base_bytes(play) if plan.model.kind == "gguf" else files))
 
 
 def _base_bytes(play: Play) -> int:
@@ -275,8 +285,8 @@ def _answers(
         rows, first = len(batch.rows), prompts([batch], attends)
         limit = min(plan.eval.max_new_tokens, max(1, plan.model.context_length - batch.longest))
         own = int(lengths.heldout.answers[batch.rows].max())
-        few = few.plus(_written(rows, batch.longest, max(1, min(own, limit)), first, forward))
-        most = most.plus(_written(rows, batch.longest, limit, first, forward))
+        few = few.plus(answered(rows, batch.longest, max(1, min(own, limit)), first, forward))
+        most = most.plus(answered(rows, batch.longest, limit, first, forward))
     return few, most
 
 

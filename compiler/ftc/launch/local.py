@@ -75,11 +75,12 @@ def environment() -> dict[str, str]:
     return {**kept, **FIXED}
 
 
-def command(job: Job) -> list[str]:
-    """The command that executes a job."""
+def command(job: Job, *, measure: bool = False) -> list[str]:
+    """The command that executes a job, or measures a few steps of it."""
     places = {"--plan": job.plan, "--data": job.data, "--model": job.model, "--run": job.run}
     words = [word for option, path in places.items() for word in (option, str(path.absolute()))]
-    return [sys.executable, "-m", "ftc.runtime", *words, "--stop-on-eof"]
+    more = ["--measure"] if measure else []
+    return [sys.executable, "-m", "ftc.runtime", *words, "--stop-on-eof", *more]
 
 
 @contextmanager
@@ -175,16 +176,17 @@ def _follow(process: subprocess.Popen[bytes], heard: _Heard, on_event: Callable[
             alive.close()
 
 
-def launch(job: Job, on_event: Callable[[Event], None]) -> Outcome:
+def launch(job: Job, on_event: Callable[[Event], None], *, measure: bool = False) -> Outcome:
     """Run a job in a process of its own to its end, handing on its events as they come.
 
     The process is in a session of its own, so that Ctrl-C reaches only this one, which asks it once to
-    stop; it ends by itself if this process dies. Raises OSError if the run directory cannot be written.
+    stop; it ends by itself if this process dies. `measure` times a few steps
+    instead of all. Raises OSError if the run directory cannot be written.
     """
     heard = _Heard()
     with job.log.open("ab") as log:
         process = subprocess.Popen(
-            command(job),
+            command(job, measure=measure),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -5,33 +5,44 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from ftc.runtime.events import Event
 from ftc.runtime.job import Job
-from ftc.runtime.main import run, write_events
+from ftc.runtime.main import execute, run, write_events
+from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
 
 
-def parse(arguments: list[str]) -> tuple[Job, bool]:
-    """The job that the command line names, and whether to stop when standard input closes."""
+def parse(arguments: list[str]) -> tuple[Job, argparse.Namespace]:
+    """The job that the command line names, and its options."""
     parser = argparse.ArgumentParser(prog="python -m ftc.runtime", description=__doc__)
     for name in ("plan", "data", "model", "run"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--stop-on-eof", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--measure", action="store_true", help="time a few steps instead of all")
     found = parser.parse_args(arguments)
-    return Job(found.plan, found.data, found.model, found.run), found.stop_on_eof
+    return Job(found.plan, found.data, found.model, found.run), found
+
+
+def measured(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:
+    """Time a few steps of the plan."""
+    from ftc.runtime.measure import measure
+
+    measure(plan, job, emit, stop)
 
 
 def main() -> int:
     """Run one job; libraries that print to standard output are sent to standard error."""
-    job, stop_on_eof = parse(sys.argv[1:])
+    job, options = parse(sys.argv[1:])
     events = os.dup(1)
     os.dup2(2, 1)
     stop = Stop()
     stop.on_signals()
-    if stop_on_eof:
+    if options.stop_on_eof:
         stop.on_closed(0)
-    return run(job, write_events(events), stop)
+    return run(job, write_events(events), stop, work=measured if options.measure else execute)
 
 
 if __name__ == "__main__":

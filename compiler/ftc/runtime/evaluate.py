@@ -72,18 +72,26 @@ class Evaluator:
                 metrics |= measures[name](model, rows)
         return Evaluated(metrics, rows)
 
-    def _batches(self, numbers: list[int], lengths: list[int], what: str) -> Iterator[list[int]]:
-        """Row numbers in batches of like lengths; tells the progress and heeds a stop."""
+    def batches(self, numbers: list[int], lengths: list[int]) -> list[list[int]]:
+        """Row numbers in batches of like lengths, the shortest first."""
         order = sorted(numbers, key=lambda row: (lengths[row], row))
+        found: list[list[int]] = []
         done = 0
         while done < len(order):
-            self.stop.check()
             batch = order[done : done + self.settings.batch]
             fitting = LOGITS // (self.plan.model.vocabulary * lengths[batch[-1]])
-            batch = batch[: max(1, fitting)]
+            found.append(batch[: max(1, fitting)])
+            done += len(found[-1])
+        return found
+
+    def _batches(self, numbers: list[int], lengths: list[int], what: str) -> Iterator[list[int]]:
+        """Row numbers in batches of like lengths; tells the progress and heeds a stop."""
+        done = 0
+        for batch in self.batches(numbers, lengths):
+            self.stop.check()
             yield batch
             done += len(batch)
-            self.emit(Progress(what, done, len(order)))
+            self.emit(Progress(what, done, len(numbers)))
 
     @property
     def _pad(self) -> int:

@@ -79,7 +79,8 @@ def _before(evaluator: Evaluator | None, model: Any, job: Job) -> Evaluated | No
     return measured
 
 
-def _verify(plan: Ready, job: Job) -> None:
+def verify(plan: Ready, job: Job) -> None:
+    """Raise BuildError unless the model and the compiled rows are what the plan says."""
     from ftc.runtime import load
 
     load.verify(plan.model, job.model)
@@ -99,7 +100,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
     machine.require(plan.environment.device)
-    _verify(plan, job)
+    verify(plan, job)
     write_json(job.run / "environment.json", machine.describe(plan.environment.device))
     set_seed(plan.seed)
     model = load.load_model(plan.model, job.model)
@@ -124,15 +125,27 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     emit(Done({"before": found["before"], "after": found["after"]}))
 
 
-def run(job: Job, emit: Callable[[Event], None], stop: Stop, log: TextIO = sys.stderr) -> int:
-    """Execute the job's plan; the exit status is 0 when done, 130 when stopped, 1 when it failed."""
+Execute = Callable[[Ready, Job, Callable[[Event], None], Stop], None]
+
+
+def run(
+    job: Job,
+    emit: Callable[[Event], None],
+    stop: Stop,
+    log: TextIO = sys.stderr,
+    work: Execute = execute,
+) -> int:
+    """Execute the job's plan; the exit status is 0 when done, 130 when stopped, 1 when it failed.
+
+    `work` is what is done with the plan: all of it, or the few steps that are measured.
+    """
     os.environ.update(OFFLINE)
     with Ending(job, emit, log) as ending:
         stop.check()
         plan = read_plan(job.plan)
         job.work.mkdir(parents=True, exist_ok=True)
         with exclusive(job.work / "lock"):
-            execute(plan, job, emit, stop)
+            work(plan, job, emit, stop)
     return ending.status
 
 
