@@ -20,6 +20,8 @@ from ftc.results import PlanResult
 if TYPE_CHECKING:
     from ftc.data.kept.lineage import CompiledRows
     from ftc.plan.compiling import DataCompiler
+    from ftc.plan.sampled import Sampling
+    from ftc.plan.steps import Plan
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -170,9 +172,15 @@ def _run_passes(
         sequences=compiler.sequences,
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
         lengths=read_lengths(compiler.directory) if compiler.directory and outcome.plan.data else None,
-        sampling=compiler.sampling,
+        sampling=_with_steps(compiler.sampling, outcome.plan, loaded.recipe),
     )
     return result, compiler
+
+
+def _with_steps(sampling: Sampling | None, plan: Plan, recipe: Recipe) -> Sampling | None:
+    """What is known from a sample, the optimizer steps too where they follow from the rows."""
+    stated = recipe.train.steps is not None
+    return sampling if sampling is None or stated else sampling.with_steps(plan)
 
 
 def run_name(recipe: Recipe, path: Path) -> str:

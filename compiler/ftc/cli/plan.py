@@ -33,29 +33,45 @@ def _pass_name(_: click.Context, __: click.Parameter, value: str | None) -> str 
 @click.option(
     "--self-test", is_flag=True, help="Run the queries with one thread and with several, and compare."
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Compile N rows only, and estimate the counts of all: for data too big to compile at plan time.",
+)
 @recipe_options
-def command(request: Request, after: str | None, *, self_test: bool) -> int:
+def command(request: Request, after: str | None, *, self_test: bool, sample: int | None) -> int:
     """Show what a build would do, and why.
 
     Reads and compiles the data and prints the account of every row, the tokens, the training schedule and
     each value that the compiler chose, with its reason. Loads no weights. The compiled data is kept and used
     by `ftc build`. Where there are errors, --verbose shows the plan as far as it goes.
 
+    With --sample the sources are still read and the query is run, both once; then N rows are compiled
+    instead of all. Counts that follow from those carry their error of sampling, and the plan has no digest.
+
     Several recipes are compared in a table at the end, one column a recipe.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
-    "plan", "lints"}, ...]}, one result a recipe; for several also "comparison": {"recipes", "figures",
-    "settings"}.
+    "plan", "lints", "sample"}, ...]}, one result a recipe; for several also "comparison": {"recipes",
+    "figures", "settings"}.
     """
     from ftc import api
     from ftc.cli.findings import document, report_findings
     from ftc.cli.progress import data_progress
 
+    if sample is not None and after is not None:
+        raise click.UsageError("--after prints the plan that is built; --sample has none")
     results = []
     for recipe in request.recipes:
         with data_progress(request) as progress:
             result = api.plan(
-                recipe, set=request.overrides, after=after, self_test=self_test, progress=progress
+                recipe,
+                set=request.overrides,
+                after=after,
+                self_test=self_test,
+                sample=sample,
+                progress=progress,
             )
         results.append(result)
         if not request.json:
@@ -92,11 +108,12 @@ def _side_by_side(results: Sequence[PlanResult]) -> dict[str, Any]:
 
 
 def _print_side_by_side(results: Sequence[PlanResult], request: Request) -> None:
+    from ftc.cli.sample_view import ABOUT
     from ftc.cli.side_by_side_view import compared, side_by_side_lines
 
     found = compared(results)
     if found is not None:
-        titles = [str(result.path) for result in found[0]]
+        titles = [f"{ABOUT if result.sampling else ''}{result.path}" for result in found[0]]
         request.terminal.lines([*side_by_side_lines(titles, found[1], request.terminal), ""])
 
 
@@ -119,5 +136,6 @@ def _json(result: PlanResult) -> dict[str, Any]:
         "lints": lints,
         "packing": packing,
         "lengths": lengths_json(result.lengths),
+        "sample": sample_json(result.sampling),
     }
     return result_json(result.path, result.findings, more)

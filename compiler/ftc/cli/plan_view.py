@@ -11,6 +11,7 @@ from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, tabl
 from ftc.cli.length_view import length_lines
 from ftc.cli.lint_view import lint_lines
 from ftc.cli.packing_view import batch_words, sequence_lines
+from ftc.cli.sample_view import ABOUT, estimated_tokens, fate_range, is_estimated, sample_lines
 from ftc.cli.terminal import Terminal, escape
 from ftc.plan.account import STAYING, LedgerLine
 from ftc.plan.steps import (
@@ -30,6 +31,7 @@ from ftc.plan.steps import (
 
 if TYPE_CHECKING:
     from ftc.api import PlanResult
+    from ftc.plan.sampled import Sampling
 
 Section = tuple[str, list[str]]
 SHORT_DIGEST = 16
@@ -67,10 +69,10 @@ def _counted(sign: str, rows: int, width: int) -> str:
     return pad(sign + number(rows), width, right=True)
 
 
-def _fate_lines(line: LedgerLine, head: str, width: int) -> list[str]:
+def _fate_lines(line: LedgerLine, head: str, width: int, sampling: Sampling | None) -> list[str]:
     """A fate with its count and reason, the first row ids below."""
     indent = " " * (len(head) + 1)
-    first, *rest = wrap(f"{_fate(line)}: {line.reason}", width - len(indent))
+    first, *rest = wrap(f"{_fate(line)}{fate_range(line, sampling)}: {line.reason}", width - len(indent))
     ids = _ids(line, width - len(indent) - 5)
     lines = [f"{head} {first}", *(indent + text for text in rest)]
     return [*lines, f"{indent}rows {ids}"] if ids else lines
@@ -84,28 +86,35 @@ def _made_of(data: DataStep) -> str:
     return f" (made of {', '.join(f'{number(source.rows)} of {source.name}' for source in sources)})"
 
 
-def ledger_lines(data: DataStep, width: int) -> list[str]:
+def ledger_lines(data: DataStep, width: int, sampling: Sampling | None = None) -> list[str]:
     """The account of every row: read, minus each fate, is what trains and what is held out."""
     ledger = data.ledger
     kept = ledger.train + ledger.eval
-    room = len(number(max(ledger.read, kept))) + 1
+    scaled = ABOUT if sampling is not None else ""
+    room = len(number(max(ledger.read, kept))) + 1 + len(scaled)
     lines = [f"{_counted('', ledger.read, room)} read{_made_of(data)}"]
     for line in ledger.lines:
         if line.fate not in STAYING:
-            lines += _fate_lines(line, _counted(MINUS, line.rows, room), width)
+            sign = f"{ABOUT}{MINUS}" if is_estimated(line, sampling) else MINUS
+            lines += _fate_lines(line, _counted(sign, line.rows, room), width, sampling)
     if ledger.more:
-        lines.append(f"{_counted('+', ledger.more, room)} more rows, made by splitting or unrolling some")
+        lines.append(
+            f"{_counted(f'{scaled}+', ledger.more, room)} more rows, made by splitting or unrolling some"
+        )
     split = f": {number(ledger.train)} to train on, {number(ledger.eval)} held out" if ledger.eval else ""
-    lines.append(f"{_counted('=', kept, room)} kept{split}")
+    lines.append(f"{_counted(f'{scaled}=', kept, room)} kept{split}")
     for line in ledger.lines:
         if line.fate in STAYING:
-            lines += _fate_lines(line, _counted("", line.rows, room), width)
+            sign = ABOUT if is_estimated(line, sampling) else ""
+            lines += _fate_lines(line, _counted(sign, line.rows, room), width, sampling)
     return lines
 
 
-def proof_line(data: DataStep, render: RenderStep) -> str:
-    """What is known of the loss masks; no kept row is without a proof."""
+def proof_line(data: DataStep, render: RenderStep, compiled: int | None = None) -> str:
+    """What is known of the masks; no kept row is without a proof. `compiled` counts those of a sample."""
     rows = plural(data.ledger.train + data.ledger.eval, "kept row")
+    if compiled is not None:
+        rows = plural(compiled, "kept row") + " of the sample"
     if render.form == "text":
         return f"every token of all {rows} trains"
     if render.form == "completion":
@@ -174,15 +183,15 @@ def tune_line(tune: TuneStep) -> str:
     return f"{tune.method}: {', '.join(part.replace('lora_', '') for part in parts)}, on {layers}"
 
 
-def train_lines(train: TrainStep, objective: str, sequences: Sequences | None) -> list[str]:
-    """The schedule: steps, batches, learning rate, checkpoints."""
+def train_lines(train: TrainStep, objective: str, sequences: Sequences | None, scaled: str = "") -> list[str]:
+    """The schedule: steps, batches, learning rate, checkpoints; `scaled` stands before estimated steps."""
     options: dict[str, Any] = train.arguments
     batch = batch_words(train, sequences)
     warm = options.get("warmup_steps")
     epochs = f"{train.epochs:.3g} {'epoch' if train.epochs == 1 else 'epochs'}"
     rate = f"learning rate {options.get('learning_rate'):g}, {options.get('lr_scheduler_type')}"
     return [
-        f"{objective}: {plural(train.steps, 'step')} of {batch}, {epochs}",
+        f"{objective}: {scaled}{plural(train.steps, 'step')} of {batch}, {epochs}",
         rate + (f" after {warm} warm-up steps" if warm else ""),
         f"a checkpoint every {plural(train.save_every, 'step')}",
     ]
@@ -225,30 +234,35 @@ def _wrapped(lines: Iterable[str], width: int) -> list[str]:
     return [part for line in lines for part in wrap(line, width)]
 
 
-def _row_lines(data: DataStep, directory: Path | None, width: int) -> list[str]:
-    lines = ledger_lines(data, width)
+def _hint(data: DataStep, directory: Path | None, width: int) -> list[str]:
+    """Where the rows that went are to be seen."""
     gone = data.ledger.lost
-    if gone and directory is not None:
-        them = "it" if gone == 1 else f"all {number(gone)}"
-        lines += wrap(f"`ftc show --dropped` lists {them}, `ftc show --id ROW` shows one", width)
-    return lines
+    if not gone or directory is None:
+        return []
+    them = "it" if gone == 1 else f"all {number(gone)}"
+    return wrap(f"`ftc show --dropped` lists {them}, `ftc show --id ROW` shows one", width)
 
 
 def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Section]:
     if plan.sources:
         yield "sources", _wrapped(sources_lines(plan.sources, plan.data), width)
+    sampling = result.sampling
+    if sampling is not None:
+        yield "sample", _wrapped(sample_lines(sampling), width)
     if plan.data is not None:
-        yield "rows", _row_lines(plan.data, result.data, width)
+        rows = ledger_lines(plan.data, width, sampling)
+        yield "rows", rows if sampling is not None else [*rows, *_hint(plan.data, result.data, width)]
     if plan.split is not None:
         yield "split", wrap(split_line(plan.split, plan.data), width)
     if plan.data is not None:
-        yield "tokens", token_lines(plan.data)
+        yield "tokens", token_lines(plan.data) if sampling is None else estimated_tokens(plan.data, sampling)
         lengths = result.lengths
         if lengths is not None:
             yield "lengths", length_lines(lengths, width)
         yield from ((label, wrap(line, width)) for label, line in sequence_lines(plan.data.sequences))
     if plan.data is not None and plan.render is not None:
-        yield "masks", wrap(proof_line(plan.data, plan.render), width)
+        compiled = None if sampling is None else sum(sampling.compiled.values())
+        yield "masks", wrap(proof_line(plan.data, plan.render, compiled), width)
     if result.lints is not None:
         yield "lints", lint_lines(result.lints, width)
 
@@ -264,10 +278,11 @@ def _model_sections(plan: Plan, width: int) -> Iterable[Section]:
             yield label, wrap(line(step), width)
 
 
-def _run_sections(plan: Plan, width: int) -> Iterable[Section]:
+def _run_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Section]:
     if plan.train is not None and plan.objective is not None:
         sequences = plan.data.sequences if plan.data else None
-        yield "train", _wrapped(train_lines(plan.train, plan.objective.name, sequences), width)
+        scaled = f"{ABOUT} " if result.sampling and "train.steps" in result.sampling.figures else ""
+        yield "train", _wrapped(train_lines(plan.train, plan.objective.name, sequences, scaled), width)
     if plan.train is not None and plan.data is not None:
         rows = plan.data.eval.rows if plan.data.eval else 0
         yield "evaluate", wrap(eval_line(plan.eval, rows), width)
@@ -289,10 +304,12 @@ def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]
     width = terminal.width - LABEL
     named = terminal.style(plan.name, "strong")
     lines = [f"{named}  plan {result.digest[:SHORT_DIGEST]}" if result.digest else named]
+    if result.sampling is not None:
+        lines = [f"{named}  an estimate, from a sample of the rows"]
     groups = [
         _data_sections(result, plan, width),
         _model_sections(plan, width),
-        _run_sections(plan, width),
+        _run_sections(result, plan, width),
     ]
     if terminal.verbose:
         groups.append(_full_sections(plan))

@@ -7,7 +7,7 @@ on. What becomes of those is scaled from the rows that were looked at, so that t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ftc.data.selection.quotas import shares
 from ftc.data.selection.select import GOING, NOT_LOOKED_AT, UNSEEN
 from ftc.estimate.sampling import Estimate, Moments, share, total, unseen
 from ftc.plan.account import STAYING, Ledger, LedgerLine
-from ftc.plan.steps import DataStep, Part, Sequences
+from ftc.plan.steps import DataStep, Part, Plan, Sequences
 
 NAMES = {"tokens": "tokens.{}", "loss": "tokens.{}.loss", "rows": "rows.{}"}
 MORE = ("split", "unrolled")
@@ -40,6 +40,16 @@ class Sampling:
     unseen: float
     estimated: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     """Fate and reason of the ledger's lines that are scaled."""
+
+    def with_steps(self, plan: Plan) -> Sampling:
+        """The same with the optimizer steps, which follow from the rows, or from packed rows' tokens."""
+        if plan.train is None or plan.data is None:
+            return self
+        sequences = plan.data.sequences
+        packed = sequences is not None and sequences.capacity is not None
+        known, steps = self.figures["tokens.train" if packed else "rows.train"], plan.train.steps
+        low, high = (steps * bound / known.value for bound in (known.low, known.high))
+        return replace(self, figures={**self.figures, "train.steps": Estimate(steps, low, high)})
 
 
 def scaled(step: DataStep, sample: Sample, directory: Path) -> tuple[DataStep, Sampling]:
