@@ -122,6 +122,7 @@ def _json(result: PlanResult) -> dict[str, Any]:
     from ftc.cli.length_view import lengths_json
     from ftc.cli.lint_view import lints_json
     from ftc.cli.packing_view import packing_json
+    from ftc.cli.sample_view import sample_json
 
     plan = None if result.plan is None else result.plan.model_dump(mode="json")
     data: Path | None = result.data

@@ -105,7 +105,7 @@ class DataCompiler:
         return (Finding("FTC883", f"no sample was needed: {few}", severity=Severity.NOTE),)
 
     def _noted(self, finding: Finding) -> Finding:
-        if self.sampling is None and self._step is not None:
+        if finding.code == "FTC882" or (self.sampling is None and self._step is not None):
             return finding
         return replace(finding, notes=(*finding.notes, f"of {self._look_at:,} rows that were looked at"))
 

@@ -66,5 +66,5 @@ def too_small(problem: RowProblem, strata: Sequence[Stratum]) -> RowProblem:
         problem,
         code="FTC882",
         message=f"of the {looked_at:,} rows that were looked at, of {rows:,}, none is {side}",
-        help=("look at more of them, as in --sample 2000; or leave --sample out", *problem.help),
+        help=("look at more of them, as in --sample 2000; or leave --sample out",),
     )
