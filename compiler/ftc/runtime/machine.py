@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,10 @@ def require(device: str) -> None:
     """Raise BuildError unless PyTorch can use the plan's device here."""
     import torch
 
-    usable = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    usable: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     if device not in usable or usable[device]():
         return
     built = "was built without CUDA" if device == "cuda" and torch.version.cuda is None else "finds none"
