@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.range import NOTHING, Range, total
-from ftc.estimate.speeds import Speeds, speeds
-from ftc.estimate.workload import Evaluation, Traits, Work, Workload
+from ftc.estimate.speeds import Record, Speeds, speeds
+from ftc.estimate.step import Batch, Quantisation, TrainingStep, Tuning
+from ftc.estimate.workload import Evaluation, Traits, Work, Workload, micro_batch, traits
 
 if TYPE_CHECKING:
     from ftc.estimate.catalogue import Device
@@ -70,6 +71,30 @@ def on_device(work: Workload, device: Device) -> Duration:
         computed = ("evaluation before", "training", "evaluation after")
         parts |= {name: _wider(parts[name], by) for name in computed}
     return summed(parts, _basis(work, device, gpu.table, known=known))
+
+
+def predicted(record: Record) -> Range:
+    """Seconds that the constants give for a published micro-batch, on the record's own device."""
+    from ftc.estimate.catalogue import find
+
+    table, device = speeds(), find(record.device)
+    if device is None:
+        raise InexpressibleError(f"{record.device} is not in the catalogue")
+    step = TrainingStep(
+        config=table.models[record.model],
+        tuning=_tuning(record),
+        batch=Batch(rows=record.rows, length=record.length),
+        quantisation=Quantisation(kind="nf4") if record.method == "qlora" else None,
+        checkpointing="reentrant",
+    )
+    gpu = _Gpu(device.flops["bfloat16"], device.bandwidth, traits(step), table)
+    return gpu.passes(micro_batch(step)[0], 1 + BACKWARD + 1, adapted=True)
+
+
+def _tuning(record: Record) -> Tuning:
+    if record.method == "full":
+        return Tuning(method="full")
+    return Tuning(method="lora", rank=record.rank, targets=record.targets)
 
 
 def _basis(work: Workload, device: Device, table: Speeds, *, known: bool) -> str:

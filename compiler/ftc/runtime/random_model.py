@@ -22,8 +22,8 @@ SHAPES: dict[str, Any] = {
 }
 
 
-def write_tokenizer(directory: Path) -> tuple[int, int]:
-    """A tokenizer of bytes; returns the ids of the end token and of padding."""
+def write_tokenizer(directory: Path) -> dict[str, Any]:
+    """A tokenizer of bytes; returns the ids of its special tokens as a model's configuration has them."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -34,7 +34,8 @@ def write_tokenizer(directory: Path) -> tuple[int, int]:
     tokenizer.save(str(directory / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "pad_token": PAD}
     (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    return tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
+    end, pad = (tokenizer.token_to_id(token) for token in (END, PAD))
+    return {"bos_token_id": end, "eos_token_id": end, "pad_token_id": pad}
 
 
 def write_model(directory: Path) -> None:
@@ -43,9 +44,8 @@ def write_model(directory: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     directory.mkdir(parents=True, exist_ok=True)
-    end, pad = write_tokenizer(directory)
+    ids = write_tokenizer(directory)
     torch.manual_seed(0)
-    ids: dict[str, Any] = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": pad}
     LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **SHAPES, **ids)).save_pretrained(directory)
 
 
