@@ -27,6 +27,16 @@ from ftc.plan.steps import (
 from ftc.recipe.load import load_recipe
 
 ZERO = "0" * 64
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 1024,
+    "vocab_size": 300,
+}
 BASE = '[model]\nbase = "models/tiny"\n[data]\nsources.rows = "rows.jsonl"\n'
 
 
@@ -69,7 +79,7 @@ def facts(directory: Path, columns: dict[str, str]) -> Facts:
     model = ModelFacts(
         located=Located("models/tiny", "directory", directory, None),
         directory=directory,
-        config={"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 1024, "vocab_size": 300},
+        config=CONFIG,
         config_sha256=ZERO,
         tokenizer=tokenizer_facts(),
         weights=(),

@@ -116,5 +116,9 @@ CODES: dict[str, str] = {
     "FTC853": "The GPU has no bfloat16.",
     "FTC854": "The file of `FTC_PRICES` cannot be used.",
     "FTC855": "The plan needs a GPU, and this machine has none that PyTorch can use.",
+    "FTC860": "The training step does not fit the device.",
+    "FTC861": "The training step leaves little of the device's memory.",
+    "FTC862": "The stated micro-batch does not fit the device.",
+    "FTC863": "What fits the device cannot be estimated.",
     "FTC901": "ftc itself failed.",
 }

@@ -16,8 +16,8 @@ TORCH_FORWARD, TORCH_BACKWARD, TORCH_CAPPED = 13, 29, 4
 """Bytes an element of a tile that the head's formulas take for themselves where there is no Triton.
 
 Forward: the logits, whether a word comes before the target, and the logits less the maximum with their
-exponentials. Backward: the logits twice, their logarithms and probabilities, the gradient, whether a word is the
-target, and two terms, and the tangent where logits are capped (`_forward_tile`, `_backward_tile`).
+exponentials. Backward: the logits twice, their logarithms and probabilities, the gradient, whether a word is
+the target, and two terms, and the tangent where logits are capped (`_forward_tile`, `_backward_tile`).
 """
 
 

@@ -8,7 +8,7 @@ from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sources
 from ftc.facts.locate_model import Located, locate_model
-from ftc.facts.machine import CudaDevice, detect_device, first_cuda_device, package_versions
+from ftc.facts.machine import CudaDevice, detect_device, first_cuda_device, memory_size, package_versions
 from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
@@ -41,7 +41,7 @@ class Facts:
     """What the world says, at the time of planning; `chat_template` is the recipe's, or the model's own.
 
     `training_template` is the one which the installed TRL would train that chat template with, `held_out` the
-    split's own query, `gpu` the device that the driver reports.
+    split's own query, `gpu` the device that the driver reports, `memory` the bytes that a process may use.
     """
 
     sources: tuple[ResolvedSource, ...]
@@ -54,6 +54,7 @@ class Facts:
     training_template: TrainingTemplate | None = None
     held_out: Described | None = None
     gpu: CudaDevice | None = None
+    memory: int | None = None
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:
@@ -118,4 +119,5 @@ def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
         training_template=training_template(template),
         held_out=seen.held_out,
         gpu=first_cuda_device() if device == "cuda" else None,
+        memory=memory_size(),
     )

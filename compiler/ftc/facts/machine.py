@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,6 +83,41 @@ def first_cuda_device() -> CudaDevice | None:
     if failed:
         return None
     return CudaDevice(name.value.decode("utf-8", "replace"), memory.value, (major.value, minor.value))
+
+
+def memory_size() -> int | None:
+    """Bytes of memory that this process may use: the machine's, or less where a control group says so."""
+    limits = [_machine_memory(), *map(_group_limit, _group_files())]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+GROUPS = Path("/sys/fs/cgroup")
+GROUP_OF_PROCESS = Path("/proc/self/cgroup")
+"""Where Linux keeps control groups, and says of which ones a process is."""
+
+
+def _group_files() -> Iterator[Path]:
+    """Files that may hold a limit: of each group around the process (version 2), and of version 1."""
+    lines = GROUP_OF_PROCESS.read_text("utf-8").splitlines() if GROUP_OF_PROCESS.is_file() else []
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    for group in (Path(own), *Path(own).parents):
+        yield GROUPS / group / "memory.max"
+    yield GROUPS / "memory" / "memory.limit_in_bytes"
+
+
+def _machine_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not on every system
+        return None
+
+
+def _group_limit(file: Path) -> int | None:
+    try:
+        text = file.read_text("ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
 
 
 def detect_device() -> tuple[str, str]:

@@ -29,7 +29,8 @@ class Context:
 
     `lay_out` makes training sequences of the rows it compiled, of at most so many tokens; of one row each
     where that is None. `lint_results` has what the lints found in them. Where it compiles a sample alone and
-    scales the counts, the plan is `estimated`.
+    scales the counts, the plan is `estimated`. `advises` is whether a finding about memory looks for what
+    would fit.
     """
 
     recipe: Recipe
@@ -39,6 +40,7 @@ class Context:
     lay_out: Callable[[int | None], Sequences] = field(repr=False)
     lint_results: Callable[[], tuple[LintResult, ...]] = field(default=tuple, repr=False)
     estimated: bool = False
+    advises: bool = True
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,19 @@ Duplicates = Annotated[
     Discriminator(_dedupe_kind),
 ]
 
+def _auto_or_number(value: Any) -> str:
+    return "auto" if _is_word(value) else "number"
+
+
+def _auto_or_flag(value: Any) -> str:
+    return "auto" if _is_word(value) else "flag"
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a text means `auto`, perhaps misspelt, and not a number or truth value in quotes."""
+    return isinstance(value, str) and value[:1].casefold() == "a"
+
+
 Parameter = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 
 
@@ -210,8 +223,14 @@ class Data(Table):
     redact: Strings | None = None
     """Kinds of personal data and secrets that are replaced by their names in every text."""
 
-    max_length: Annotated[int, Field(ge=2)] | None = None
-    """Longest row in tokens; the model's context unless given."""
+    max_length: (
+        Annotated[
+            Annotated[Literal["auto"], Tag("auto")] | Annotated[Annotated[int, Field(ge=2)], Tag("number")],
+            Discriminator(_auto_or_number),
+        ]
+        | None
+    ) = None
+    """Longest row in tokens, or `auto` for the longest that fits the device; the model's context if unset."""
 
     too_long: Literal["error", "drop", "truncate", "split"] = "error"
     """What becomes of a longer row; it is counted in any case."""
@@ -290,8 +309,14 @@ class Train(Table):
     batch: Annotated[int, Field(ge=1)] = 16
     """Rows per optimizer step; sequences of rows where they are packed."""
 
-    micro_batch: Annotated[int, Field(ge=1)] | None = None
-    """Rows or packed sequences at a time; gradients accumulate to `batch`."""
+    micro_batch: (
+        Annotated[
+            Annotated[Literal["auto"], Tag("auto")] | Annotated[Annotated[int, Field(ge=1)], Tag("number")],
+            Discriminator(_auto_or_number),
+        ]
+        | None
+    ) = None
+    """Rows or packed sequences at a time, `auto` for the most that fit; gradients accumulate to `batch`."""
 
     learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = None
     """Peak learning rate."""
@@ -308,8 +333,10 @@ class Train(Table):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
 
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more time."""
+    gradient_checkpointing: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[bool, Tag("flag")], Discriminator(_auto_or_flag)
+    ] = False
+    """Recompute activations in the backward pass: less memory, more time; `auto` where that pays."""
 
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Steps between checkpoints."""

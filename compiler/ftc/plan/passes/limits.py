@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from ftc.diagnostics import Finding
+from ftc.estimate.requested import AUTO
+from ftc.plan import fitting
 from ftc.plan.context import Context, Outcome, choice, filled
-from ftc.plan.steps import LimitStep, Plan
+from ftc.plan.passes import packing, tune
+from ftc.plan.passes.schedule import trainer_arguments
+from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan, TrainStep
+
+KEY = "data.max_length"
 
 
 def run(plan: Plan, context: Context) -> Outcome:
-    """Take the recipe's limit, or the model's context."""
+    """Take the recipe's limit, the longest row that fits the device if asked for, or the model's context."""
     assert plan.model is not None  # noqa: S101 - the order of the passes
     data, context_length = context.recipe.data, plan.model.context_length
     stated = data.max_length
-    if stated is not None and stated > context_length:
+    if isinstance(stated, int) and stated > context_length:
         finding = Finding(
             "FTC506",
             f"max_length is {stated}, but the model has positions for {context_length} tokens",
@@ -28,7 +34,44 @@ def run(plan: Plan, context: Context) -> Outcome:
             help=('write too_long = "drop" or "truncate"; whole documents (a column `text`) can be split',),
         )
         return Outcome(plan, (finding,))
-    limits = LimitStep(max_length=stated or context_length, too_long=data.too_long, invalid=data.invalid)
+    if isinstance(stated, int):
+        return _limited(plan, context, stated)
+    if stated == AUTO:
+        length, reason, findings = fitting.longest_row(_tried(plan, context), context, context_length)
+        return _limited(plan, context, length, choice(KEY, length, reason), findings=findings)
     reason = "the model's context; no row is padded to it"
-    chosen = () if stated else (choice("data.max_length", context_length, reason),)
-    return Outcome(filled(plan, chosen, limits=limits))
+    return _limited(plan, context, context_length, choice(KEY, context_length, reason))
+
+
+def _limited(
+    plan: Plan, context: Context, length: int, *choices: Choice, findings: tuple[Finding, ...] = ()
+) -> Outcome:
+    data = context.recipe.data
+    limits = LimitStep(max_length=length, too_long=data.too_long, invalid=data.invalid)
+    return Outcome(filled(plan, choices, limits=limits), findings)
+
+
+def _tried(plan: Plan, context: Context) -> Plan:
+    """The plan with what later passes will say of its training step, as far as no row is needed for that."""
+    recipe = context.recipe
+    step = TrainStep(
+        steps=1,
+        epochs=1.0,
+        batch=recipe.train.batch,
+        micro_batch=1,
+        accumulation=recipe.train.batch,
+        save_every=1,
+        arguments={},
+    )
+    step = step.model_copy(update={"arguments": trainer_arguments(plan, context, step, 0.0)})
+    split = recipe.data.split
+    holds_out = split.eval is not None or split.column is not None or split.query is not None
+    held_out = EvalStep(metrics=("loss",), labels=(), max_new_tokens=1, batch=recipe.eval.batch)
+    return plan.model_copy(
+        update={
+            "tune": tune.run(plan, context).plan.tune,
+            "packing": packing.run(plan, context).plan.packing,
+            "train": step,
+            "eval": held_out if holds_out else None,
+        }
+    )

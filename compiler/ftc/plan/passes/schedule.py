@@ -9,7 +9,10 @@ from pydantic import JsonValue
 
 from ftc import objectives, tuning
 from ftc.diagnostics import Finding
+from ftc.estimate.fit import Fit
 from ftc.plan.context import Context, Outcome, choice, filled
+from ftc.plan.fitting import Draft, settle, with_fit
+from ftc.plan.passes import evaluation
 from ftc.plan.steps import Choice, DataStep, Plan, TrainStep
 from ftc.recipe.model import Train
 
@@ -24,35 +27,36 @@ SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_
 
 @dataclass(frozen=True)
 class _Units:
-    """What a batch counts: rows, or sequences of packed rows. `longest` is in tokens, `rows` of each."""
+    """What a batch counts: rows, or sequences of `rows` rows; tokens of the longest and of a usual one."""
 
     count: int
     longest: int
     rows: float
     packed: bool
+    tokens: float
 
     @classmethod
     def of(cls, data: DataStep) -> _Units:
         """One pass over the training rows."""
         laid_out = data.sequences
         if laid_out is None:
-            return cls(data.train.rows, data.train.longest, 1.0, False)
-        rows = laid_out.rows / laid_out.count
-        return cls(laid_out.count, laid_out.longest, rows, laid_out.capacity is not None)
+            return cls(data.train.rows, data.train.longest, 1.0, False, data.train.tokens / data.train.rows)
+        rows, tokens = laid_out.rows / laid_out.count, laid_out.tokens / laid_out.count
+        return cls(laid_out.count, laid_out.longest, rows, laid_out.capacity is not None, tokens)
 
 
 def _batch(train: Train, units: _Units) -> tuple[int, tuple[Choice, ...]]:
     """What a step takes. Unset, packing leaves it at about as many rows as it would be without."""
     if not units.packed or "batch" in train.model_fields_set:
         return train.batch, ()
-    micro = train.micro_batch or 1
+    micro = train.micro_batch if isinstance(train.micro_batch, int) else 1
     batch = max(1, round(train.batch / units.rows / micro)) * micro
     reason = f"sequences, of about {units.rows:.3g} rows each; {train.batch} rows a step are usual"
     return batch, (choice("train.batch", batch, reason),)
 
 
 def _micro_batch(train: Train, batch: int, units: _Units) -> tuple[int, tuple[Choice, ...]]:
-    if train.micro_batch is not None:
+    if isinstance(train.micro_batch, int):
         return train.micro_batch, ()
     most = PACKED_AT_A_TIME if units.packed else TOKENS_AT_A_TIME
     fitting = [size for size in range(1, batch + 1) if batch % size == 0 and size * units.longest <= most]
@@ -83,7 +87,7 @@ def _learning_rate(context: Context) -> tuple[float, tuple[Choice, ...]]:
     )
 
 
-def _arguments(plan: Plan, context: Context, step: TrainStep, rate: float) -> dict[str, JsonValue]:
+def trainer_arguments(plan: Plan, context: Context, step: TrainStep, rate: float) -> dict[str, JsonValue]:
     """Arguments of TRL's config that say how to train; places and devices are the runtime's to add."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
     assert plan.model is not None  # noqa: S101
@@ -98,7 +102,7 @@ def _arguments(plan: Plan, context: Context, step: TrainStep, rate: float) -> di
         "warmup_steps": ceil(train.warmup * step.steps),
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "gradient_checkpointing": train.gradient_checkpointing,
+        "gradient_checkpointing": train.gradient_checkpointing is True,
         "optim": "adamw_torch",
         "bf16": plan.model.dtype == "bfloat16" and plan.environment.device != "cpu",
         "fp16": plan.model.dtype == "float16" and plan.environment.device == "cuda",
@@ -158,6 +162,15 @@ def run(plan: Plan, context: Context) -> Outcome:
         save_every=save,
         arguments={},
     )
-    step = step.model_copy(update={"arguments": _arguments(plan, context, step, rate)})
-    choices = batch_choices + step_choices + micro_choices + rate_choices + save_choices
-    return Outcome(filled(plan, choices, train=step), _unfit(plan, context))
+    step = step.model_copy(update={"arguments": trainer_arguments(plan, context, step, rate)})
+    draft = Draft(Fit(micro, train.gradient_checkpointing is True), micro_choices)
+    settled = settle(_tried(plan, context, step), context, draft, units.tokens)
+    choices = batch_choices + step_choices + settled.choices + rate_choices + save_choices
+    plan = filled(plan, choices, train=with_fit(step, settled.fit))
+    return Outcome(plan, (*_unfit(plan, context), *settled.findings))
+
+
+def _tried(plan: Plan, context: Context, step: TrainStep) -> Plan:
+    """The plan with its training step and what will be evaluated, as far as memory hangs on it."""
+    evaluated = evaluation.run(plan, context).plan.eval
+    return plan.model_copy(update={"train": step, "eval": evaluated})
