@@ -20,7 +20,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     (directory / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (directory / "recipe.toml").write_text(
         f'model.base = "{tiny_model}"\ndata.sources.rows = "rows.jsonl"\ndata.split = {{ eval = 8 }}\n'
-        'render.chat = false\nlints = { small_eval = "allow", repeats = "allow" }\n'
+        'render.chat = false\nlints = { small_eval = "allow" }\n'
         "train = { steps = 6, batch = 4 }\n",
         encoding="utf-8",
     )
