@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from ftc.estimate.closed_form import Estimate, estimate
@@ -73,9 +74,29 @@ class Needed:
     estimate: Estimate
 
 
+class _Alike:
+    """A step by what the closed form reads of it, so that what one device needs is known of the next."""
+
+    __slots__ = ("step", "text")
+
+    def __init__(self, step: TrainingStep) -> None:
+        self.step, self.text = step, step.model_dump_json(exclude={"device"})
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Alike) and self.text == other.text
+
+
+@lru_cache(maxsize=1024)
+def _estimated(step: _Alike) -> Estimate:
+    return estimate(step.step)
+
+
 def needed(step: TrainingStep) -> Needed:
     """What a step needs. Raises InexpressibleError where the closed form has no account of it."""
-    found = estimate(step)
+    found = _estimated(_Alike(step))
     if step.backend == "cpu":
         return Needed(found.peak + PROCESS, found.peak, found)
     allocated = on_device(step, found).allocated

@@ -102,8 +102,11 @@ def _compiled(plan: Plan) -> DataStep:
 
 def _answer(plan: Plan, data: DataStep) -> int | None:
     """The most tokens of a row with loss, where rows have one answer each that alone carries it."""
-    alone = plan.render is not None and plan.render.train_on in ("completion", "last_assistant")
-    return data.longest_target + ENDS if alone and data.longest_target else None
+    render = plan.render
+    if render is None or render.train_on == "all" or not data.longest_target:
+        return None
+    alone = "messages" not in render.fields or render.train_on == "last_assistant"
+    return data.longest_target + ENDS if alone else None
 
 
 def training_step(

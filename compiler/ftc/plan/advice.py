@@ -42,9 +42,12 @@ def _fewer(trial: Trial, micro: int, again: bool) -> Iterator[str]:
 def _recomputed(trial: Trial, micro: int, again: bool) -> Iterator[str]:
     if again:
         return
-    needs = trial.needed(micro, True)
+    needs, fewer = trial.needed(micro, True), ""
+    if needs.bytes > trial.limit and trial.plan.train is not None:
+        rows = largest(lambda count: trial.needed(count, True).bytes, trial.plan.train.batch, trial.limit)
+        needs, fewer = trial.needed(rows or 1, True), f" and micro_batch = {rows}"
     if needs.bytes <= trial.limit:
-        yield f"write gradient_checkpointing = true: peak {gib(needs.bytes)}"
+        yield f"write gradient_checkpointing = true{fewer}: peak {gib(needs.bytes)}"
 
 
 def _evaluation(trial: Trial, micro: int, again: bool) -> Iterator[str]:
@@ -118,6 +121,7 @@ def _shorter(trial: Trial, _: int, again: bool) -> Iterator[str]:
 def _larger(trial: Trial, micro: int, again: bool) -> Iterator[str]:
     """The smallest GPU of the catalogue on which the step fits as it is."""
     if trial.step(1, again).backend != "cuda":
+        yield 'write gpu = "auto" under [hardware]: the plan is then for a GPU that has room for it'
         return
     for device in sorted(catalogue.devices().values(), key=lambda one: one.memory):
         if device.memory <= (trial.target.memory or 0) or device.capability.startswith("gfx"):

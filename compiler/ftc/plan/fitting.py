@@ -198,7 +198,8 @@ class _Solver:
             return choice(AGAIN, False, f"it fits without: {told}")
         plain = self.trial.needed(micro, False)
         if plain.bytes > self.trial.limit:
-            return choice(AGAIN, True, f"without it the step needs {gib(plain.bytes)}; with it {told}")
+            rows = "one row at a time" if micro == 1 else f"the micro-batch of {micro}"
+            return choice(AGAIN, True, f"without it {rows} needs {gib(plain.bytes)}; with it {told}")
         return choice(AGAIN, True, "more rows at a time make up for computing activations again")
 
     def _found(self, again: bool | None) -> Settled:
@@ -246,7 +247,8 @@ class _Solver:
 def longest_row(plan: Plan, context: Context, most: int) -> tuple[int, str, tuple[Finding, ...]]:
     """The longest row that fits the device one at a time, at most `most` tokens; why; and what is said of it.
 
-    `plan` has a training step of one row. It is the model's context where memory cannot be estimated.
+    `plan` has a training step of one row. Evaluation is left out: how many logits it makes hangs on the
+    answers, which are not compiled yet. It is the model's context where memory cannot be estimated.
     """
     target = target_of(plan, context)
     reason = "the model's context; what fits the device is not known"
@@ -257,10 +259,9 @@ def longest_row(plan: Plan, context: Context, most: int) -> tuple[int, str, tupl
         return most, reason, (_unknown(context, told, LENGTH),)
     trial = Trial(plan, context.facts.model.config, target, context.recipe.hardware.headroom)
     again = bool(context.recipe.train.gradient_checkpointing)
-    count = plan.eval.batch if plan.eval else 1
     try:
-        found = longest(lambda tokens: _of(trial, tokens, count).needed(1, again).bytes, most, trial.limit)
-        taken = _of(trial, found or GRAIN, count)
+        found = longest(lambda tokens: _of(trial, tokens).needed(1, again).bytes, most, trial.limit)
+        taken = _of(trial, found or GRAIN)
         needs = taken.needed(1, again)
     except InexpressibleError as error:
         return most, reason, (_unknown(context, str(error), LENGTH),)
@@ -274,8 +275,7 @@ def longest_row(plan: Plan, context: Context, most: int) -> tuple[int, str, tupl
 LENGTH = ("data", "max_length")
 
 
-def _of(trial: Trial, length: int, count: int) -> Trial:
+def _of(trial: Trial, length: int) -> Trial:
     """The trial over rows that are all of one length."""
     packed = trial.plan.packing is not None and trial.plan.packing.packed
-    held_out = Rows(count, length, length) if trial.plan.eval is not None else None
-    return replace(trial, rows=Rows(count, length, length, packed=packed), held_out=held_out)
+    return replace(trial, rows=Rows(1, length, length, packed=packed))

@@ -8,7 +8,7 @@ from ftc.plan import fitting
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.passes import packing, tune
 from ftc.plan.passes.schedule import trainer_arguments
-from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan, TrainStep
+from ftc.plan.steps import Choice, LimitStep, Plan, TrainStep
 
 KEY = "data.max_length"
 
@@ -64,14 +64,10 @@ def _tried(plan: Plan, context: Context) -> Plan:
         arguments={},
     )
     step = step.model_copy(update={"arguments": trainer_arguments(plan, context, step, 0.0)})
-    split = recipe.data.split
-    holds_out = split.eval is not None or split.column is not None or split.query is not None
-    held_out = EvalStep(metrics=("loss",), labels=(), max_new_tokens=1, batch=recipe.eval.batch)
     return plan.model_copy(
         update={
             "tune": tune.run(plan, context).plan.tune,
             "packing": packing.run(plan, context).plan.packing,
             "train": step,
-            "eval": held_out if holds_out else None,
         }
     )
