@@ -1,6 +1,11 @@
-"""The two bases of everything typed in ftc: frozen values, and tables of the recipe."""
+"""The two bases of everything typed in ftc, frozen values and tables of the recipe, and plain types."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+Strings = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Frozen(BaseModel):

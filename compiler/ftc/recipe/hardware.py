@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ftc.recipe.base import Table
+from ftc.recipe.base import Table, Text
 
 
 class Hardware(Table):
     """`[hardware]`: the GPU that the plan is for, and what it costs."""
 
-    gpu: Annotated[str, Field(min_length=1)] | None = None
+    gpu: Text | None = None
     """A GPU's name, such as `L4` or `H100-80GB-SXM`, or `auto`; this machine's own device unless given."""
 
     headroom: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -6,14 +6,12 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Strict, Tag
+from pydantic import Discriminator, Field, JsonValue, Tag
 
 from ftc import tuning
-from ftc.recipe.base import Table
+from ftc.recipe.base import Strings, Table, Text
+from ftc.recipe.evaluation import Eval
 from ftc.recipe.hardware import Budget, Hardware
-
-Strings = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
-Text = Annotated[str, Field(min_length=1)]
 
 
 class Model(Table):
@@ -176,6 +174,7 @@ Duplicates = Annotated[
     Annotated[Literal["exact", "near"], Tag("method")] | Annotated[Dedupe, Tag("table")],
     Discriminator(_dedupe_kind),
 ]
+
 
 def _auto_or_number(value: Any) -> str:
     return "auto" if _is_word(value) else "number"
@@ -346,29 +345,6 @@ class Train(Table):
 
     trl: dict[str, JsonValue] = Field(default_factory=dict)
     """Options passed to TRL's config as they are, checked against its fields."""
-
-
-class Eval(Table):
-    """`[eval]`: what is measured on the held-out rows, before and after."""
-
-    metrics: (
-        Annotated[
-            tuple[Literal["loss", "exact_match", "label_accuracy"], ...],
-            Strict(strict=False),
-            Field(min_length=1),
-        ]
-        | None
-    ) = None
-    """Loss, exact match of the generated answer, accuracy among the labels alone."""
-
-    labels: Strings | None = None
-    """The closed set of answers; those of the training rows unless given."""
-
-    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Longest answer that is generated, in tokens."""
-
-    batch: Annotated[int, Field(ge=1)] = 32
-    """Rows evaluated at a time."""
 
 
 TUNE_DEFAULT = "lora"
