@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -95,3 +96,22 @@ def test_apples_device_is_on_apples_machines(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_bfloat16_came_with_capability_8(capability: tuple[int, int], has: bool) -> None:
     assert CudaDevice("X", 1, capability).has_bfloat16 is has
+
+
+def test_memory_is_the_machines_or_what_a_control_group_leaves_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "self"
+    monkeypatch.setattr(machine, "GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "GROUP_OF_PROCESS", own)
+    whole = machine.memory_size()
+    assert whole == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    own.write_text("1:memory:/other\n0::/outer/inner\n")
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "outer" / "inner" / "memory.max").write_text("max\n")
+    assert machine.memory_size() == whole
+    (tmp_path / "outer" / "memory.max").write_text("1048576\n")
+    assert machine.memory_size() == 1 << 20
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("4096\n")
+    assert machine.memory_size() == 4096
