@@ -32,6 +32,7 @@ data.split = { eval = 24 }
 render.chat = false
 lints = { small_eval = "allow" }
 train = { steps = 8, batch = 8 }
+eval.batch = 8
 """
 """The recipe for a machine without one: rows of 24 to 500 tokens, of which few carry loss."""
 
