@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.data",),
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),
-    ("ftc.estimate.abstract",),
+    ("ftc.estimate.abstract", "ftc.forecasting"),
     ("ftc.api", "ftc.calibrating", "ftc.diffing", "ftc.planning", "ftc.results"),
     ("ftc.cli", "ftc.__main__"),
 )

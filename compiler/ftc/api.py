@@ -69,25 +69,37 @@ def check(recipe: str | Path, *, set: Sequence[str] = ()) -> CheckResult:  # noq
     return CheckResult(path, checked.findings, checked.loaded.recipe)
 
 
-def plan(
+def plan(  # noqa: PLR0913 - options of a plan, each by its name
     recipe: str | Path,
     *,
     set: Sequence[str] = (),  # noqa: A002
     after: str | None = None,
     self_test: bool = False,
     sample: int | None = None,
+    gpus: Sequence[str] | None = (),
+    exact: bool = False,
     progress: Progress | None = None,
 ) -> PlanResult:
     """Make the plan: read and compile the rows, and resolve everything the recipe leaves open.
 
     `after` stops behind the pass of that name (`ftc.plan.pipeline.NAMES`). `self_test` runs the queries with
     one thread and with several, and says whether the rows are the same. With `sample` at most so many rows
-    are compiled, and all counts are estimated from them. Where findings have errors, the plan is the part
-    that was made before them.
+    are compiled, and all counts are estimated from them. `gpus` are those that the build is forecast on
+    beside the device it is for: names, or `all`; some of the cheapest where it is empty, none where it is
+    None. With `exact` the training step is run abstractly, on the installed versions. Where findings have
+    errors, the plan is the part that was made before them.
     """
     path = Path(recipe)
     with open_cache(path) as cache:
-        made = planned(path, Options(tuple(set), after, progress, sample), cache)
+        options = Options(
+            overrides=tuple(set),
+            after=after,
+            progress=progress,
+            sample=sample,
+            gpus=None if gpus is None else tuple(gpus),
+            exact=exact,
+        )
+        made = planned(path, options, cache)
         result = made.result
         compared = made.compiler.self_test() if self_test and made.compiler and result.data else ()
         return replace(result, findings=sort_findings((*result.findings, *compared, *damaged(cache))))

@@ -19,7 +19,10 @@ from ftc.results import PlanResult
 
 if TYPE_CHECKING:
     from ftc.data.kept.lineage import CompiledRows
+    from ftc.estimate.forecast import Forecasts
+    from ftc.forecasting.choose_gpu import ChosenGpu
     from ftc.plan.compiling import DataCompiler
+    from ftc.plan.context import Context
     from ftc.plan.sampled import Sampling
     from ftc.plan.steps import Plan
 
@@ -30,13 +33,17 @@ Progress = Callable[[str, int, int | None], None]
 class Options:
     """How a recipe is to be planned: what overrides it, behind which pass to stop, whom to tell.
 
-    With `sample` at most so many rows are compiled, and the counts are scaled to all of them.
+    With `sample` at most so many rows are compiled, and the counts are scaled to all of them. `gpus` are
+    those that the build is forecast on beside the device it is for: by name, `all`, some of the cheapest
+    where it is empty, none where it is None. With `exact` the training step is run abstractly too.
     """
 
     overrides: tuple[str, ...] = ()
     after: str | None = None
     progress: Progress | None = None
     sample: int | None = None
+    gpus: tuple[str, ...] | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,11 +168,17 @@ def _run_passes(
         estimated=options.sample is not None,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
+    chosen = _with_gpu(start, context, compiler)
+    context = chosen.context
     outcome = run_passes(start, context, after=after)
     whole = outcome.plan if after is not None or outcome.ok else None
+    forecasts, findings = None, outcome.findings + chosen.findings
+    if outcome.ok and after is None and not has_errors(findings):
+        forecasts, over = _forecast(outcome.plan, context, compiler, options, cache)
+        forecasts, findings = replace(forecasts, chosen=chosen.choices), findings + over
     result = PlanResult(
         path=path,
-        findings=outcome.findings,
+        findings=findings,
         plan=outcome.plan,
         digest=digest(whole) if whole and compiler.sampling is None else None,
         data=compiler.directory,
@@ -173,8 +186,36 @@ def _run_passes(
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
         lengths=read_lengths(compiler.directory) if compiler.directory and outcome.plan.data else None,
         sampling=_with_steps(compiler.sampling, outcome.plan, loaded.recipe),
+        forecasts=forecasts,
     )
     return result, compiler
+
+
+def _with_gpu(start: Plan, context: Context, compiler: DataCompiler) -> ChosenGpu:
+    """The context with the GPU that the recipe leaves open, where it does and the rows can be compiled."""
+    from ftc.estimate.requested import AUTO
+    from ftc.forecasting.choose_gpu import ChosenGpu, choose_gpu
+    from ftc.plan.pipeline import run_passes
+
+    if context.recipe.hardware.gpu != AUTO:
+        return ChosenGpu(context)
+    compiled = run_passes(start, context, after="data")
+    return choose_gpu(compiled.plan, context, compiler) if compiled.ok else ChosenGpu(context)
+
+
+def _forecast(
+    plan: Plan, context: Context, compiler: DataCompiler, options: Options, cache: Cache
+) -> tuple[Forecasts, tuple[Finding, ...]]:
+    """What the build takes, and what of that the budget forbids."""
+    from ftc.forecasting.budget import budget_findings
+    from ftc.forecasting.exact import with_exact
+    from ftc.forecasting.forecaster import Forecaster
+
+    forecaster = Forecaster(plan, context, compiler)
+    found = forecaster.forecasts(options.gpus)
+    if options.exact:
+        found = with_exact(found, forecaster, cache, options.progress or HERE.progress)
+    return found, budget_findings(found.own, context.recipe, context.origins)
 
 
 def _with_steps(sampling: Sampling | None, plan: Plan, recipe: Recipe) -> Sampling | None:

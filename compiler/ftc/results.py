@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ftc.data.kept.row_differences import RowDifferences
     from ftc.data.kept.shown import ShownExample
     from ftc.data.packing.lengths import Lengths
+    from ftc.estimate.forecast import Forecasts
     from ftc.lints.base import Linted
     from ftc.plan.compare import Comparison
     from ftc.plan.sampled import Sampling
@@ -55,6 +56,7 @@ class PlanResult:
     sequences: Path | None = None
     lints: tuple[Linted, ...] | None = None
     lengths: Lengths | None = None
+    forecasts: Forecasts | None = None
     sampling: Sampling | None = None
 
     @property

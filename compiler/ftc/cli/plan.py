@@ -26,6 +26,20 @@ def _pass_name(_: click.Context, __: click.Parameter, value: str | None) -> str 
     raise click.BadParameter(f"there is no pass `{value}`; {meant}")
 
 
+def _gpu_names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The names of GPUs between commas, each of which the catalogue has; `all` stands for every one."""
+    from ftc.estimate.catalogue import find
+    from ftc.estimate.requested import unknown_gpu
+    from ftc.forecasting.forecaster import ALL
+
+    names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    for name in names:
+        if name != ALL and find(name) is None:
+            found = unknown_gpu("FTC851", f"`{name}` is no GPU that ftc knows", name)
+            raise click.BadParameter("; ".join((found.message, *found.help, *found.notes)))
+    return names
+
+
 @click.command("plan", epilog=epilog("ftc plan recipe.toml", "ftc plan recipe.toml --after render"))
 @click.option(
     "--after", metavar="PASS", callback=_pass_name, help="Print the plan after this pass, as canonical JSON."
@@ -39,8 +53,26 @@ def _pass_name(_: click.Context, __: click.Parameter, value: str | None) -> str 
     metavar="N",
     help="Compile N rows only, and estimate the counts of all: for data too big to compile at plan time.",
 )
+@click.option(
+    "--gpu",
+    "gpus",
+    metavar="A,B",
+    callback=_gpu_names,
+    help="Forecast the build on these GPUs, or on `all` of them, instead of the cheapest that fit.",
+)
+@click.option(
+    "--exact", is_flag=True, help="Run the training step abstractly too, as the installed packages would."
+)
 @recipe_options
-def command(request: Request, after: str | None, *, self_test: bool, sample: int | None) -> int:
+def command(
+    request: Request,
+    after: str | None,
+    *,
+    self_test: bool,
+    sample: int | None,
+    gpus: tuple[str, ...],
+    exact: bool,
+) -> int:
     """Show what a build would do, and why.
 
     Reads and compiles the data and prints the account of every row, the tokens, the training schedule and
@@ -50,11 +82,15 @@ def command(request: Request, after: str | None, *, self_test: bool, sample: int
     With --sample the sources are still read and the query is run, both once; then N rows are compiled
     instead of all. Counts that follow from those carry their error of sampling, and the plan has no digest.
 
+    Memory, time and cost are forecast for the device of the plan, and for GPUs that can be rented. With
+    --exact the training step is run without values by the installed torch, transformers, PEFT and TRL, on
+    any machine, in some seconds; the result is kept.
+
     Several recipes are compared in a table at the end, one column a recipe.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
-    "plan", "lints", "sample"}, ...]}, one result a recipe; for several also "comparison": {"recipes",
-    "figures", "settings"}.
+    "plan", "lints", "sample", "forecast"}, ...]}, one result a recipe; for several also "comparison":
+    {"recipes", "figures", "settings"}.
     """
     from ftc import api
     from ftc.cli.findings import document, report_findings
@@ -71,6 +107,8 @@ def command(request: Request, after: str | None, *, self_test: bool, sample: int
                 after=after,
                 self_test=self_test,
                 sample=sample,
+                gpus=gpus,
+                exact=exact,
                 progress=progress,
             )
         results.append(result)
@@ -119,6 +157,7 @@ def _print_side_by_side(results: Sequence[PlanResult], request: Request) -> None
 
 def _json(result: PlanResult) -> dict[str, Any]:
     from ftc.cli.findings import result_json
+    from ftc.cli.forecast_view import forecasts_json
     from ftc.cli.length_view import lengths_json
     from ftc.cli.lint_view import lints_json
     from ftc.cli.packing_view import packing_json
@@ -138,5 +177,6 @@ def _json(result: PlanResult) -> dict[str, Any]:
         "packing": packing,
         "lengths": lengths_json(result.lengths),
         "sample": sample_json(result.sampling),
+        "forecast": forecasts_json(result.forecasts),
     }
     return result_json(result.path, result.findings, more)

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from ftc.cli.forecast_view import forecast_sections
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
 from ftc.cli.length_view import length_lines
 from ftc.cli.lint_view import lint_lines
@@ -311,14 +312,17 @@ def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]
         _model_sections(plan, width),
         _run_sections(result, plan, width),
     ]
+    if result.forecasts is not None:
+        groups.append(forecast_sections(result.forecasts, width))
     if terminal.verbose:
         groups.append(_full_sections(plan))
     for group in groups:
         shown = [line for label, texts in group for line in labelled(label, texts, terminal)]
         lines += ["", *shown] if shown else []
-    if plan.choices:
+    choices = (*(result.forecasts.chosen if result.forecasts else ()), *plan.choices)
+    if choices:
         lines += ["", "Left open by the recipe, and chosen:"]
-        lines += [f"  {escape(text)}" for text in choice_lines(plan.choices, terminal.width - 2)]
+        lines += [f"  {escape(text)}" for text in choice_lines(choices, terminal.width - 2)]
     return lines
 
 

@@ -120,5 +120,8 @@ CODES: dict[str, str] = {
     "FTC861": "The training step leaves little of the device's memory.",
     "FTC862": "The stated micro-batch does not fit the device.",
     "FTC863": "What fits the device cannot be estimated.",
+    "FTC890": "The build exceeds the budget.",
+    "FTC891": "The build cannot be compared with the budget.",
+    "FTC892": "No GPU fits the model and the budget.",
     "FTC901": "ftc itself failed.",
 }

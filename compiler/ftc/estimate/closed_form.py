@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.ledger import KINDS
@@ -26,8 +27,16 @@ class Estimate:
 
 
 def estimate(step: TrainingStep) -> Estimate:
-    """The step's peak. Raises InexpressibleError where the step has what the form has no account of."""
-    played = simulate(step).segments
+    """The step's peak, which does not hang on the device's name; the last few hundred are remembered.
+
+    Raises InexpressibleError where the step has what the form has no account of.
+    """
+    return _estimated(step.model_copy(update={"device": None}).model_dump_json())
+
+
+@lru_cache(maxsize=512)
+def _estimated(step: str) -> Estimate:
+    played = simulate(TrainingStep.model_validate_json(step)).segments
     highest = max(played, key=lambda segment: segment.peak)
     segments: dict[str, int] = {}
     for segment in played:

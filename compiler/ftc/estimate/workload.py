@@ -72,6 +72,11 @@ class Evaluation:
     most: Work = NO_WORK
     labels: Work = NO_WORK
 
+    def scaled(self, factor: float) -> Evaluation:
+        """The evaluation of so many times the rows."""
+        works = (self.losses, self.fewest, self.likely, self.most, self.labels)
+        return Evaluation(*(work.scaled(factor) for work in works))
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:

@@ -1,0 +1,1 @@
+"""What planned builds take: the estimate applied to plans, devices and budgets."""
