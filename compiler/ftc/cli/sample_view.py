@@ -31,14 +31,14 @@ def sample_lines(sampling: Sampling) -> list[str]:
 
 def is_estimated(line: LedgerLine, sampling: Sampling | None) -> bool:
     """Whether a line of the ledger is scaled."""
-    return sampling is not None and (line.fate, line.reason) in sampling.estimated
+    return sampling is not None and (line.fate, line.reason) in sampling.lines
 
 
 def fate_range(line: LedgerLine, sampling: Sampling | None) -> str:
     """` (2 to 31)` behind a fate that is scaled; nothing for one that is counted."""
     if sampling is None or not is_estimated(line, sampling):
         return ""
-    found = sampling.figures[f"rows.{line.fate}"]
+    found = sampling.lines[line.fate, line.reason]
     return f" ({number(int(found.low))} to {number(-int(-found.high // 1))})"
 
 

@@ -6,8 +6,9 @@ on. What becomes of those is scaled from the rows that were looked at, so that t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,28 +19,30 @@ from ftc.data.selection.quotas import shares
 from ftc.data.selection.select import GOING, NOT_LOOKED_AT, UNSEEN
 from ftc.estimate.sampling import Estimate, Moments, share, total, unseen
 from ftc.plan.account import STAYING, Ledger, LedgerLine
+from ftc.plan.figures import fates
 from ftc.plan.steps import DataStep, Part, Plan, Sequences
 
 NAMES = {"tokens": "tokens.{}", "loss": "tokens.{}.loss", "rows": "rows.{}"}
-MORE = ("split", "unrolled")
+Key = tuple[str, str]
+"""Fate and reason of a line of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How far a plan is known that was made from a sample: of `rows` that go on, `looked_at` were compiled.
 
-    `figures` has the interval of each figure that is scaled, by its name in `plan.figures`, `compiled` the
-    compiled rows of each side in the sample. At most the part `unseen` of the rows is as none in the sample
-    is: longer than the longest, or of a fate that none has (with a confidence of 95 %).
+    `figures` has the interval of each figure that is scaled, by its name in `plan.figures`, `lines` that of
+    each such line of the ledger, `compiled` the compiled rows of each side in the sample. At most the part
+    `unseen` of the rows is as none in the sample is: longer than the longest, or of a fate that none has
+    (with a confidence of 95 %).
     """
 
     rows: int
     looked_at: int
     figures: Mapping[str, Estimate]
+    lines: Mapping[Key, Estimate]
     compiled: Mapping[str, int]
     unseen: float
-    estimated: frozenset[tuple[str, str]] = field(default_factory=frozenset)
-    """Fate and reason of the ledger's lines that are scaled."""
 
     def with_steps(self, plan: Plan) -> Sampling:
         """The same with the optimizer steps, which follow from the rows, or from packed rows' tokens."""
@@ -62,11 +65,15 @@ def scaled(step: DataStep, sample: Sample, directory: Path) -> tuple[DataStep, S
     }
     ledger = _ledger(step.ledger, sample, {side: part.rows for side, part in parts.items()}, factor)
     whole = step.model_copy(update={"train": parts["train"], "eval": parts.get("eval"), "ledger": ledger})
-    figures = {**_of_parts(step, sample, directory), **_of_fates(sample)}
-    compiled = {"train": step.train.rows, "eval": step.eval.rows if step.eval else 0}
-    keys = frozenset((line.fate, line.reason) for line in _worked_lines(step.ledger, sample))
-    looked_at = sample.looked_at
-    return whole, Sampling(sample.rows, looked_at, figures, compiled, unseen(looked_at), keys)
+    sampling = Sampling(
+        rows=sample.rows,
+        looked_at=sample.looked_at,
+        figures={**_of_parts(step, sample, directory), **_of_fates(step.ledger, ledger, sample)},
+        lines=_of_lines(step.ledger, ledger, sample),
+        compiled={"train": step.train.rows, "eval": step.eval.rows if step.eval else 0},
+        unseen=unseen(sample.looked_at),
+    )
+    return whole, sampling
 
 
 def scaled_sequences(laid_out: Sequences, data: DataStep) -> Sequences:
@@ -139,7 +146,7 @@ def _ledger(ledger: Ledger, sample: Sample, compiled: Mapping[str, int], factor:
     )
 
 
-def _key(line: LedgerLine) -> tuple[str, str]:
+def _key(line: LedgerLine) -> Key:
     return line.fate, line.reason
 
 
@@ -165,20 +172,34 @@ def _of_parts(step: DataStep, sample: Sample, directory: Path) -> dict[str, Esti
     return found
 
 
-def _of_fates(sample: Sample) -> dict[str, Estimate]:
-    """The intervals of the rows with each fate."""
-    return {f"rows.{fate}": _fate(rows, sample) for fate, rows in _by_fate(sample.worked).items()}
+def _of_lines(read: Ledger, whole: Ledger, sample: Sample) -> dict[Key, Estimate]:
+    """The intervals of the ledger's lines that are scaled, by fate and reason.
+
+    `read` is the ledger of the sample, `whole` the one of all rows, whose counts stand in the middle.
+    """
+    counts = {_key(line): line.rows for line in read.lines}
+    scaled_to = {_key(line): line.rows for line in whole.lines}
+    return {
+        _key(line): _within(scaled_to.get(_key(line), 0), line.rows, counts[_key(line)] - line.rows, sample)
+        for line in _worked_lines(read, sample)
+    }
 
 
-def _by_fate(worked: Iterable[Worked]) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    for one in worked:
-        rows[one.fate] = rows.get(one.fate, 0) + one.rows
-    return rows
+def _of_fates(read: Ledger, whole: Ledger, sample: Sample) -> dict[str, Estimate]:
+    """The intervals of the rows with each fate, of all its reasons together."""
+    counts, scaled_to = fates(read), fates(whole)
+    worked: Counter[str] = Counter()
+    for one in sample.worked:
+        worked[one.fate] += one.rows
+    return {
+        f"rows.{fate}": _within(scaled_to[fate], rows, counts[fate] - rows, sample)
+        for fate, rows in worked.items()
+    }
 
 
-def _fate(rows: int, sample: Sample) -> Estimate:
-    low, high = share(min(rows, sample.looked_at), sample.looked_at)
-    value = sample.rows * rows / sample.looked_at
-    least, most = rows, sample.rows - sample.looked_at + rows
-    return Estimate(value, max(low * sample.rows, least), min(high * sample.rows, most))
+def _within(value: int, hits: int, others: int, sample: Sample) -> Estimate:
+    """The interval around a scaled count: `hits` in the sample, and `others` that are counted exactly."""
+    low, high = share(min(hits, sample.looked_at), sample.looked_at)
+    least = max(low * sample.rows, hits) + others
+    most = min(high * sample.rows, sample.rows - sample.looked_at + hits) + others
+    return Estimate(value, min(least, value), max(most, value))
