@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from torch.nn import functional
 
 from ftc.estimate.abstract import optimizer as optimizers
+from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.abstract.loss import criterion, inputs
 from ftc.estimate.abstract.model import dtype, layers, loaded, name_weights, prepared, skeleton
 from ftc.estimate.abstract.patches import abstract
 from ftc.estimate.abstract.quantise import name_scales
 from ftc.estimate.abstract.scratch import BACKENDS
-from ftc.estimate.abstract.segments import mark_layers, mark_loss
+from ftc.estimate.abstract.segments import base_of, mark_layers, mark_loss
 from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.step import Evaluation, TrainingStep
 
@@ -25,15 +27,21 @@ ROUNDING: dict[str, int] = {"cuda": 512, "cpu": 1}
 class Run:
     """The step's model, optimizer and loss under one tracker."""
 
-    def __init__(self, step: TrainingStep, bases: list[Any], tracker: Tracker, autocast: Autocast):
+    def __init__(
+        self, step: TrainingStep, bases: list[Any], tracker: Tracker, autocast: Autocast, backend: Backend
+    ):
         self.step = step
+        self.backend = backend
         self.tracker = tracker
         self.autocast = autocast
         for base in bases:
             name_weights(base, tracker)
             loaded(base, step)
+        if step.evaluation is not None and step.evaluation.positions:
+            self.model: Any = bases[0]
+            self.held_out(step.evaluation, trained=False)
         tracker.begin("load/adapt")
-        self.model: Any = prepared(bases[0], step)
+        self.model = prepared(bases[0], step)
         mark_layers(layers(self.model), tracker)
         self.criterion = criterion(self.model, step, *bases[1:])
         for model, name in zip((self.model, *bases[1:]), ("model", "reference"), strict=False):
@@ -94,6 +102,39 @@ class Run:
         self.tracker.scope = None
         self.model.train()
 
+    def held_out(self, how: Evaluation, *, trained: bool) -> None:
+        """A batch of held-out rows, as the runtime puts it to the base and the trained model (`score.py`)."""
+        self.tracker.begin(f"evaluation/{'after' if trained else 'before'}")
+        self.autocast.backward = False
+        casts, self.autocast.dtype = self.autocast.dtype, self.autocast.dtype if trained else None
+        self.model.eval()
+        config = base_of(self.model).config
+        kept, variant = config._attn_implementation, how.attention or self.step.attention  # noqa: SLF001
+        config._attn_implementation = implementation(  # noqa: SLF001
+            self.step.model_copy(update={"attention": variant}), self.backend
+        )
+        with torch.no_grad():
+            self.tracker.scope = "logits"
+            row_losses(self.model, how, self.tracker.device, widen=self.autocast.dtype is not None)
+        self.tracker.scope = None
+        config._attn_implementation = kept  # noqa: SLF001
+        self.autocast.leave_forward()
+        self.autocast.dtype = casts
+        self.model.train()
+
+
+def row_losses(model: Any, how: Evaluation, device: str, *, widen: bool) -> None:
+    """The losses of rows of which `how.positions` tokens carry loss; `widen` converts the model's output."""
+    ids = torch.zeros(how.rows, how.length, dtype=torch.long, device=device)
+    mask = torch.ones_like(ids)
+    if how.padded:
+        mask[-1, how.length // 2 :] = 0
+    columns = torch.arange(how.positions or 1, device=device)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=columns).logits
+    logits = logits.float() if widen else logits
+    wanted = torch.zeros(how.rows, len(columns), dtype=torch.long, device=device)
+    functional.cross_entropy(logits.float().transpose(1, 2), wanted, reduction="none")
+
 
 def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     """Run the step; the tracker then holds the peaks of its segments."""
@@ -103,11 +144,14 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     count = 1 + (step.objective.reference == "model")
     bases = [skeleton(step, device=tracker.device, backend=backend) for _ in range(count)]
     with tracker, abstract(step, backend, autocast):
-        training = Run(step, bases, tracker, autocast)
+        training = Run(step, bases, tracker, autocast, backend)
+        runtimes = step.evaluation is not None and step.evaluation.positions is not None
+        if step.evaluation is not None and step.evaluation.positions:
+            training.held_out(step.evaluation, trained=True)
         training.fill_states()
         training.micro_batch()
         training.update()
-        if step.evaluation is not None:
+        if step.evaluation is not None and not runtimes:
             training.evaluate(step.evaluation)
         tracker.begin("save")
     return tracker

@@ -44,6 +44,11 @@ def softmax_backward(args: Arguments, _out: Any) -> int:
     return _nbytes(args[0])
 
 
+def log_softmax(args: Arguments, _out: Any) -> int:
+    """The input made contiguous, where it is not (SoftMax.cu, host_softmax; SoftMax.cpp)."""
+    return 0 if args[0].is_contiguous() else _nbytes(args[0])
+
+
 def embedding_backward(args: Arguments, _out: Any) -> int:
     """Sorted indices, and partial sums of up to ten rows each in float32 (EmbeddingBackwardKernel.cu)."""
     gradient, indices, rows = args[0], args[1], args[2]
@@ -100,6 +105,7 @@ CUDA: dict[str, Scratch] = {
     "_scaled_dot_product_flash_attention_backward": flash_backward,
     "_scaled_dot_product_efficient_attention_backward": efficient_backward,
     "_softmax_backward_data": softmax_backward,
+    "_log_softmax": log_softmax,
     "embedding_dense_backward": embedding_backward,
     "_foreach_norm": foreach_norm,
     "gemm_4bit": gemm_4bit_cuda,
@@ -107,6 +113,10 @@ CUDA: dict[str, Scratch] = {
     "int8_mixed_scaled_mm": int8_product,
 }
 
-CPU: dict[str, Scratch] = {"gemm_4bit": gemm_4bit, "optimizer_update_8bit_blockwise": blockwise_cpu}
+CPU: dict[str, Scratch] = {
+    "gemm_4bit": gemm_4bit,
+    "optimizer_update_8bit_blockwise": blockwise_cpu,
+    "_log_softmax": log_softmax,
+}
 
 BACKENDS: dict[str, dict[str, Scratch]] = {"cuda": CUDA, "cpu": CPU}
