@@ -52,8 +52,8 @@ def test_version(ftc) -> None:
         (
             "xyzzy",
             (
-                "there is no command `xyzzy`; the commands are init, check, plan, show, build, cache, "
-                "explain, schema"
+                "there is no command `xyzzy`; the commands are init, check, plan, diff, show, build, "
+                "calibrate, cache, explain, schema"
             ),
         ),
     ],
