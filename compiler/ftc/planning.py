@@ -168,9 +168,10 @@ def _run_passes(
         estimated=options.sample is not None,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
-    chosen = _with_gpu(start, context, compiler)
+    chosen = _with_gpu(start, context, compiler, cache)
     context = chosen.context
     outcome = run_passes(start, context, after=after)
+    sequences = compiler.sequences  # a forecast may lay the rows out otherwise
     whole = outcome.plan if after is not None or outcome.ok else None
     forecasts, findings = None, outcome.findings + chosen.findings
     if outcome.ok and after is None and not has_errors(findings):
@@ -182,7 +183,7 @@ def _run_passes(
         plan=outcome.plan,
         digest=digest(whole) if whole and compiler.sampling is None else None,
         data=compiler.directory,
-        sequences=compiler.sequences,
+        sequences=sequences,
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
         lengths=read_lengths(compiler.directory) if compiler.directory and outcome.plan.data else None,
         sampling=_with_steps(compiler.sampling, outcome.plan, loaded.recipe),
@@ -191,7 +192,7 @@ def _run_passes(
     return result, compiler
 
 
-def _with_gpu(start: Plan, context: Context, compiler: DataCompiler) -> ChosenGpu:
+def _with_gpu(start: Plan, context: Context, compiler: DataCompiler, cache: Cache) -> ChosenGpu:
     """The context with the GPU that the recipe leaves open, where it does and the rows can be compiled."""
     from ftc.estimate.requested import AUTO
     from ftc.forecasting.choose_gpu import ChosenGpu, choose_gpu
@@ -200,7 +201,7 @@ def _with_gpu(start: Plan, context: Context, compiler: DataCompiler) -> ChosenGp
     if context.recipe.hardware.gpu != AUTO:
         return ChosenGpu(context)
     compiled = run_passes(start, context, after="data")
-    return choose_gpu(compiled.plan, context, compiler) if compiled.ok else ChosenGpu(context)
+    return choose_gpu(compiled.plan, context, compiler, cache) if compiled.ok else ChosenGpu(context)
 
 
 def _forecast(
@@ -211,7 +212,7 @@ def _forecast(
     from ftc.forecasting.exact import with_exact
     from ftc.forecasting.forecaster import Forecaster
 
-    forecaster = Forecaster(plan, context, compiler)
+    forecaster = Forecaster(plan, context, compiler, cache)
     found = forecaster.forecasts(options.gpus)
     if options.exact:
         found = with_exact(found, forecaster, cache, options.progress or HERE.progress)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ftc.diagnostics import Finding
 from ftc.estimate.catalogue import devices
 from ftc.estimate.forecast import Budget, Forecast, by_cost, cheapest
+from ftc.facts.cache import Cache
 from ftc.forecasting.forecaster import Forecaster
 from ftc.plan.compiling import DataCompiler
 from ftc.plan.context import Context
@@ -24,11 +25,11 @@ class ChosenGpu:
     findings: tuple[Finding, ...] = ()
 
 
-def choose_gpu(plan: Plan, context: Context, compiler: DataCompiler) -> ChosenGpu:
+def choose_gpu(plan: Plan, context: Context, compiler: DataCompiler, cache: Cache) -> ChosenGpu:
     """The cheapest GPU on which the plan fits, and its budget too; `plan` has its compiled rows."""
     recipe = context.recipe
     budget = Budget(recipe.budget.max_cost, recipe.budget.max_hours)
-    found = Forecaster(plan, context, compiler).on(list(devices().values()))
+    found = Forecaster(plan, context, compiler, cache).on(list(devices().values()))
     chosen = cheapest(found, budget)
     if chosen is None:
         return ChosenGpu(context, findings=(_none_fits(found, context.origins),))

@@ -24,6 +24,8 @@ from ftc.estimate.own_prices import shared_prices
 from ftc.estimate.requested import requested_gpu
 from ftc.estimate.step import TrainingStep
 from ftc.estimate.workload import Workload, workload
+from ftc.facts.cache import Cache
+from ftc.forecasting.remembered import forecast_key, remembered
 from ftc.launch.calibration import calibration_for
 from ftc.plan.compiling import DataCompiler
 from ftc.plan.context import Context
@@ -45,6 +47,7 @@ class Forecaster:
     plan: Plan
     context: Context
     compiler: DataCompiler
+    cache: Cache
     _places: dict[str, Path] = field(default_factory=dict)
     _lengths: dict[str, Lengths] = field(default_factory=dict)
     _works: dict[str, Workload] = field(default_factory=dict)
@@ -60,6 +63,17 @@ class Forecaster:
 
     def own(self) -> Forecast:
         """The build on the device that the plan is for."""
+        return remembered(self.cache, self._key("own"), lambda: (self._own(),))[0]
+
+    def on(self, gpus: Sequence[Device]) -> tuple[Forecast, ...]:
+        """The build on GPUs of the catalogue, each as it would be planned there."""
+        key = self._key(",".join(gpu.name for gpu in gpus))
+        return remembered(self.cache, key, lambda: self._on(gpus))
+
+    def _key(self, asked: str) -> str:
+        return forecast_key(self.plan, self.context, asked)
+
+    def _own(self) -> Forecast:
         named, mine = requested_gpu(self.context.recipe), self.context.facts.gpu
         known = find(mine.name) if mine is not None else None
         target = target_of(self.plan, self.context)
@@ -85,8 +99,7 @@ class Forecaster:
         """The plan's training step on the device that it is for. Raises InexpressibleError."""
         return training_step(self.plan, self._config, device=target_of(self.plan, self.context))
 
-    def on(self, gpus: Sequence[Device]) -> tuple[Forecast, ...]:
-        """The build on GPUs of the catalogue, each as it would be planned there."""
+    def _on(self, gpus: Sequence[Device]) -> tuple[Forecast, ...]:
         variants = Variants(self.plan, self.context)
         found = []
         for gpu in gpus:
