@@ -18,6 +18,8 @@ from ftc.planning import Options, Planned, Progress, cache_finding, damaged, ope
 if TYPE_CHECKING:
     from ftc.estimate.calibration import Calibration
     from ftc.estimate.duration import Duration
+    from ftc.estimate.fit import Target
+    from ftc.facts.machine import CudaDevice
     from ftc.launch.local import Job, Outcome
     from ftc.plan.steps import Plan
     from ftc.runtime.events import Event
@@ -68,11 +70,14 @@ def calibrate(
     Without a recipe a small model of random weights is run. What was measured holds for this machine, its
     number of threads and its version of PyTorch, and `plan` uses it from then on.
     """
+    from ftc.plan.pipeline import NAMES
+
     tell = on_event or (lambda _: None)
+    options = Options(overrides=tuple(set), after=NAMES[-1], progress=progress)  # without forecast and budget
     if recipe is not None:
-        return _calibrate(Path(recipe), Options(overrides=tuple(set), progress=progress), tell)
+        return _calibrate(Path(recipe), options, tell)
     with tempfile.TemporaryDirectory(prefix="ftc-calibrate-") as directory:
-        result = _calibrate(_small(Path(directory)), Options(overrides=tuple(set), progress=progress), tell)
+        result = _calibrate(_small(Path(directory)), options, tell)
     return CalibrateResult(None, result.findings, result.status, result.calibration)
 
 
@@ -113,7 +118,7 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
     assert data is not None  # noqa: S101
     assert made.facts is not None  # noqa: S101
     try:
-        step = training_step(plan, made.facts.model.config)
+        step = training_step(plan, made.facts.model.config, device=_target(made.facts.gpu))
         labels = plan.eval.labels if plan.eval else ()
         work = workload(plan, step, batch_lengths(data, made.result.sequences, plan.data, labels))
         with tempfile.TemporaryDirectory(prefix=".ftc-calibrate-", dir=path.parent) as directory:
@@ -128,6 +133,13 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
     if found is None:
         return CalibrateResult(path, _ended(outcome), "stopped" if outcome.status == "stopped" else "failed")
     return CalibrateResult(path, (), "measured", found, on_machine(work, found, subject(plan, step)))
+
+
+def _target(gpu: CudaDevice | None) -> Target | None:
+    """The GPU of this machine, as far as it decides which kernels run."""
+    from ftc.estimate.fit import Target
+
+    return None if gpu is None else Target(gpu.name, gpu.memory, "sm_{}{}".format(*gpu.capability))
 
 
 def _job(directory: Path, made: Planned, cache: Cache) -> Job | Finding:
