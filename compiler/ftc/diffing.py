@@ -14,6 +14,7 @@ from ftc.results import DiffResult, PlanResult, Side
 
 if TYPE_CHECKING:
     from ftc.data.kept.row_differences import RowDifferences, Rows
+    from ftc.estimate.forecast import Forecast
     from ftc.plan.steps import Plan
 
 Kind = Literal["recipe", "plan", "run"]
@@ -31,6 +32,7 @@ class _Read:
     findings: tuple[Finding, ...]
     plan: Plan | None = None
     rows: Rows | None = None
+    forecast: Forecast | None = None
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -45,18 +47,20 @@ def kind_of(path: Path) -> Kind | None:
 def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner, cache: Cache) -> DiffResult:
     """Read both sides, planning those that are recipes, and compare them; `overrides` change the new one."""
     read = (_read(old, (), planner, cache), _read(new, overrides, planner, cache))
-    sides = (Side(old, kind_of(old), read[0].plan), Side(new, kind_of(new), read[1].plan))
+    both = zip((old, new), read, strict=True)
+    before, after = (Side(path, kind_of(path), one.plan, one.forecast) for path, one in both)
     findings = tuple(dict.fromkeys((*read[0].findings, *read[1].findings)))
     if read[0].plan is None or read[1].plan is None:
-        return DiffResult(*sides, findings)
+        return DiffResult(before, after, findings)
     from ftc.plan.compare import compare
 
     try:
         rows = _rows(read[0].rows, read[1].rows, cache)
     except CacheProblem as problem:
         findings += (Finding(problem.code, problem.message, help=(problem.help,)),)
-        return DiffResult(*sides, findings)
-    return DiffResult(*sides, findings, compare(read[0].plan, read[1].plan), rows)
+        return DiffResult(before, after, findings)
+    compared = compare(read[0].plan, read[1].plan, (before.forecast, after.forecast))
+    return DiffResult(before, after, findings, compared, rows)
 
 
 def _rows(old: Rows | None, new: Rows | None, cache: Cache) -> RowDifferences | None:
@@ -93,7 +97,7 @@ def _nothing(path: Path) -> Finding:
 def _planned(result: PlanResult) -> _Read:
     if result.plan is None or has_errors(result.findings):
         return _Read(result.findings)
-    return _Read(result.findings, result.plan, _at_hand(result.plan, result.data))
+    return _Read(result.findings, result.plan, _at_hand(result.plan, result.data), result.forecast)
 
 
 def _at_hand(plan: Plan, directory: Path | None) -> Rows | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ftc.data.kept.row_differences import RowDifferences
     from ftc.data.kept.shown import ShownExample
     from ftc.data.packing.lengths import Lengths
-    from ftc.estimate.forecast import Forecasts
+    from ftc.estimate.forecast import Forecast, Forecasts
     from ftc.lints.base import Linted
     from ftc.plan.compare import Comparison
     from ftc.plan.sampled import Sampling
@@ -58,6 +58,11 @@ class PlanResult:
     lengths: Lengths | None = None
     forecasts: Forecasts | None = None
     sampling: Sampling | None = None
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """What the build takes where the plan is for; None where there is no whole plan."""
+        return self.forecasts.own if self.forecasts is not None else None
 
     @property
     def ok(self) -> bool:
@@ -128,11 +133,15 @@ class AccountResult:
 
 @dataclass(frozen=True)
 class Side:
-    """One of two things that are compared: what its path names, and its plan; None where there is none."""
+    """One of two things that are compared: what its path names, and its plan; None where there is none.
+
+    `forecast` is what the build takes, of a recipe's plan alone.
+    """
 
     path: Path
     kind: Literal["recipe", "plan", "run"] | None
     plan: Plan | None
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from ftc.cli.diff_view import change_lines
 from ftc.cli.layout import display_width
 from ftc.plan.compare import Change
+from ftc.results import PlanResult
 
 RECIPE = """[model]
 base = "{model}"
@@ -33,6 +34,13 @@ epochs = 1
 def write_rows(path: Path, first: int, last: int) -> None:
     rows = [{"n": n, "prompt": f"{n}?" + " the" * (n % 13), "completion": " fox"} for n in range(first, last)]
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def unforecast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without forecasts, which hang on the machine and the installed packages."""
+    if "forecast" not in request.fixturenames:
+        monkeypatch.setattr(PlanResult, "forecast", None)
 
 
 @pytest.fixture
@@ -117,6 +125,31 @@ def planned(ftc, recipe: str, out: str, *options: str) -> str:
     assert ran.code == 0, ran.err
     (Path(out)).write_text(ran.out, encoding="utf-8")
     return out
+
+
+FORECAST = """forecast +old +new +change
+ +on +T4 +L4
+ +hours, likely .*
+ +US dollars, likely .*
+"""
+
+
+@pytest.mark.usefixtures("forecast")
+def test_what_it_costs_is_told(ftc, old) -> None:
+    here = changed(old, "t4.toml", ("[train]", '[hardware]\ngpu = "T4"\n[train]'))
+    there = changed(old, "l4.toml", ("[train]", '[hardware]\ngpu = "L4"\n[train]'))
+    assert re.search(FORECAST, ftc("diff", here, there).out)
+    beside = ftc("plan", here, there).out
+    assert re.search(r"forecast +on +T4 +L4\n", beside)
+    (result,) = json.loads(ftc("diff", "--json", here, there).out)["results"]
+    figures = {figure["name"]: figure["values"] for figure in result["figures"]}
+    assert figures["forecast.device"] == ["T4", "L4"]
+    assert all(value > 0 for value in figures["forecast.cost"])
+
+
+@pytest.fixture
+def forecast() -> None:
+    """A test that is about forecasts."""
 
 
 def test_plans_and_runs_are_compared_as_recipes_are(ftc, old, new) -> None:

@@ -16,7 +16,7 @@ from ftc.plan.figures import Figure
 from ftc.plan.redone import STAGES, Redone
 from ftc.results import DiffResult, Side
 
-COUNTED = ("rows", "tokens", "sequences", "train.steps", "train.epochs", "train.tokens")
+COUNTED = ("rows", "tokens", "sequences", "train.steps", "train.epochs", "train.tokens", "forecast")
 """Beginnings of the names of figures that a table shows; the others stand among the settings."""
 
 FOLLOWING = {
@@ -126,7 +126,7 @@ def _data(result: DiffResult, found: Comparison, width: int) -> Iterator[Section
     yield "sources", [line for source in found.sources for line in _source(source, width)]
     for query in found.queries:
         yield _query_label(query), text_diff(query.old, query.new, width)
-    for label in ("rows", "tokens", "packing", "train"):
+    for label in ("rows", "tokens", "packing", "train", "forecast"):
         listed = [one for one in found.figures if one.differs and _counted(one) and group_of(one) == label]
         yield label, change_table(listed)
     if result.rows is not None:

@@ -13,7 +13,8 @@ MINUS = "\N{MINUS SIGN}"
 NARROWEST = 14
 """Columns below which a plan's own column says too little: then fewer plans stand side by side."""
 
-GROUPS = {"rows": "rows", "tokens": "tokens", "sequences": "packing", "train": "train", "differs": "differs"}
+GROUPS = {"rows": "rows", "tokens": "tokens", "sequences": "packing", "train": "train"}
+GROUPS |= {"differs": "differs", "forecast": "forecast"}
 """Beginnings of figures' names, and the label that they stand under; all others stand under `model`."""
 
 WORDS = {
@@ -47,6 +48,10 @@ WORDS = {
     "model": "base",
     "model.dtype": "precision",
     "device": "device",
+    "forecast.device": "on",
+    "forecast.memory": "memory, GiB",
+    "forecast.hours": "hours, likely",
+    "forecast.cost": "US dollars, likely",
 }
 
 

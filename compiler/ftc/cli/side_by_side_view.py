@@ -28,7 +28,8 @@ def compared(results: Sequence[PlanResult]) -> tuple[list[PlanResult], SideBySid
     """The results that have a whole plan, and the comparison of those; None where they are fewer than two."""
     whole = [result for result in results if result.ok and result.plan is not None]
     plans = [result.plan for result in whole if result.plan is not None]
-    return (whole, side_by_side(plans)) if len(plans) > 1 else None
+    builds = [result.forecast for result in whole]
+    return (whole, side_by_side(plans, builds)) if len(plans) > 1 else None
 
 
 def side_by_side_lines(titles: Sequence[str], found: SideBySide, terminal: Terminal) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from ftc.estimate.forecast import Forecast
 from ftc.plan.canonical import digest
 from ftc.plan.figures import Figure, figures_of
 from ftc.plan.redone import Redone, redone
@@ -90,11 +91,14 @@ class Comparison:
         return self.digests[0] == self.digests[1]
 
 
-def compare(old: Plan, new: Plan) -> Comparison:
-    """Compare two whole plans."""
+def compare(
+    old: Plan, new: Plan, forecasts: tuple[Forecast | None, Forecast | None] = (None, None)
+) -> Comparison:
+    """Compare two whole plans, and what their builds take, where that is forecast of both."""
+    builds = () if None in forecasts else forecasts
     return Comparison(
         digests=(digest(old), digest(new)),
-        figures=figures_of((old, new)),
+        figures=figures_of((old, new), builds),
         sources=tuple(_sources(old, new)),
         queries=tuple(_queries(old, new)),
         settings=settings(old, new),

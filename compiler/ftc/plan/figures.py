@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ftc.estimate.forecast import Forecast
 from ftc.plan.account import Ledger
 from ftc.plan.steps import DataStep, Part, Plan, Sequences
 
@@ -25,9 +26,13 @@ class Figure:
         return len({(type(value), value) for value in self.values}) > 1
 
 
-def figures_of(plans: Sequence[Plan]) -> tuple[Figure, ...]:
-    """The figures of some plans, each with one value a plan; those that no plan has are left out."""
-    found = [figures(plan) for plan in plans]
+def figures_of(plans: Sequence[Plan], forecasts: Sequence[Forecast | None] = ()) -> tuple[Figure, ...]:
+    """The figures of some plans, each with one value a plan; those that no plan has are left out.
+
+    `forecasts` are those of the plans, in their order, where there are any.
+    """
+    of_builds = [dict(_forecast(one)) for one in forecasts] or [{} for _ in plans]
+    found = [{**figures(plan), **more} for plan, more in zip(plans, of_builds, strict=True)]
     names = sorted({name for one in found for name in one}, key=_rank)
     return tuple(Figure(name, tuple(one.get(name) for one in found)) for name in names)
 
@@ -103,6 +108,19 @@ def _run(plan: Plan) -> Iterator[tuple[str, Value]]:
         yield "tune.method", plan.tune.method
 
 
+def _forecast(build: Forecast | None) -> Iterator[tuple[str, Value]]:
+    """What a build takes, by the likely figures: GiB, hours, US dollars."""
+    if build is None:
+        return
+    yield "forecast.device", build.device
+    if build.memory is not None:
+        yield "forecast.memory", build.memory.needed / (1 << 30)
+    if build.hours is not None:
+        yield "forecast.hours", build.hours.likely
+    if build.cost is not None:
+        yield "forecast.cost", build.cost.likely
+
+
 def trained_on(data: DataStep, epochs: float) -> int:
     """Tokens that go through the model in all steps of training, the last batch of a pass taken as full."""
     tokens = data.train.tokens if data.sequences is None else data.sequences.tokens
@@ -148,5 +166,9 @@ ORDER = (
     "model",
     "model.dtype",
     "device",
+    "forecast.device",
+    "forecast.memory",
+    "forecast.hours",
+    "forecast.cost",
 )
 """The order in which figures are told: as the rows go, then what is made of them."""

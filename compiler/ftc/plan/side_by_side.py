@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from ftc.estimate.forecast import Forecast
 from ftc.plan.compare import settings
 from ftc.plan.figures import Figure, figures_of
 from ftc.plan.steps import Plan, QueryStep
@@ -28,8 +29,8 @@ class SideBySide:
     settings: tuple[Setting, ...]
 
 
-def side_by_side(plans: Sequence[Plan]) -> SideBySide:
-    """Compare some plans, the first with each of the others."""
+def side_by_side(plans: Sequence[Plan], forecasts: Sequence[Forecast | None] = ()) -> SideBySide:
+    """Compare some plans, the first with each of the others; and their forecasts, where there are any."""
     trees = [_tree(plan) for plan in plans]
     paths = dict.fromkeys(
         path for plan in plans[1:] for path in (change.path for change in settings(plans[0], plan))
@@ -37,7 +38,7 @@ def side_by_side(plans: Sequence[Plan]) -> SideBySide:
     whole = [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
     own = [name for name in (*_names(plans, "sources"), *_names(plans, "sql")) if _differs(trees, name)]
     listed = (Setting(path, tuple(_at(tree, path) for tree in trees)) for path in (*own, *whole))
-    return SideBySide(figures_of(plans), tuple(listed))
+    return SideBySide(figures_of(plans, forecasts), tuple(listed))
 
 
 def _tree(plan: Plan) -> dict[str, JsonValue]:
