@@ -86,7 +86,7 @@ def device_lines(forecasts: Forecasts, width: int) -> list[str]:
         others = (
             f"{fitting} more {'fits' if fitting == 1 else 'fit'}, {len(forecasts.unlisted) - fitting} do not"
         )
-        lines += wrap(f"of the other GPUs {others}: `--gpu all`, `--gpu L4,A100` show them", width)
+        lines += wrap(f"of the other GPUs {others}: `--gpu all`, `--gpu L4,H100-80GB-SXM` show them", width)
     return lines
 
 
