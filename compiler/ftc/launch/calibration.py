@@ -20,7 +20,6 @@ from ftc.launch.local import Job, Outcome, launch
 from ftc.plan.steps import Plan
 from ftc.runtime.events import Done, Event, Failed, Phase, Stopped
 from ftc.runtime.machine import cpu_model
-from ftc.runtime.measure import MEASURED
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -83,6 +82,8 @@ def calibrate(
 
     None where it was stopped or failed. Raises InexpressibleError, and OSError where nothing can be written.
     """
+    from ftc.runtime.measure import MEASURED
+
     about = subject(plan, step)
     watch = _Watch(on_event)
     outcome = launch(job, watch, measure=True)
