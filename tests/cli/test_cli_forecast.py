@@ -33,8 +33,6 @@ T4 = replace(L4, device="T4", memory=replace(MEMORY, capacity=14 * GIB, verdict=
 TIGHT = replace(L4, device="A10", memory=replace(MEMORY, capacity=21 * GIB, verdict="tight"), price=None)
 WHY = "the model type mamba is not in the table"
 ODD = Forecast("H100-80GB-SXM", here=False, settings={}, unknown=(WHY,))
-    "H100-80GB-SXM", here=False, settings={}, unknown=("the model type mamba is not in the table",)
-)
 
 
 def screen(forecasts: Forecasts) -> str:
