@@ -44,21 +44,23 @@ def fate_range(line: LedgerLine, sampling: Sampling | None) -> str:
 
 def estimated_tokens(data: DataStep, sampling: Sampling) -> list[str]:
     """Rows, tokens and trained tokens of both sides with their errors, and how sure the longest row is."""
-    rows: list[tuple[str, ...]] = [("", "rows", "tokens", "with loss", "in the sample")]
-    parts = [("train", data.train), ("eval", data.eval)]
-    rows += [_row(name, part, sampling) for name, part in parts if part is not None]
-    lines = table(rows, right=(1, 2, 3, 4))
-    for name, part in parts:
-        if part is not None:
-            lines.append(_longest(name, part, sampling.compiled[name]))
-    return lines
+    parts = [(name, part) for name, part in (("train", data.train), ("eval", data.eval)) if part is not None]
+    columns = [_column(name, part, sampling) for name, part in parts]
+    words = ("", "rows", "tokens", "with loss", "compiled", "longest of those", "longer than that")
+    return table(list(zip(words, *columns, strict=True)), right=range(1, len(columns) + 1))
 
 
-def _row(side: str, part: Part, sampling: Sampling) -> tuple[str, ...]:
-    counts = (("", part.rows), ("", part.tokens), (".loss", part.trained_tokens))
+def _column(side: str, part: Part, sampling: Sampling) -> tuple[str, ...]:
     names = (f"rows.{side}", f"tokens.{side}", f"tokens.{side}.loss")
-    cells = [about(count, sampling.figures[name]) for name, (_, count) in zip(names, counts, strict=True)]
-    return (side, *cells, plural(sampling.compiled[side], "row"))
+    counts = (part.rows, part.tokens, part.trained_tokens)
+    compiled = sampling.compiled[side]
+    return (
+        side,
+        *(about(count, sampling.figures[name]) for name, count in zip(names, counts, strict=True)),
+        plural(compiled, "row"),
+        plural(part.longest, "token"),
+        f"at most {percent(unseen(compiled), 1)}",
+    )
 
 
 def about(count: int, estimate: Estimate) -> str:
@@ -66,11 +68,6 @@ def about(count: int, estimate: Estimate) -> str:
     if not estimate.margin:
         return number(count)
     return f"{ABOUT} {number(count)} ± {100 * estimate.margin:.2g} %"
-
-
-def _longest(side: str, part: Part, rows: int) -> str:
-    beyond = percent(unseen(rows), 1)
-    return f"{side}: the longest has {number(part.longest)} tokens; at most {beyond} of all are longer"
 
 
 def sample_json(sampling: Sampling | None) -> dict[str, Any] | None:

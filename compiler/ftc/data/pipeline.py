@@ -15,7 +15,7 @@ from ftc.data.kept.shards import PartWriter
 from ftc.data.problems import RowProblem, Tally, emptiness, key_problems, row_problems
 from ftc.data.query.ingest import SourceAccount
 from ftc.data.selection.select import GOING, NOT_LOOKED_AT, UNSEEN
-from ftc.data.work.batch import EVAL, TRAIN, Account, Batch, Rows
+from ftc.data.work.batch import EVAL, TRAIN, Account, Batch, Rows, joined
 from ftc.data.work.dispatch import compiled
 from ftc.data.work.row_work import RowSpec, rendered_columns
 from ftc.lints import kept
@@ -133,7 +133,8 @@ class Pipeline:
 
     def _rows(self) -> None:
         done = 0
-        with closing(compiled(self._spec(), self._selected(), self._directory.parent)) as batches:
+        rows = joined(self._selected()) if self._selection.strata else self._selected()
+        with closing(compiled(self._spec(), rows, self._directory.parent)) as batches:
             for batch in batches:
                 self._add(batch)
                 done += batch.read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +83,31 @@ class Rows:
             sides=self.sides[start:end],
             copies=self.copies[start:end],
         )
+
+
+def joined(rows: Iterable[Rows], most: int = 1024) -> Iterator[Rows]:
+    """The same rows, where few of many go on, in batches of about so many."""
+    waiting: list[Rows] = []
+    for some in rows:
+        waiting.append(some)
+        if sum(map(len, waiting)) >= most:
+            yield _together(waiting)
+            waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(parts: Sequence[Rows]) -> Rows:
+    import pyarrow as pa
+
+    (columns,) = pa.Table.from_batches([part.columns for part in parts]).combine_chunks().to_batches()
+    return Rows(
+        ids=[id_ for part in parts for id_ in part.ids],
+        columns=columns,
+        number=parts[0].number,
+        sides=np.concatenate([part.sides for part in parts]),
+        copies=np.concatenate([part.copies for part in parts]),
+    )
 
 
 def _wire(columns: pa.RecordBatch) -> pa.Buffer:
