@@ -40,9 +40,9 @@ def memory_lines(own: Forecast, width: int) -> list[str]:
     low, _, high = memory.shown
     of = f" of {gib(memory.capacity)}" if memory.capacity else ""
     between = f"; it will show {gib(low)} to {gib(high)}" if low != high else ""
-    said = (
-        f"{gib(memory.needed)}{of} on {own.device}: {gib(memory.allocated)} in the {memory.segment}{between}"
-    )
+    segment = "forward pass" if memory.segment == "forward" else memory.segment
+    peak = f"{gib(memory.allocated)} in the {segment}"
+    said = f"{gib(memory.needed)}{of} on {own.device}: {peak}{between}"
     return [*wrap(said, width), *wrap(_parts(memory), width), *_exact_lines(own, memory, width)]
 
 
