@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, Case]] = {
         ),
     ),
     "full, fused": ("llama", Case(method="full", arguments={"optim": "adamw_torch_fused"})),
+    "full, 8-bit": ("llama", Case(method="full", arguments={"optim": "adamw_8bit"})),
     "full, accumulated": ("llama", Case(method="full", micro_batch=2, accumulation=2)),
     "lora, one row at a time": ("llama", Case(micro_batch=1, lengths=(256,) * 4)),
     "lora, equal rows": ("llama", Case(lengths=(256,) * 8)),

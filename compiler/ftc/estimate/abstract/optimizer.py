@@ -28,6 +28,16 @@ def make(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optim
     return optimizer
 
 
+def widen(model: torch.nn.Module) -> None:
+    """Keep states of embeddings in 32 bits, as transformers' Trainer asks of bitsandbytes."""
+    import bitsandbytes
+
+    manager = bitsandbytes.optim.GlobalOptimManager.get_instance()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            manager.register_module_override(module, "weight", {"optim_bits": 32})
+
+
 def _bitsandbytes(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     import bitsandbytes
 

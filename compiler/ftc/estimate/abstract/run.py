@@ -49,6 +49,8 @@ class Run:
             name_scales(model, tracker)
             mark_loss(model, tracker, name)
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if step.optimizer.wide_embedding:
+            optimizers.widen(self.model)
         self.optimizer = optimizers.make(step.optimizer, self.trained)
         for parameter in self.trained:
             parameter.register_post_accumulate_grad_hook(self._made)
