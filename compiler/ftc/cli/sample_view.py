@@ -20,7 +20,7 @@ def sample_lines(sampling: Sampling) -> list[str]:
     compiled = (
         f"{number(sampling.looked_at)} of the {plural(sampling.rows, 'row')} that go on were compiled, those "
         f"with the smallest hashes of their ids. What is marked {ABOUT} is scaled from them; ± and ranges "
-        "hold with a confidence of 95 %. Lengths, packing, labels and lints are the sample's."
+        "hold with a confidence of 95 %. Lengths, packing, memory, labels and lints are those of the sample."
     )
     beyond = (
         f"What none of them met, such as a fate that is not named below, is true of at most "
