@@ -49,6 +49,7 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
     step = play.step
     around = surroundings(play, rows=rows, length=length)
     x = _embedded(play, tape, rows * length)
+    embedded = None if tape.recording else x.block  # a variable of the model's forward
     size = rows * length**2 * (x.width if step.attention == "eager" else _masked(step))
     mask = Block(play.ledger, size, TEMPORARIES)
     if tape.recording:
@@ -68,6 +69,7 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
         _pass_on(tape, group)
         change = play.change_since(before)
         play.note("forward", play.repeat(_kept(change), group.count - 1))
+    del embedded
     return x
 
 

@@ -14,6 +14,7 @@ from ftc.estimate.loss import logits_of
 from ftc.estimate.ops import FULL, cast
 from ftc.estimate.play import Play, Segment
 from ftc.estimate.step import BYTES, Batch, Evaluation, TrainingStep
+from ftc.estimate.tape import Tape
 
 NAME = "evaluation"
 
@@ -33,9 +34,9 @@ def _note(play: Play, how: Evaluation, *, trained: bool) -> None:
     noted = len(play.segments)
     play.step = _evaluated(step, how, trained=trained)
     if how.positions:
-        _losses(play, how)
+        _losses(play, how, _unrecorded(play, adapters=trained))
     if how.generated or how.labels:
-        _cached(play, how)
+        _cached(play, how, _unrecorded(play, adapters=trained))
     play.step = step
     ledger.hold(adapters, ADAPTERS)
     play.segments[noted:] = [Segment(NAME, part.peak, part.held) for part in play.segments[noted:]]
@@ -48,9 +49,15 @@ def _evaluated(step: TrainingStep, how: Evaluation, *, trained: bool) -> Trainin
     return step.model_copy(update=changes if trained else {**changes, "autocast": None})
 
 
-def _losses(play: Play, how: Evaluation) -> None:
+def _unrecorded(play: Play, *, adapters: bool) -> Tape:
+    """A record that keeps nothing for a backward pass."""
     tape = tape_of(play)
     tape.recording = tape.training = False
+    tape.adapters = adapters
+    return tape
+
+
+def _losses(play: Play, how: Evaluation, tape: Tape) -> None:
     hidden = forward(play, tape, rows=how.rows, length=how.length)
     hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=how.rows, length=how.length))
     tape.kind = LOGITS
@@ -66,7 +73,7 @@ def _losses(play: Play, how: Evaluation) -> None:
     play.note(NAME)
 
 
-def _cached(play: Play, how: Evaluation) -> None:
+def _cached(play: Play, how: Evaluation, tape: Tape) -> None:
     """Prompts read into a cache of keys and values, from which answers and labels go on.
 
     The cache grows by concatenation, one layer's anew beside the old. Labels go on from a copy, repeated for
@@ -77,8 +84,6 @@ def _cached(play: Play, how: Evaluation) -> None:
     token = 2 * shapes.key_values * width
     held = how.rows * how.length * token * shapes.layers
     cache = Block(play.ledger, held, ACTIVATIONS)
-    tape = tape_of(play)
-    tape.recording = tape.training = False
     hidden = forward(play, tape, rows=how.rows, length=how.length)
     del hidden
     play.note(NAME)
