@@ -48,7 +48,7 @@ def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner
     """Read both sides, planning those that are recipes, and compare them; `overrides` change the new one."""
     read = (_read(old, (), planner, cache), _read(new, overrides, planner, cache))
     both = zip((old, new), read, strict=True)
-    before, after = (Side(path, kind_of(path), one.plan, one.forecast) for path, one in both)
+    before, after = (Side(path, kind_of(path), one.plan, one.forecast, _measured(path)) for path, one in both)
     findings = tuple(dict.fromkeys((*read[0].findings, *read[1].findings)))
     if read[0].plan is None or read[1].plan is None:
         return DiffResult(before, after, findings)
@@ -61,6 +61,17 @@ def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner
         return DiffResult(before, after, findings)
     compared = compare(read[0].plan, read[1].plan, (before.forecast, after.forecast))
     return DiffResult(before, after, findings, compared, rows)
+
+
+def _measured(path: Path) -> dict[str, Any] | None:
+    """The metrics of a run after its training; None for what is no run, or not trained to its end."""
+    from ftc.artifact.run_directory import evaluation
+
+    try:
+        found = evaluation(path)["after"] if kind_of(path) == "run" else None
+    except (OSError, ValueError, KeyError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _rows(old: Rows | None, new: Rows | None, cache: Cache) -> RowDifferences | None:

@@ -135,13 +135,14 @@ class AccountResult:
 class Side:
     """One of two things that are compared: what its path names, and its plan; None where there is none.
 
-    `forecast` is what the build takes, of a recipe's plan alone.
+    `forecast` is what the build takes, of a recipe's plan alone; `measured` are a run's metrics after training.
     """
 
     path: Path
     kind: Literal["recipe", "plan", "run"] | None
     plan: Plan | None
     forecast: Forecast | None = None
+    measured: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,24 @@ def test_plans_and_runs_are_compared_as_recipes_are(ftc, old, new) -> None:
     assert "came" not in without
 
 
+def test_what_two_runs_were_measured_at_is_compared(ftc, old, new) -> None:
+    for name, recipe, right in (("one", "old.toml", 8), ("two", new, 11)):
+        run = Path(name)
+        run.mkdir()
+        planned(ftc, recipe, str(run / "plan.json"), "--after", "lints")
+        after = {"loss": 1 / right, "exact_match": right / 16}
+        after |= {"exact_match_right": right, "exact_match_rows": 16}
+        (run / "eval.json").write_text(json.dumps({"before": {}, "after": after}), encoding="utf-8")
+    assert (
+        "measured   after training  old             new              change\n"
+        "           loss            0.125           0.091            −0.034\n"
+        "           exact match     0.500  8 of 16  0.688  11 of 16  +0.188\n"
+    ) in ftc("diff", "one", "two").out
+    assert "measured" not in ftc("diff", "one", new).out
+    Path("two/eval.json").write_text("{", encoding="utf-8")
+    assert "measured" not in ftc("diff", "one", "two").out
+
+
 def test_the_exit_code_tells_if_asked(ftc, old, new) -> None:
     assert ftc("diff", "old.toml", new).code == 0
     assert ftc("diff", "old.toml", new, "--exit-code").code == 1

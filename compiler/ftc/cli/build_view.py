@@ -40,16 +40,20 @@ def _change(before: Metrics, after: Metrics, name: str) -> str:
 def evaluation_lines(evaluation: Mapping[str, Any], terminal: Terminal) -> list[str]:
     """The table of metrics before and after; a sentence where nothing was measured."""
     before, after = evaluation.get("before") or {}, evaluation.get("after") or {}
-    names = [name for name in TITLES if name in before or name in after]
-    if not names:
+    rows = metric_rows(before, after)
+    if not rows:
         return ["Nothing was measured: no row is held out."]
-    rows = [("held-out rows", "before", "after", "change")]
-    rows += [
-        (TITLES[name], _share(before, name), _share(after, name), _change(before, after, name))
-        for name in names
-    ]
-    head, *body = table(rows)
+    head, *body = table([("held-out rows", "before", "after", "change"), *rows])
     return [terminal.style(head, "dim"), *body]
+
+
+def metric_rows(first: Metrics, last: Metrics) -> list[tuple[str, str, str, str]]:
+    """A row for each metric that one of two measurements has: its name, both values, the change."""
+    return [
+        (title, _share(first, name), _share(last, name), _change(first, last, name))
+        for name, title in TITLES.items()
+        if name in first or name in last
+    ]
 
 
 def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:

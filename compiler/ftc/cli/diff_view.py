@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
 
+from ftc.cli.build_view import metric_rows
 from ftc.cli.figure_view import MINUS, change_table, group_of
-from ftc.cli.layout import LABEL, clip, number, plural, wrap
+from ftc.cli.layout import LABEL, clip, number, plural, table, wrap
 from ftc.cli.plan_view import SHORT_DIGEST, Section, labelled, value_text
 from ftc.cli.terminal import Terminal
 from ftc.data.kept.row_differences import UNKNOWN, Ids, RowDifferences
@@ -129,6 +130,9 @@ def _data(result: DiffResult, found: Comparison, width: int) -> Iterator[Section
     for label in ("rows", "tokens", "packing", "train", "forecast"):
         listed = [one for one in found.figures if one.differs and _counted(one) and group_of(one) == label]
         yield label, change_table(listed)
+    if result.old.measured is not None and result.new.measured is not None:
+        metrics = metric_rows(result.old.measured, result.new.measured)
+        yield "measured", table([("after training", "old", "new", "change"), *metrics]) if metrics else []
     if result.rows is not None:
         yield "row ids", list(_row_lines(result.rows, width))
     elif found.data:
