@@ -270,3 +270,19 @@ def test_a_limit_without_an_estimate_is_the_models_context(tmp_path: Path) -> No
     outcome = planned(tmp_path, '[data]\npacking = false\nmax_length = "auto"\n', device="mps")
     assert codes(outcome) == [("FTC863", Severity.WARNING)]
     assert reason(outcome, "data.max_length")[0] == 40960
+
+
+def test_fewer_held_out_rows_are_advised_where_those_are_what_does_not_fit(tmp_path: Path) -> None:
+    data = compiled(256)
+    held = part("eval", 40).model_copy(update={"longest": 256, "tokens": 40 * 200})
+    ledger = data.ledger.model_copy(update={"eval": 40, "read": 1040})
+    ledger = ledger.model_copy(update={"sources": (SourceRows(name="rows", rows=1040),)})
+    data = data.model_copy(update={"eval": held, "ledger": ledger, "longest_target": 0})
+    split = '[data]\nsplit = { eval = 40 }\n[eval]\nmetrics = ["loss"]\n[train]\nmicro_batch = 1\n'
+    (finding,) = planned(tmp_path, on("L4", split), data).findings
+    assert "(evaluation)" in finding.message
+    line = next(line for line in finding.help if "under [eval]" in line)
+    rows = re.search(r"write batch = (\d+) under \[eval\]: peak ", line)
+    assert rows is not None
+    fewer = split.replace("[eval]\n", f"[eval]\nbatch = {rows[1]}\n")
+    assert planned(tmp_path, on("L4", fewer), data).findings == ()

@@ -15,6 +15,7 @@ from ftc.plan.advice import advice
 from ftc.plan.context import Context, choice
 from ftc.plan.steps import Choice, Plan, TrainStep
 
+HERE = "this machine"
 MICRO, AGAIN = "train.micro_batch", "train.gradient_checkpointing"
 
 
@@ -25,7 +26,7 @@ def target_of(plan: Plan, context: Context) -> Target:
     if named is not None:
         return Target(named.name, named.memory, named.capability, stated=True)
     if plan.environment.device == "cpu":
-        return Target("this machine", context.facts.memory)
+        return Target(HERE, context.facts.memory)
     if plan.environment.device == "mps" or own is None or context.recipe.hardware.gpu == AUTO:
         return Target("the GPU", None)
     known = catalogue.find(own.name)
@@ -77,11 +78,9 @@ class Trial:
 
     def words(self, needs: Needed) -> str:
         """The peak beside the device's memory."""
-        memory = self.target.memory or 0
-        on = f"on {self.target.name}" if self.target.name != "this machine" else "of this machine's"
-        if self.target.name == "this machine":
-            return f"peak {gib(needs.bytes)} {on} {gib(memory)} ({needs.estimate.segment})"
-        return f"peak {gib(needs.bytes)} of {gib(memory)} {on} ({needs.estimate.segment})"
+        memory, name = gib(self.target.memory or 0), self.target.name
+        of = f"this machine's {memory}" if name == HERE else f"{memory} on {name}"
+        return f"peak {gib(needs.bytes)} of {of} ({needs.estimate.segment})"
 
 
 @dataclass(frozen=True)
