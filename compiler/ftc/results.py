@@ -135,7 +135,8 @@ class AccountResult:
 class Side:
     """One of two things that are compared: what its path names, and its plan; None where there is none.
 
-    `forecast` is what the build takes, of a recipe's plan alone; `measured` are a run's metrics after training.
+    `forecast` is what the build takes, of a recipe's plan alone; `measured` has a run's metrics after
+    training.
     """
 
     path: Path

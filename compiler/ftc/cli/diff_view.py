@@ -56,7 +56,12 @@ PARTS = {
     "train": "the schedule",
     "eval": "the evaluation",
     "environment": "the machine",
-    "data": "the compiled rows",
+    "data": "the compiled data",
+    "name": "the name",
+    "seed": "the seed",
+    "model": "the model",
+    "objective": "the objective",
+    "packing": "the packing",
 }
 PLURAL = ("sources", "limits", "rows")
 LONG = 60
