@@ -117,6 +117,14 @@ def test_environment_has_no_secret(monkeypatch):
     assert made["PATH"] == os.environ["PATH"]
 
 
+@pytest.mark.parametrize(("stated", "seen"), [(None, "0"), ("2,3", "2"), ("", ""), ("GPU-1a", "GPU-1a")])
+def test_the_runtime_sees_one_gpu(stated, seen, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if stated is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+    assert local.environment()["CUDA_VISIBLE_DEVICES"] == seen
+
+
 def test_outside_the_main_thread(job, monkeypatch):
     stand_in(monkeypatch, "say(Done())")
     outcomes = []

@@ -48,6 +48,7 @@ INHERITED = (
 )
 """Beginnings of the variables the runtime sees: no secret, and none that turns a tracker on."""
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 FIXED = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -70,9 +71,13 @@ class Outcome:
 
 
 def environment() -> dict[str, str]:
-    """The runtime's environment variables."""
+    """The runtime's environment variables.
+
+    It sees the first GPU alone, for which the plan is made: with several the trainer would spread each batch.
+    """
     kept = {key: value for key, value in os.environ.items() if key.startswith(INHERITED)}
-    return {**kept, **FIXED}
+    seen = kept.get(VISIBLE, "0").split(",")[0]
+    return {**kept, **FIXED, VISIBLE: seen}
 
 
 def command(job: Job, *, measure: bool = False) -> list[str]:
