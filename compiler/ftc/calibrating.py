@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +38,9 @@ train = { steps = 8, batch = 8 }
 eval.batch = 8
 """
 """The recipe for a machine without one: rows of 24 to 500 tokens, of which few carry loss."""
+
+BUSY = 0.25
+"""Load for each core from which on a machine is not idle."""
 
 WORDS = ("north", "south", "east", "west")
 ROWS = 160
@@ -72,13 +76,26 @@ def calibrate(
     """
     from ftc.plan.pipeline import NAMES
 
-    tell = on_event or (lambda _: None)
+    tell, busy = on_event or (lambda _: None), _busy()
     options = Options(overrides=tuple(set), after=NAMES[-1], progress=progress)  # without forecast and budget
     if recipe is not None:
-        return _calibrate(Path(recipe), options, tell)
+        result = _calibrate(Path(recipe), options, tell)
+        return replace(result, findings=sort_findings((*result.findings, *busy)))
     with tempfile.TemporaryDirectory(prefix="ftc-calibrate-") as directory:
         result = _calibrate(_small(Path(directory)), options, tell)
-    return CalibrateResult(None, result.findings, result.status, result.calibration)
+    return CalibrateResult(None, (*result.findings, *busy), result.status, result.calibration)
+
+
+def _busy() -> tuple[Finding, ...]:
+    """What there is to say of a machine that has other work to do; nothing where the system does not tell."""
+    if not hasattr(os, "getloadavg"):
+        return ()
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= BUSY * cores:
+        return ()
+    message = f"the machine has other work to do (a load of {load:.1f} on {cores} cores), and is measured so"
+    help_ = "measure again once it is idle: until then predicted times are as long as they are now"
+    return (Finding("FTC872", message, help=(help_,), severity=Severity.WARNING),)
 
 
 def _small(directory: Path) -> Path:

@@ -58,6 +58,14 @@ def test_what_was_measured_is_shown(recipe: Path, kept: Path, capsys: pytest.Cap
     assert f"A build of {recipe} takes" in out
 
 
+def test_a_busy_machine_is_said_to_be(kept: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = ["train.steps=0"]
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 99.0, 99.0))
+    assert "FTC872" in {finding.code for finding in calibrate(recipe, set=wrong).findings}
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 99.0, 99.0))
+    assert "FTC872" not in {finding.code for finding in calibrate(recipe, set=wrong).findings}
+
+
 def test_a_wrong_recipe_is_not_measured(recipe: Path, kept: Path) -> None:
     assert run(["calibrate", str(recipe), "--set", "train.steps=0"]) == 1
     assert not kept.exists()

@@ -106,6 +106,7 @@ CODES: dict[str, str] = {
     "FTC815": "The ids of rows hold what is to be redacted.",
     "FTC870": "What a recipe runs cannot be counted.",
     "FTC871": "The measurement of this machine was stopped.",
+    "FTC872": "The machine was busy while it was measured.",
     "FTC880": "There is nothing at a path that could be compared.",
     "FTC881": "A plan cannot be compared.",
     "FTC882": "A sample of the rows is too small.",
