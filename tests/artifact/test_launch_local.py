@@ -27,7 +27,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(local, "command", lambda _: [sys.executable, "-c", SAY + code])
+    monkeypatch.setattr(local, "command", lambda _, **__: [sys.executable, "-c", SAY + code])
 
 
 def test_done(job, monkeypatch):
@@ -160,7 +160,7 @@ def test_the_runtime_ends_with_its_parent(tmp_path):
     )
     parent = (
         "import sys\nfrom pathlib import Path\nfrom ftc.launch import local\n"
-        f"local.command = lambda _: [sys.executable, '-c', {SAY + child!r}]\n"
+        f"local.command = lambda _, **__: [sys.executable, '-c', {SAY + child!r}]\n"
         "run = Path(sys.argv[1])\n"
         "local.launch(local.Job(run, run, run, run), lambda e: print(e.name, flush=True))"
     )
