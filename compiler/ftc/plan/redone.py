@@ -64,8 +64,8 @@ def _model(plan: Plan) -> Mapping[str, str]:
     assert plan.environment is not None  # noqa: S101
     if plan.model.kind != "gguf":
         return {}
-    (file, *_), packages = plan.model.weights, plan.environment.packages
-    return {file.name: converted_key(file.sha256, packages, "model")}
+    packages = plan.environment.packages
+    return {file.name: converted_key(file.sha256, packages, "model") for file in plan.model.weights}
 
 
 def _sequences(plan: Plan, rows: str) -> Mapping[str, str]:
