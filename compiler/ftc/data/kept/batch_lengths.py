@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,14 +99,14 @@ def _label_lengths(
     directory: Path, data: DataStep, held: Sequence[_Rows], labels: Sequence[str]
 ) -> tuple[int, ...]:
     """Tokens of each label, as a row answers with it; where none does, those of the longest answer."""
-    missing, found = {label.strip() for label in labels}, dict[str, int]()
-    for source in (held, _read(directory, data.train)):
-        for rows in source if missing else ():
-            for row, target in enumerate(rows.targets):
-                label = (target or "").strip()
-                if label in missing and rows.prompts[row]:
-                    found[label] = int(rows.end[row] - rows.prompts[row])
-                    missing.discard(label)
-            if not missing:
-                break
+    wanted = {label.strip() for label in labels}
+    found: dict[str, int] = {}
+    for rows in chain(held, _read(directory, data.train)):
+        if found.keys() >= wanted:
+            break
+        answers = [(target or "").strip() for target in rows.targets]
+        lengths = zip(answers, rows.prompts.tolist(), (rows.end - rows.prompts).tolist(), strict=True)
+        for label, prompt, length in lengths:
+            if prompt and label in wanted:
+                found.setdefault(label, length)
     return tuple(found.get(label.strip(), data.longest_target + 1) for label in labels)
