@@ -120,8 +120,8 @@ def diff(
 
     with open_cache(Path(new)) as cache:
 
-        def planner(path: Path, overrides: Sequence[str]) -> PlanResult:
-            return planned(path, Options(tuple(overrides), progress=progress), cache).result
+        def planner(path: Path, overrides: Sequence[str]) -> Planned:
+            return planned(path, Options(tuple(overrides), progress=progress), cache)
 
         result = differences(Path(old), Path(new), set, planner, cache)
         return replace(result, findings=sort_findings((*result.findings, *damaged(cache))))

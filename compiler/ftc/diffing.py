@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.cache import Cache, CacheProblem
-from ftc.results import DiffResult, PlanResult, Side
+from ftc.planning import Planned
+from ftc.results import DiffResult, Side
 
 if TYPE_CHECKING:
     from ftc.data.kept.row_differences import RowDifferences, Rows
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ftc.plan.steps import Plan
 
 Kind = Literal["recipe", "plan", "run"]
-Planner = Callable[[Path, Sequence[str]], PlanResult]
+Planner = Callable[[Path, Sequence[str]], Planned]
 
 PLAN_FILE, RECIPE_FILE = "plan.json", "recipe.toml"
 MADE_BY = "`ftc plan --after lints RECIPE` and `ftc plan --json RECIPE` print whole plans"
@@ -33,6 +34,15 @@ class _Read:
     plan: Plan | None = None
     rows: Rows | None = None
     forecast: Forecast | None = None
+    made: Planned | None = None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Compiled rows and sequences that a plan read from a file was made with."""
+
+    directory: Path | None
+    sequences: Path | None
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -46,7 +56,7 @@ def kind_of(path: Path) -> Kind | None:
 
 def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner, cache: Cache) -> DiffResult:
     """Read both sides, planning those that are recipes, and compare them; `overrides` change the new one."""
-    read = (_read(old, (), planner, cache), _read(new, overrides, planner, cache))
+    read = _forecast(_read(old, (), planner, cache), _read(new, overrides, planner, cache), cache)
     both = zip((old, new), read, strict=True)
     before, after = (Side(path, kind_of(path), one.plan, one.forecast, _measured(path)) for path, one in both)
     findings = tuple(dict.fromkeys((*read[0].findings, *read[1].findings)))
@@ -61,6 +71,50 @@ def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner
         return DiffResult(before, after, findings)
     compared = compare(read[0].plan, read[1].plan, (before.forecast, after.forecast))
     return DiffResult(before, after, findings, compared, rows)
+
+
+def _forecast(old: _Read, new: _Read, cache: Cache) -> tuple[_Read, _Read]:
+    """Both sides, a plan from a file forecast as the other one is, where that is a recipe's."""
+    if old.made is not None and new.made is None:
+        return old, replace(new, forecast=_as_for(new, old.made, cache))
+    if new.made is not None and old.made is None:
+        return replace(old, forecast=_as_for(old, new.made, cache)), new
+    return old, new
+
+
+def _as_for(stored: _Read, made: Planned, cache: Cache) -> Forecast | None:
+    """What a stored plan takes where a recipe would run, if both are of one model and such a device.
+
+    None where that cannot be told, or its rows are not at hand.
+    """
+    plan, other = stored.plan, made.result.plan
+    if plan is None or other is None or made.context is None or stored.rows is None:
+        return None
+    if plan.model is None or other.model is None or plan.environment is None or other.environment is None:
+        return None
+    alike = plan.model.config_sha256 == other.model.config_sha256
+    if not alike or plan.environment.device != other.environment.device or made.result.forecast is None:
+        return None
+    from ftc.forecasting.forecaster import Forecaster
+
+    rows = stored.rows.directory
+    kept = _Kept(rows, _sequences(plan, rows, cache))
+    if plan.data is None or (plan.data.sequences is not None and kept.sequences is None):
+        return None
+    return Forecaster(plan, made.context, kept, cache).own()
+
+
+def _sequences(plan: Plan, rows: Path, cache: Cache) -> Path | None:
+    """Where the file of a plan's sequences is: beside the rows, or in the cache."""
+    from ftc.data.packing.laid_out import sequences_key
+
+    sequences = plan.data.sequences if plan.data is not None else None
+    if sequences is None or (rows / sequences.file.name).is_file():
+        return None if sequences is None else rows
+    try:
+        return cache.entry("sequences", sequences_key(rows.name, sequences.capacity))
+    except CacheProblem:
+        return None
 
 
 def _measured(path: Path) -> dict[str, Any] | None:
@@ -105,10 +159,11 @@ def _nothing(path: Path) -> Finding:
     return Finding("FTC880", message, place=str(path), help=("name a recipe, a plan or a run directory",))
 
 
-def _planned(result: PlanResult) -> _Read:
+def _planned(made: Planned) -> _Read:
+    result = made.result
     if result.plan is None or has_errors(result.findings):
         return _Read(result.findings)
-    return _Read(result.findings, result.plan, _at_hand(result.plan, result.data), result.forecast)
+    return _Read(result.findings, result.plan, _at_hand(result.plan, result.data), result.forecast, made)
 
 
 def _at_hand(plan: Plan, directory: Path | None) -> Rows | None:

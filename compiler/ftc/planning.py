@@ -63,6 +63,7 @@ class Planned:
     loaded: Loaded
     facts: Facts | None = None
     compiler: DataCompiler | None = None
+    context: Context | None = None
 
     @property
     def rows(self) -> CompiledRows | None:
@@ -136,17 +137,17 @@ def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
         if isinstance(facts, Finding):
             findings = sort_findings((*checked.findings, facts))
             return Planned(PlanResult(path, findings, None, None, None), loaded)
-        result, compiler = _run_passes(path, loaded, facts, options, cache)
+        result, compiler, context = _run_passes(path, loaded, facts, options, cache)
     except CacheProblem as problem:
         findings = (*checked.findings, cache_finding(problem))
         return Planned(PlanResult(path, findings, None, None, None), loaded)
     findings = sort_findings((*checked.findings, *result.findings))
-    return Planned(replace(result, findings=findings), loaded, facts, compiler)
+    return Planned(replace(result, findings=findings), loaded, facts, compiler, context)
 
 
 def _run_passes(
     path: Path, loaded: Loaded, facts: Facts, options: Options, cache: Cache
-) -> tuple[PlanResult, DataCompiler]:
+) -> tuple[PlanResult, DataCompiler, Context]:
     from ftc.data.packing.lengths import read_lengths
     from ftc.plan.canonical import digest
     from ftc.plan.compiling import DataCompiler
@@ -189,7 +190,7 @@ def _run_passes(
         sampling=_with_steps(compiler.sampling, outcome.plan, loaded.recipe),
         forecasts=forecasts,
     )
-    return result, compiler
+    return result, compiler, context
 
 
 def _with_gpu(start: Plan, context: Context, compiler: DataCompiler, cache: Cache) -> ChosenGpu:

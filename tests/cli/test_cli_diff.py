@@ -147,6 +147,17 @@ def test_what_it_costs_is_told(ftc, old) -> None:
     assert all(value > 0 for value in figures["forecast.cost"])
 
 
+@pytest.mark.usefixtures("forecast")
+def test_a_plan_from_a_file_is_forecast_as_the_recipe_is(ftc, old, new, tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(ftc("plan", "old.toml", "--after", "lints").out, encoding="utf-8")
+    (between,) = json.loads(ftc("diff", "--json", "old.toml", new).out)["results"]
+    for sides in (("old.json", new), (new, "old.json")):
+        (found,) = json.loads(ftc("diff", "--json", *sides).out)["results"]
+        memory = next(one["values"] for one in found["figures"] if one["name"] == "forecast.memory")
+        right = next(one["values"] for one in between["figures"] if one["name"] == "forecast.memory")
+        assert memory == (right if sides[0] == "old.json" else right[::-1])
+
+
 @pytest.fixture
 def forecast() -> None:
     """A test that is about forecasts."""

@@ -11,6 +11,7 @@ from ftc.data.compile import Compiled
 from ftc.data.kept.batch_lengths import batch_lengths
 from ftc.data.kept.shards import CompiledRow, read_rows
 from ftc.data.packing.laid_out import laid_out
+from ftc.data.packing.sizes import SIZES
 from ftc.facts.cache import Cache
 from ftc.plan.steps import RenderStep, SplitStep
 
@@ -37,6 +38,8 @@ def test_held_out_rows_have_their_prompts_and_their_loss(tmp_path: Path, form: R
     held = list(read_rows(done.directory, done.step.eval))
     assert found.rows.tolist() == [len(row.input_ids) for row in train]
     assert found.sequences is None
+    (done.directory / SIZES).unlink()
+    assert batch_lengths(done.directory, None, done.step).rows.tolist() == found.rows.tolist()
     assert found.heldout is not None
     assert found.heldout.lengths.tolist() == [len(row.input_ids) for row in held]
     assert found.heldout.prompts.tolist() == [row.prompt_length or 0 for row in held]

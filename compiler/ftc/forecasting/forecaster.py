@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ftc.data.kept.batch_lengths import batch_lengths
 from ftc.diagnostics import Severity
@@ -27,7 +27,6 @@ from ftc.estimate.workload import Workload, workload
 from ftc.facts.cache import Cache
 from ftc.forecasting.remembered import forecast_key, remembered
 from ftc.launch.calibration import calibration_for
-from ftc.plan.compiling import DataCompiler
 from ftc.plan.context import Context
 from ftc.plan.fitting import target_of
 from ftc.plan.steps import Plan
@@ -40,13 +39,25 @@ ALL = "all"
 CPU_BASIS = "what PyTorch allocates on the CPU, and a process that has loaded it"
 
 
+class Compiled(Protocol):
+    """Where compiled rows are, and the sequences that were laid out of them last."""
+
+    @property
+    def directory(self) -> Path | None:
+        """The directory of the shards."""
+
+    @property
+    def sequences(self) -> Path | None:
+        """The directory of the sequences' file."""
+
+
 @dataclass
 class Forecaster:
     """Forecasts of one whole plan; what several devices have in common is read and counted once."""
 
     plan: Plan
     context: Context
-    compiler: DataCompiler
+    compiler: Compiled
     cache: Cache
     _places: dict[str, Path] = field(default_factory=dict)
     _lengths: dict[str, Lengths] = field(default_factory=dict)

@@ -52,13 +52,21 @@ def batch_lengths(
 def _training(directory: Path, sequences: Path | None, data: DataStep) -> tuple[Int64, Int64 | None]:
     import pyarrow.parquet as pq
 
-    lengths = Sizes.read(directory).lengths
+    lengths = _lengths(directory, data.train)
     if data.sequences is None or sequences is None:
         return lengths.astype(np.int64), None
     column = pq.read_table(sequences / data.sequences.file.name).column(0).combine_chunks()
     numbers, offsets = list_numbers(column)
     rows = lengths[numbers].astype(np.int64)
     return rows, np.diff(offsets).astype(np.int64) if data.sequences.capacity is not None else None
+
+
+def _lengths(directory: Path, part: Part) -> NDArray[np.int32]:
+    """Tokens of each row: as they were kept, or counted from the shards, which are all that a run has."""
+    try:
+        return Sizes.read(directory).lengths
+    except FileNotFoundError:
+        return np.concatenate([rows.lengths for rows in _read(directory, part)]).astype(np.int32)
 
 
 def _read(directory: Path, part: Part) -> Iterator[_Rows]:
