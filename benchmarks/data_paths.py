@@ -157,6 +157,7 @@ def trl(work: Path, rows: str) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    shutil.rmtree(work / "hf", ignore_errors=True)  # `datasets` keeps what it prepared there
     data = Dataset.from_parquet(str(work / "rows.parquet"), cache_dir=str(work / "hf")).select(
         range(int(rows))
     )

@@ -1,7 +1,7 @@
 """Predicted and actual time of a build, part by part; with --published, of published fine-tuning on GPUs.
 
-    python benchmarks/time.py examples/question-routing/recipe.toml
-    python benchmarks/time.py --published
+    python benchmarks/build_time.py examples/question-routing/recipe.toml
+    python benchmarks/build_time.py --published
 
 The first measures this machine with the recipe (`ftc calibrate`), predicts the build, builds into a directory
 of its own, and prints both. Compiling the data is not part of either. Other work on the machine falsifies it.
