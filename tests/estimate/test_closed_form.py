@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -146,6 +148,22 @@ def test_what_it_has_no_account_of_is_said() -> None:
         estimate(changed(of, config={"model_type": "mamba"}))
     with pytest.raises(InexpressibleError, match="ZeRO"):
         estimate(changed(of, sharding=Sharding(kind="zero3", devices=8)))
+    with pytest.raises(InexpressibleError, match=r"beside its text model \(vision_config\)"):
+        estimate(changed(of, config={**of.config, "vision_config": {"model_type": "siglip_vision_model"}}))
+
+
+def test_every_model_type_of_transformers_is_counted_or_refused() -> None:
+    from huggingface_hub.errors import StrictDataclassError  # of a type that has no defaults
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    of, counted = step("llama", "full", "none", (1, 64)), set()
+    for name, kind in CONFIG_MAPPING.items():
+        with suppress(InexpressibleError, StrictDataclassError):
+            config = json.loads(kind().to_json_string(use_diff=False))
+            assert estimate(changed(of, config=config)).peak > 0
+            counted.add(name)
+    assert counted - {"gpt-sw3"} <= FAMILIES.keys()
+    assert counted >= FAMILIES.keys() - {"gemma3"}  # by default with a model of images
 
 
 def test_generation_holds_keys_and_values_of_every_token() -> None:

@@ -202,6 +202,9 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
     Raises InexpressibleError for a model type whose code is not in the table.
     """
     nested = config.get("text_config")
+    others = [key for key, value in config.items() if key != "text_config" and _is_a_model(value)]
+    if others:
+        raise InexpressibleError(f"it has parts beside its text model ({', '.join(sorted(others))})")
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else config
     model_type = str(fields.get("model_type") or config.get("model_type"))
     family = FAMILIES.get(model_type)
@@ -231,6 +234,11 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         experts=_experts(fields),
         dense_layers=int(fields.get("first_k_dense_replace") or 0),
     )
+
+
+def _is_a_model(value: object) -> bool:
+    """Whether a part of a config describes a model of its own, such as one of images."""
+    return isinstance(value, Mapping) and "model_type" in value
 
 
 def _configured(family: Family, fields: Mapping[str, Any]) -> Family:
