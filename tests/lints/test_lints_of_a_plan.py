@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,8 @@ def test_nothing_that_is_redacted_is_left_anywhere(project: Project) -> None:
     assert "write to [EMAIL] now ([EMAIL])" in rendered[0]
     assert "sent with [SECRET]" in rendered[0]
     assert "card [CREDIT_CARD] of [EMAIL]" in rendered[2]
-    for text in (everything_in(result.data), repr(result), "".join(rendered)):
+    said = repr(replace(result, forecasts=None))  # figures that may have any digits
+    for text in (everything_in(result.data), said, "".join(rendered)):
         assert not [value for value in LEFT if value in text]
     (line, *more) = [line for line in result.plan.data.ledger.lines if line.fate == "redacted"]
     assert sum(one.rows for one in (line, *more)) == 5
