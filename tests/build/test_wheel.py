@@ -15,8 +15,10 @@ PROBE = """
 from ftc.diagnostics.codes import CODES
 from ftc.diagnostics.explain import explanation
 from ftc.estimate.catalogue import devices
+from ftc.estimate.speeds import speeds
 from ftc.facts.shipped import shipped_directory, shipped_templates
-print(shipped_directory("recipes"), *sorted(shipped_templates()), *devices(), all(explanation(code) for code in CODES))
+explained = all(explanation(code) for code in CODES)
+print(shipped_directory("recipes"), *sorted(shipped_templates()), *devices(), *speeds().constants, explained)
 """
 
 
