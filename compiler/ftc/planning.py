@@ -186,7 +186,7 @@ def _run_passes(
         data=compiler.directory,
         sequences=sequences,
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
-        lengths=read_lengths(compiler.directory) if compiler.directory and outcome.plan.data else None,
+        lengths=read_lengths(compiler.directory, cache) if compiler.directory and outcome.plan.data else None,
         sampling=_with_steps(compiler.sampling, outcome.plan, loaded.recipe),
         forecasts=forecasts,
     )

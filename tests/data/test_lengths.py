@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftc.data.packing.lengths import histogram
+from ftc.data.packing.lengths import histogram, read_lengths
+from ftc.data.packing.sizes import Sizes
+from ftc.facts.cache import Cache
 
 LENGTHS = st.lists(st.integers(1, 5000), min_size=1, max_size=300)
 
@@ -34,3 +39,12 @@ def test_bins_grow_where_lengths_differ_widely() -> None:
 
 def test_no_rows_have_no_histogram() -> None:
     assert histogram(np.zeros(0, dtype=np.int32)) is None
+
+
+def test_it_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = np.array([3, 5, 5, 9], dtype=np.int32)
+    Sizes(lengths, np.ones(4, dtype=np.int32)).write(tmp_path)
+    with Cache(tmp_path / "cache") as cache:
+        first = read_lengths(tmp_path, cache)
+        monkeypatch.setattr(Sizes, "read", None)
+        assert read_lengths(tmp_path, cache) == first == histogram(lengths)

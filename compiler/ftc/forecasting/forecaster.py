@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ftc.data.kept.batch_lengths import batch_lengths
 from ftc.diagnostics import Severity
 from ftc.estimate import duration
 from ftc.estimate.architecture import InexpressibleError
@@ -169,6 +168,8 @@ class Forecaster:
         sequences = plan.data.sequences
         key = sequences.file.sha256 if sequences is not None else ""
         if key not in self._lengths:
+            from ftc.data.kept.batch_lengths import batch_lengths
+
             labels = plan.eval.labels if plan.eval is not None else ()
             place = self._places.get(key)
             self._lengths[key] = batch_lengths(self.compiler.directory, place, plan.data, labels)

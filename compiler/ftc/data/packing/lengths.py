@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from ftc.facts.cache import Cache, cache_key, code_digest
 
-from ftc.data.packing.sizes import Int32, Sizes
+if TYPE_CHECKING:
+    from ftc.data.packing.sizes import Int32
 
+KIND = "lengths"
+CODE = ("data/packing/lengths.py", "data/packing/sizes.py")
 BINS = 40
 WIDE = 8
 """Where the longest row is so many times the shortest, bins grow with the length."""
@@ -28,13 +33,25 @@ class Lengths:
     p99: int
 
 
-def read_lengths(directory: Path) -> Lengths | None:
-    """The histogram of a directory's compiled rows; None without rows. Raises OSError and ValueError."""
-    return histogram(Sizes.read(directory).lengths)
+def read_lengths(directory: Path, cache: Cache) -> Lengths | None:
+    """The histogram of an entry of compiled rows, which is remembered; None without rows. Raises OSError."""
+    key = cache_key(KIND, {"data": directory.name}, {}, code=code_digest(*CODE))
+    kept = cache.recall(KIND, key)
+    if kept is not None:
+        found = json.loads(kept)
+        return Lengths(**{**found, "edges": tuple(found["edges"]), "counts": tuple(found["counts"])})
+    from ftc.data.packing.sizes import Sizes
+
+    made = histogram(Sizes.read(directory).lengths)
+    if made is not None:
+        cache.remember(KIND, key, json.dumps(asdict(made)).encode())
+    return made
 
 
 def histogram(lengths: Int32, bins: int = BINS) -> Lengths | None:
     """Lengths in at most so many bins, of one width or, where they differ widely, of one ratio."""
+    import numpy as np
+
     if not len(lengths):
         return None
     by_length = np.bincount(lengths)
