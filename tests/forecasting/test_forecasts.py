@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,19 @@ def find_memory(name: str) -> int:
     device = find(name)
     assert device is not None
     return device.memory
+
+
+LOADED = """
+import sys
+from ftc.cli.main import run
+assert run(["plan", sys.argv[1]]) == 0
+print(*sorted({"duckdb", "numpy", "pyarrow", "tokenizers", "torch", "transformers"} & set(sys.modules)))
+"""
+
+
+def test_an_unchanged_plan_loads_nothing_that_reads_rows(here: Path, tiny_model: Path) -> None:
+    recipe = write(here, tiny_model, "")
+    api.plan(recipe)
+    command = [sys.executable, "-c", LOADED, str(recipe)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == ""

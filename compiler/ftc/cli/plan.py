@@ -116,9 +116,9 @@ def command(
             report_findings(result.findings, request.style, request.terminal)
             _print(result, request, after)
     if request.json:
-        both = _side_by_side(results)
+        both = _side_by_side(results) if len(results) > 1 else {}
         request.terminal.document({**document("plan", [_json(result) for result in results]), **both})
-    elif after is None:
+    elif after is None and len(results) > 1:
         _print_side_by_side(results, request)
     return max((exit_code(result.findings) for result in results), default=FINE)
 

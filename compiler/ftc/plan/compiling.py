@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ftc.data.compile import Compiled as CompiledData
 from ftc.data.compile import Locations, Progress, Request, compile_data
-from ftc.data.kept.sample import read_sample
 from ftc.data.packing.laid_out import laid_out
 from ftc.data.problems import RowProblem
 from ftc.diagnostics import Finding, Severity, Source, Span
@@ -18,7 +17,6 @@ from ftc.facts.query import Described
 from ftc.facts.query_columns import HELD_OUT, QUERY
 from ftc.lints import LintResult, kept
 from ftc.plan.context import Compiled
-from ftc.plan.sampled import Sampling, scaled, scaled_sequences
 from ftc.plan.steps import DataStep, Plan, Sequences
 from ftc.recipe.layers import Key
 from ftc.recipe.load import Origins
@@ -26,6 +24,7 @@ from ftc.recipe.load import Origins
 if TYPE_CHECKING:
     from ftc.data.kept.lineage import CompiledRows
     from ftc.data.query.self_test import SelfTest
+    from ftc.plan.sampled import Sampling
 
 
 def request_of(plan: Plan) -> Request:
@@ -93,6 +92,9 @@ class DataCompiler:
         """Scale the counts to all rows; says where that is not called for, as all are there."""
         if done.step is None or done.directory is None:
             return ()
+        from ftc.data.kept.sample import read_sample
+        from ftc.plan.sampled import scaled
+
         sample = read_sample(done.directory)
         if sample is not None:
             self._step, self.sampling = scaled(done.step, sample, done.directory)
@@ -115,6 +117,8 @@ class DataCompiler:
         step, self.sequences = laid_out(self.directory, capacity, self._cache)
         if self.sampling is None or self._step is None:
             return step
+        from ftc.plan.sampled import scaled_sequences
+
         return scaled_sequences(step, self._step)
 
     def lint_results(self) -> tuple[LintResult, ...]:
