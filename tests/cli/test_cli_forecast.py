@@ -46,6 +46,7 @@ def test_every_figure_has_its_range_and_its_basis() -> None:
         "memory:19.0 GiB of 23.0 GiB on L4: 18.0 GiB in the loss backward; it will\n"
         "memory:show 19.0 GiB to 26.0 GiB\n"
         "memory:weights 14.0 GiB, logits 3.0 GiB\n"
+        "memory:reserved as measured\n"
         "time:2:00 h (1:30 h to 4:00 h): training 2:00 h\n"
         "time:at the rates of L4\n"
         "cost:$1.60 ($0.75 to $8.00); on demand, 2026-10-01: RunPod, AWS\n"

@@ -43,7 +43,8 @@ def memory_lines(own: Forecast, width: int) -> list[str]:
     segment = "forward pass" if memory.segment == "forward" else memory.segment
     peak = f"{gib(memory.allocated)} in the {segment}"
     said = f"{gib(memory.needed)}{of} on {own.device}: {peak}{between}"
-    return [*wrap(said, width), *wrap(_parts(memory), width), *_exact_lines(own, memory, width)]
+    basis = wrap(memory.basis, width) if low != high else []
+    return [*wrap(said, width), *wrap(_parts(memory), width), *basis, *_exact_lines(own, memory, width)]
 
 
 def _exact_lines(own: Forecast, memory: Memory, width: int) -> list[str]:
