@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftc.cli.options import DEFAULT_RECIPE, Request, Style, epilog, json_option, terminal_options
+from ftc.cli.options import (
+    DEFAULT_RECIPE,
+    Request,
+    Style,
+    epilog,
+    json_option,
+    set_option,
+    style_option,
+    terminal_options,
+)
 from ftc.cli.status import FAILED, RECIPE_WRONG, STOPPED, exit_code
 from ftc.cli.terminal import Terminal
 
@@ -17,20 +26,8 @@ if TYPE_CHECKING:
 
 @click.command("calibrate", epilog=epilog("ftc calibrate recipe.toml", "ftc calibrate"))
 @click.argument("recipe", required=False, metavar="[RECIPE]", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting, as in --set train.micro_batch=4; may be repeated.",
-)
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["full", "concise"]),
-    default="full",
-    help="How findings are shown: with the recipe's text, or one line each.",
-)
+@set_option("Override a setting, as in --set train.micro_batch=4; may be repeated.")
+@style_option
 @json_option
 @terminal_options
 def command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftc.cli.options import Request, Style, epilog, json_option, terminal_options
+from ftc.cli.options import Request, Style, epilog, json_option, set_option, style_option, terminal_options
 from ftc.cli.status import FINE, USAGE, exit_code
 from ftc.cli.terminal import Terminal
 
@@ -27,26 +27,14 @@ DIFFERENT = 1
 )
 @click.argument("old", metavar="OLD", type=click.Path(path_type=Path))
 @click.argument("new", metavar="NEW", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting of the recipe NEW; may be repeated.",
-)
+@set_option("Override a setting of the recipe NEW; may be repeated.")
 @click.option(
     "--exit-code",
     "tells",
     is_flag=True,
     help="Exit with 1 where they differ, 0 where not; mistakes then give 2 or 3.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["full", "concise"]),
-    default="full",
-    help="How findings are shown: with the recipe's text, or one line each.",
-)
+@style_option
 @json_option
 @terminal_options
 def command(  # noqa: PLR0913 - one for each option

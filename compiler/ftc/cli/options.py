@@ -65,6 +65,20 @@ def json_option(function: Callable[..., int]) -> Callable[..., int]:
     return click.option("--json", "json", is_flag=True, help="Print one JSON document.")(function)
 
 
+def style_option(function: Callable[..., int]) -> Callable[..., int]:
+    """Add --format, as `style`."""
+    choice = click.Choice(["full", "concise"])
+    said = "How findings are shown: with the recipe's text, or one line each."
+    return click.option("--format", "style", type=choice, default="full", help=said)(function)
+
+
+def set_option(
+    said: str = "Override a setting, as in --set train.epochs=1; may be repeated.",
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add --set, as `overrides`; `said` is its help."""
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=said)
+
+
 def _recipe_path(given: str) -> Path:
     path = Path(given)
     return path / DEFAULT_RECIPE if path.is_dir() else path
@@ -80,20 +94,8 @@ def recipe_options(function: Callable[Concatenate[Request, P], int]) -> Callable
     """Add RECIPE…, --set, --format, --json and the terminal's options; the command receives a Request."""
 
     @click.argument("recipes", nargs=-1, metavar="RECIPE...")
-    @click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a setting, as in --set train.epochs=1; may be repeated.",
-    )
-    @click.option(
-        "--format",
-        "style",
-        type=click.Choice(["full", "concise"]),
-        default="full",
-        help="How findings are shown: with the recipe's text, or one line each.",
-    )
+    @set_option()
+    @style_option
     @json_option
     @terminal_options
     @wraps(function)
