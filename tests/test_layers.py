@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "compiler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.diagnostics", "ftc.recipe.base"),
     ("ftc.plan.account", "ftc.plan.steps", "ftc.plan.canonical"),
-    ("ftc.tuning", "ftc.objectives", "ftc.lints", "ftc.estimate"),
+    ("ftc.tuning", "ftc.objectives", "ftc.lints", "ftc.estimate", "ftc.evaluation"),
     ("ftc.recipe",),
     ("ftc.facts",),
     ("ftc.estimate",),
@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),
     ("ftc.estimate.abstract", "ftc.forecasting"),
-    ("ftc.api", "ftc.calibrating", "ftc.diffing", "ftc.planning", "ftc.results"),
+    ("ftc.api", "ftc.building", "ftc.calibrating", "ftc.chaining", "ftc.diffing", "ftc.planning", "ftc.results"),
     ("ftc.cli", "ftc.__main__"),
 )
 ABSTRACT = "ftc.estimate.abstract"
@@ -31,6 +31,7 @@ RUNTIME_READS = (
     "ftc.plan.steps",
     "ftc.plan.canonical",
     "ftc.recipe.base",
+    "ftc.evaluation",
     "ftc.diagnostics",
     "ftc.artifact",
 )

@@ -1,0 +1,127 @@
+"""What a metric is: a name, which way is better, what it needs, and a score of one answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ftc.diagnostics import Finding
+
+Better = Literal["higher", "lower"]
+Needs = Literal["answers", "loss", "labels", "choices", "pairs", "embeddings", "judge", "harness"]
+"""What the runtime has to make of a model before the metric can be taken.
+
+answers: a text generated for each prompt. loss: summed loss and tokens of each row. labels: the likeliest of
+the suite's labels. choices: the likeliest of the row's own `choices`. pairs: one figure of the chosen and one
+of the rejected answer. embeddings: row ids ranked for each query. judge: answers, then another model's
+verdict. harness: the tasks of lm-evaluation-harness.
+"""
+Unit = Literal["tokens", "words", "characters"]
+Form = Literal["json", "fenced", "bullets", "numbered", "one_line", "one_word", "uppercase", "lowercase"]
+Normalise = Literal["none", "strip", "squad"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One example and what a model answered; `columns` are all columns of its row."""
+
+    prompt: str
+    answer: str
+    reference: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All answers that are right: the column `references` where there is one, or the reference."""
+        several = self.columns.get("references")
+        if isinstance(several, list | tuple) and several:
+            return tuple(str(one) for one in several)
+        return (self.reference,)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of a suite that metrics read; a row's own column of the same name stands above them."""
+
+    normalise: Normalise = "strip"
+    pattern: str | None = None
+    json_schema: Mapping[str, Any] | bool | None = None
+    """The JSON Schema that an answer has to satisfy."""
+    form: Form | None = None
+    starts_with: str | None = None
+    ends_with: str | None = None
+    unit: Unit = "words"
+    at_least: int | None = None
+    at_most: int | None = None
+    labels: tuple[str, ...] = ()
+    tolerance: float = 0.0
+    """How far a number may be from the reference, as a share of it."""
+    k: int = 10
+    """How many of the ranked rows a metric of retrieval looks at."""
+    count_tokens: Callable[[str], int] | None = None
+    """Tokens of a text, by the model's own tokenizer; needed where `unit` is tokens."""
+
+    def of(self, answer: Answer) -> Options:
+        """These options with what the row's own columns say. Raises TypeError where one has another type."""
+        own = {name: answer.columns[name] for name in OWN if answer.columns.get(name) is not None}
+        if not own:
+            return self
+        schema = own.get("json_schema")
+        if isinstance(schema, str):
+            own["json_schema"] = json.loads(schema)
+        return replace(self, **own)
+
+
+OWN = (
+    "pattern",
+    "json_schema",
+    "form",
+    "starts_with",
+    "ends_with",
+    "unit",
+    "at_least",
+    "at_most",
+    "tolerance",
+)
+"""The options that a row may state for itself, by a column of that name."""
+
+Score = Callable[[Answer, Options], float | None]
+Parts = Callable[[Answer, Options], tuple[float, ...]]
+Combine = Callable[[Sequence[float]], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    `score` takes one answer, and is None for the metrics that the runtime derives itself; its result is None
+    where an example cannot be scored, which then counts nowhere. A suite's figure is the mean of the scores,
+    or, where `combine` is given, what it makes of the sums of all examples' `parts` (BLEU, perplexity).
+    `check` tells before anything runs what is missing or wrong: a library, an option. Its findings have no
+    span; the caller gives them one.
+    """
+
+    name: str
+    title: str
+    better: Better = "higher"
+    needs: Needs = "answers"
+    score: Score | None = None
+    low: float = 0.0
+    high: float | None = 1.0
+    check: Callable[[Options], tuple[Finding, ...]] | None = None
+    parts: Parts | None = None
+    combine: Combine | None = None
+
+    def problems(self, options: Options) -> tuple[Finding, ...]:
+        """What is missing or wrong before anything runs."""
+        return self.check(options) if self.check else ()
+
+
+def mean(scores: Sequence[float | None]) -> float | None:
+    """The mean of the scores there are; None where there are none."""
+    from math import fsum
+
+    there = [score for score in scores if score is not None]
+    return fsum(there) / len(there) if there else None
