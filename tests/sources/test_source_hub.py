@@ -21,7 +21,7 @@ import pytest
 from data_requests import pairs, write_jsonl
 from ftc.facts.sources.base import SourceError
 from ftc.facts.sources.hub_files import Listing, choose
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OLDER = "89abcdef0123456789abcdef0123456789abcdef"

@@ -16,7 +16,7 @@ from ftc.facts.sources import dataset, sqlite
 from ftc.facts.sources.base import SourceError, kind
 from ftc.facts.sources.packed import open_bytes
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 from ftc.recipe.source_kinds import ENDINGS, ending, kind_of
 from ftc.recipe.suggest import listed
 

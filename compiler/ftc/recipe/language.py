@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ftc import tuning
 from ftc.recipe.base import Table
+from ftc.recipe.forms import FORMS
 from ftc.recipe.layers import Key, lookup
-from ftc.recipe.model import TUNE_DEFAULT, Recipe
+from ftc.recipe.model import Recipe
 
 ANY = "*"
 """Stands in a table's path for a name that the recipe chooses, such as that of a source."""
@@ -92,7 +92,7 @@ class TableType:
 @cache
 def tables() -> tuple[TableType, ...]:
     """Every table of the language; one with several forms, such as [tune], has an entry for each."""
-    return tuple(_walk(Recipe, ()))
+    return tuple(dict.fromkeys(_walk(Recipe, ())))
 
 
 def _walk(table: type[Table], path: tuple[str, ...]) -> Iterator[TableType]:
@@ -113,12 +113,13 @@ def _inside(annotation: Any, below: tuple[str, ...]) -> Iterator[tuple[type[Tabl
 
 
 def table_at(path: Key, values: Mapping[str, Any]) -> TableType | None:
-    """The table of the language at a path of a recipe; for [tune] the form that its method has."""
+    """The table of the language at a path of a recipe; of one with several forms, such as [tune], its own."""
     found = [table for table in tables() if _fits(table.path, path)]
-    if len(found) > 1:
-        method = lookup(values, (*path, "method"))
-        known = isinstance(method, str) and method in tuning.METHODS
-        options = tuning.load(str(method) if known else TUNE_DEFAULT).options
+    forms = FORMS.get(tuple(map(str, path)))
+    if forms is not None:
+        name = lookup(values, (*path, forms.key))
+        known = isinstance(name, str) and name in forms.names
+        options = forms.options(str(name) if known else forms.default or forms.names[0])
         found = [table for table in found if table.type is options]
     return found[0] if found else None
 

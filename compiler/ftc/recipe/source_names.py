@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ftc.diagnostics import Finding
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 from ftc.recipe.settings import Settings
 from ftc.recipe.source_kinds import KINDS, PLACES, kind_of, takers
 from ftc.recipe.suggest import closest

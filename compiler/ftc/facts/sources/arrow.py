@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ftc.facts.sources.base import BATCH, BadRow, Kind, Reading, Settled, SourceError, UnreadableSource
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa

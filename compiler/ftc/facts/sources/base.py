@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from ftc.diagnostics import Finding
 from ftc.facts.sandbox import disk_full, identifier, interruptible, is_full_disk
 from ftc.plan.steps import Choice, ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     import duckdb

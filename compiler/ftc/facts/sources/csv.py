@@ -16,7 +16,7 @@ from ftc.facts.sources.csv_rejects import rejected
 from ftc.facts.sources.packed import open_bytes
 from ftc.facts.sources.sql import file_list, stated, struct
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 from ftc.recipe.source_kinds import ending
 from ftc.recipe.suggest import did_you_mean, listed
 

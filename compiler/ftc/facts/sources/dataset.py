@@ -17,7 +17,7 @@ from ftc.facts.sources.arrow import (
 )
 from ftc.facts.sources.base import BATCH, BadRow, Kind, Reading, Settled, SourceError, UnreadableSource
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 from ftc.recipe.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:

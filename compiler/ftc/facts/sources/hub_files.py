@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftc.facts.sources.base import SourceError
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 from ftc.recipe.source_kinds import KINDS, kind_of
 from ftc.recipe.suggest import did_you_mean, listed
 

@@ -33,7 +33,7 @@ from ftc.facts.sources.jsonl import (
 from ftc.facts.sources.packed import open_bytes
 from ftc.facts.sources.sql import stated
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -12,7 +12,7 @@ from ftc.facts.sources.bad_lines import BadLines, JsonJudge, Line, is_marked, nu
 from ftc.facts.sources.base import LARGEST_OBJECT, SAMPLE, BadRow, Kind, Reading, Settled, SourceError
 from ftc.facts.sources.sql import described, file_list, stated, struct
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ftc.facts.sources.base import BadRow, Kind, Reading, Settled
 from ftc.facts.sources.sql import described, file_list
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -12,7 +12,7 @@ from ftc.diagnostics import Finding, Severity
 from ftc.facts.sources.base import Progress, SourceError
 from ftc.plan.steps import FileDigest
 from ftc.recipe.layers import Origins
-from ftc.recipe.model import SourceEntry, SourceFiles
+from ftc.recipe.rows import SourceEntry, SourceFiles
 from ftc.recipe.source_kinds import PLACES
 
 

@@ -23,7 +23,7 @@ from ftc.facts.sources.pg_catalog import Table, find_table
 from ftc.facts.sources.place import Entry, Found, NotFetched, Reach
 from ftc.facts.sources.sql import file_list, stated, struct
 from ftc.plan.steps import ColumnType, FileDigest, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     import psycopg

@@ -24,7 +24,7 @@ from ftc.facts.sources.base import (
     UnreadableSource,
 )
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 from ftc.recipe.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:

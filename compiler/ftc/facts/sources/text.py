@@ -15,7 +15,7 @@ from ftc.facts.sources.base import BATCH, BadRow, Kind, Reading, Settled
 from ftc.facts.sources.chunks import Chunk, Rule, chunks
 from ftc.facts.sources.packed import open_bytes
 from ftc.plan.steps import ColumnType, SourceStep
-from ftc.recipe.model import SourceFiles
+from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
