@@ -7,19 +7,43 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from ftc.evaluation.base import Answer, Metric, Options
+from ftc.evaluation.base import Answer, Metric, Options, ScoreError
 
-__all__ = ["METRICS", "Answer", "Metric", "Options", "load"]
+__all__ = ["METRICS", "Answer", "Metric", "Options", "ScoreError", "load"]
 
 METRICS: dict[str, str] = {
-    "loss": "ftc.evaluation.loss",
-    "perplexity": "ftc.evaluation.perplexity",
-    "label_accuracy": "ftc.evaluation.labels",
-    "exact_match": "ftc.evaluation.exact_match",
+    "loss": "loss",
+    "perplexity": "perplexity",
+    "exact_match": "exact_match",
+    "f1": "token_f1",
+    "accuracy": "accuracy",
+    "label_accuracy": "labels",
+    "choice_accuracy": "choices",
+    "contains": "contained",
+    "number_match": "number_match",
+    "regex": "pattern",
+    "valid_json": "valid_json",
+    "json_schema": "schema",
+    "format": "form",
+    "length": "length",
+    "checks": "checklist",
+    "rouge1": "rouge:ROUGE_1",
+    "rouge2": "rouge:ROUGE_2",
+    "rougeL": "rouge:ROUGE_L",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    "refusal_rate": "refusal",
+    "refusal_accuracy": "refusal:ACCURACY",
+    "preference_accuracy": "preference",
+    "mrr": "retrieval:MRR",
+    "recall": "retrieval:RECALL",
+    "ndcg": "retrieval:NDCG",
 }
+"""The file of each metric here, and the name of its `Metric` there where it has several."""
 
 
 def load(name: str) -> Metric:
     """The metric called `name`, a key of `METRICS`."""
-    metric: Metric = import_module(METRICS[name]).METRIC
+    file, _, attribute = METRICS[name].partition(":")
+    metric: Metric = getattr(import_module(f"ftc.evaluation.{file}"), attribute or "METRIC")
     return metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ftc.diagnostics import Finding
 
@@ -18,7 +18,7 @@ the suite's labels. choices: the likeliest of the row's own `choices`. pairs: on
 of the rejected answer. embeddings: row ids ranked for each query. judge: answers, then another model's
 verdict. harness: the tasks of lm-evaluation-harness.
 """
-Unit = Literal["tokens", "words", "characters"]
+Unit = Literal["tokens", "words", "characters", "lines"]
 Form = Literal["json", "fenced", "bullets", "numbered", "one_line", "one_word", "uppercase", "lowercase"]
 Normalise = Literal["none", "strip", "squad"]
 
@@ -39,6 +39,10 @@ class Answer:
         if isinstance(several, list | tuple) and several:
             return tuple(str(one) for one in several)
         return (self.reference,)
+
+
+class ScoreError(Exception):
+    """A row cannot be scored because of what it or a user's metric says; FTC575."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +66,40 @@ class Options:
     """How many of the ranked rows a metric of retrieval looks at."""
     count_tokens: Callable[[str], int] | None = None
     """Tokens of a text, by the model's own tokenizer; needed where `unit` is tokens."""
+    columns: frozenset[str] = frozenset()
+    """The columns of the suite's rows, as far as they are known; what a row states need not be an option."""
 
     def of(self, answer: Answer) -> Options:
-        """These options with what the row's own columns say. Raises TypeError where one has another type."""
+        """These options with what the row's own columns say; raises ScoreError where one cannot be used."""
         own = {name: answer.columns[name] for name in OWN if answer.columns.get(name) is not None}
-        if not own:
-            return self
-        schema = own.get("json_schema")
-        if isinstance(schema, str):
-            own["json_schema"] = json.loads(schema)
-        return replace(self, **own)
+        return replace(self, **{name: _fitting(name, value) for name, value in own.items()}) if own else self
 
 
-OWN = (
-    "pattern",
-    "json_schema",
-    "form",
-    "starts_with",
-    "ends_with",
-    "unit",
-    "at_least",
-    "at_most",
-    "tolerance",
-)
-"""The options that a row may state for itself, by a column of that name."""
+OWN: dict[str, tuple[Any, ...]] = {
+    "pattern": (str,),
+    "json_schema": (dict, bool),
+    "form": get_args(Form),
+    "starts_with": (str,),
+    "ends_with": (str,),
+    "unit": get_args(Unit),
+    "at_least": (int,),
+    "at_most": (int,),
+    "tolerance": (int, float),
+}
+"""The options that a row may state for itself, by a column of that name: their types, or their values."""
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """A row's own option, a JSON Schema out of its text. Raises ScoreError where it cannot be used."""
+    if name == "json_schema" and isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ScoreError(f"the column `json_schema` is not JSON: {error}") from error
+    if not any(value == one or type(value) is one for one in OWN[name]):
+        raise ScoreError(f"the column `{name}` cannot be {value!r}")
+    return value
+
 
 Score = Callable[[Answer, Options], float | None]
 Parts = Callable[[Answer, Options], tuple[float, ...]]
