@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding, sort_findings
-from ftc.facts.cache import Cache, CacheProblem
+from ftc.facts.cache import Cache
 from ftc.plan.account import STAYING
 from ftc.planning import (
     Options,
     Planned,
     Progress,
-    cache_finding,
     checked_recipe,
     damaged,
     open_cache,
@@ -24,16 +23,15 @@ from ftc.planning import (
 from ftc.results import (
     AccountResult,
     BuildResult,
+    ChainLink,
     CheckResult,
     DiffResult,
     ExamplesResult,
     PlanResult,
-    Status,
     TraceResult,
 )
 
 if TYPE_CHECKING:
-    from ftc.artifact.build import Execution
     from ftc.data.kept.lineage import CompiledRows
     from ftc.data.kept.lookup import Order, Side
     from ftc.plan.account import Fate
@@ -78,6 +76,7 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
     sample: int | None = None,
     gpus: Sequence[str] | None = (),
     exact: bool = False,
+    runs: Path | None = None,
     progress: Progress | None = None,
 ) -> PlanResult:
     """Make the plan: read and compile the rows, and resolve everything the recipe leaves open.
@@ -86,8 +85,9 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
     one thread and with several, and says whether the rows are the same. With `sample` at most so many rows
     are compiled, and all counts are estimated from them. `gpus` are those that the build is forecast on
     beside the device it is for: names, or `all`; some of the cheapest where it is empty, none where it is
-    None. With `exact` the training step is run abstractly, on the installed versions. Where findings have
-    errors, the plan is the part that was made before them.
+    None. With `exact` the training step is run abstractly, on the installed versions. `runs` is where the
+    runs of a chain are looked for, by default beside each recipe. Where findings have errors, the plan is the
+    part that was made before them.
     """
     path = Path(recipe)
     with open_cache(path) as cache:
@@ -102,7 +102,17 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
         made = planned(path, options, cache)
         result = made.result
         compared = made.compiler.self_test() if self_test and made.compiler and result.data else ()
-        return replace(result, findings=sort_findings((*result.findings, *compared, *damaged(cache))))
+        findings = sort_findings((*result.findings, *compared, *damaged(cache)))
+        return replace(result, findings=findings, chain=_links(made, runs))
+
+
+def _links(made: Planned, runs: Path | None) -> tuple[ChainLink, ...]:
+    """How far each recipe of a chain is built, where there is one that could be planned."""
+    if made.base is None or not made.result.ok:
+        return ()
+    from ftc.chaining import links
+
+    return links(made, runs)
 
 
 def diff(
@@ -133,7 +143,9 @@ def _compiled(
     """The compiled rows of a recipe with every byte checked, and what there is to say of them."""
     options = Options(tuple(overrides), "sequences", progress)
     made = planned(path, options, cache)
-    if not _is_whole(cache, "data", made.result.data):
+    from ftc.building import is_whole
+
+    if not is_whole(cache, "data", made.result.data):
         made = planned(path, options, cache)
     return sort_findings((*made.result.findings, *damaged(cache))), made.rows
 
@@ -198,14 +210,6 @@ def account(
         return AccountResult(path, findings, tuple(with_fates(made.directory, fates, rows)), total)
 
 
-def _is_whole(cache: Cache, kind: str, directory: Path | None) -> bool:
-    """Whether an entry, if there is one, has every byte that was written; if not, it goes if it can."""
-    try:
-        return directory is None or cache.entry(kind, directory.name, deep=True) is not None
-    except CacheProblem:
-        return False
-
-
 def build(
     recipe: str | Path,
     *,
@@ -216,7 +220,8 @@ def build(
 ) -> BuildResult:
     """Plan, train and evaluate; or find that all of it is already there.
 
-    Runs are kept under `runs`, by default beside the recipe. A stopped build goes on where it was.
+    A recipe that it builds on is built first where its run is not there. Runs are kept under `runs`, by
+    default beside each recipe. A stopped build goes on where it was.
     """
     path = Path(recipe)
     with open_cache(path) as cache:
@@ -235,77 +240,7 @@ def _build(
     on_event: Callable[[Event], None] | None,
 ) -> BuildResult:
     """Plan and build once; where the runtime refuses compiled rows that are damaged, they are removed."""
+    from ftc.building import Workshop, built
+
     made = planned(path, Options(tuple(overrides), progress=progress), cache)
-    result = made.result
-    if not result.ok or made.facts is None or result.plan is None or result.data is None:
-        return BuildResult(path, result.findings, result.plan, result.digest, "invalid", None, None)
-    done = _execute(made, runs or path.parent / "runs", cache, on_event)
-    if isinstance(done, Finding):
-        findings = (*result.findings, done)
-        return BuildResult(path, findings, result.plan, result.digest, "failed", None, None)
-    if any(finding.code == "FTC706" for finding in done.findings):
-        _is_whole(cache, "data", result.data)
-        _is_whole(cache, "sequences", result.sequences)
-    status: Status = "built" if done.status == "done" else done.status
-    findings = (*result.findings, *done.findings)
-    return BuildResult(path, findings, result.plan, result.digest, status, done.run, done.evaluation or None)
-
-
-def _lacking_device(made: Planned) -> Finding | None:
-    """The finding for a plan whose device this machine does not have, before a model is fetched."""
-    from ftc.facts.machine import missing_device
-
-    plan, recipe = made.result.plan, made.loaded.recipe
-    assert plan is not None  # noqa: S101 - `build` has checked the plan
-    assert plan.environment is not None  # noqa: S101
-    assert recipe is not None  # noqa: S101
-    device = plan.environment.device
-    reason = missing_device(device)
-    if reason is None:
-        return None
-    path = ("train", "device") if recipe.hardware.gpu is None else ("hardware", "gpu")
-    return Finding(
-        "FTC855",
-        f"the plan is for a GPU ({device}), and cannot be built here: {reason}",
-        made.loaded.origins.value(*path),
-        help=(
-            "run the same command on a machine that has one",
-            f"or remove `{path[1]}` from [{path[0]}], to build on what this machine has",
-        ),
-    )
-
-
-def _execute(
-    made: Planned, runs: Path, cache: Cache, on_event: Callable[[Event], None] | None
-) -> Execution | Finding:
-    from ftc.artifact.build import Build, execute
-    from ftc.facts.materialise import model_directory
-    from ftc.plan.canonical import canonical_bytes
-
-    def model() -> Path | Finding:
-        lacking = _lacking_device(made)
-        if lacking is not None:
-            return lacking
-        try:
-            return model_directory(facts.model, made.loaded.origins, cache)
-        except CacheProblem as problem:
-            return cache_finding(problem)
-
-    result = made.result
-    assert result.plan is not None  # noqa: S101 - `build` has checked the plan
-    assert result.digest is not None  # noqa: S101
-    assert result.data is not None  # noqa: S101
-    assert made.facts is not None  # noqa: S101
-    facts = made.facts
-    work = Build(
-        plan=result.plan,
-        plan_bytes=canonical_bytes(result.plan),
-        recipe_text=made.loaded.text,
-        data=result.data,
-        sequences=result.sequences,
-        runs=runs,
-        model=model,
-        name=result.plan.name,
-        digest=result.digest,
-    )
-    return execute(work, on_event or (lambda _: None))
+    return built(made, Workshop(runs, cache, on_event or (lambda _: None)))

@@ -13,6 +13,7 @@ from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.trl_fields import check_trl_options
+from ftc.recipe.base_recipe import following
 from ftc.recipe.load import Loaded, Origins, load_recipe
 from ftc.recipe.model import Recipe
 from ftc.results import PlanResult
@@ -48,22 +49,27 @@ class Options:
 
 @dataclass(frozen=True)
 class Checked:
-    """A recipe with what a first look found; `seen` is None where its text is too wrong to look further."""
+    """A recipe with what a first look found; `seen` is None where its text is too wrong to look further.
+
+    `base` is the file of the recipe that it builds on; what is found there is among the findings.
+    """
 
     loaded: Loaded
     seen: Glance | None
     findings: tuple[Finding, ...]
+    base: Path | None = None
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan with what it was made from, as far as it came."""
+    """A plan with what it was made from, as far as it came; `base` is the plan that it builds on."""
 
     result: PlanResult
     loaded: Loaded
     facts: Facts | None = None
     compiler: DataCompiler | None = None
     context: Context | None = None
+    base: Planned | None = None
 
     @property
     def rows(self) -> CompiledRows | None:
@@ -95,8 +101,17 @@ def damaged(cache: Cache) -> tuple[Finding, ...]:
     )
 
 
-def checked_recipe(path: Path, overrides: Sequence[str], cache: Cache, reach: Reach = HERE) -> Checked:
-    """A recipe against itself, its sources' columns and TRL's options; reads no row."""
+def checked_recipe(
+    path: Path,
+    overrides: Sequence[str],
+    cache: Cache,
+    reach: Reach = HERE,
+    above: tuple[Path, ...] = (),
+) -> Checked:
+    """A recipe against itself, its sources' columns and TRL's options, and so the recipe that it builds on.
+
+    Reads no row. `above` are the recipes that build on this one; `overrides` do not reach the base.
+    """
     loaded = load_recipe(path, overrides)
     if loaded.partial is None:
         return Checked(loaded, None, sort_findings(loaded.findings))
@@ -106,7 +121,11 @@ def checked_recipe(path: Path, overrides: Sequence[str], cache: Cache, reach: Re
     said = {(finding.code, finding.span) for finding in loaded.findings}
     found = (*options, *hardware, *seen.findings)
     more = [finding for finding in found if (finding.code, finding.span) not in said]
-    return Checked(loaded, seen, sort_findings((*loaded.findings, *more)))
+    base = following(loaded.partial, loaded.origins, (*above, path))
+    if isinstance(base, Finding):
+        return Checked(loaded, seen, sort_findings((*loaded.findings, *more, base)))
+    below = checked_recipe(base, (), cache, reach, (*above, path)).findings if base is not None else ()
+    return Checked(loaded, seen, sort_findings((*loaded.findings, *more, *below)), base)
 
 
 def _hardware(recipe: Recipe, origins: Origins) -> tuple[Finding, ...]:
@@ -132,17 +151,37 @@ def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
     loaded, seen = checked.loaded, checked.seen
     if seen is None or has_errors(checked.findings):
         return Planned(PlanResult(path, checked.findings, None, None, None), loaded)
+    base = _planned_base(checked, options, cache)
+    said = checked.findings if base is None else (*checked.findings, *base.result.findings)
+    if base is not None and not base.result.ok:
+        return Planned(PlanResult(path, sort_findings(said), None, None, None), loaded, base=base)
     try:
-        facts = gather(seen, loaded.origins, cache)
+        facts = _facts(seen, loaded, base, cache)
         if isinstance(facts, Finding):
-            findings = sort_findings((*checked.findings, facts))
-            return Planned(PlanResult(path, findings, None, None, None), loaded)
+            findings = sort_findings((*said, facts))
+            return Planned(PlanResult(path, findings, None, None, None), loaded, base=base)
         result, compiler, context = _run_passes(path, loaded, facts, options, cache)
     except CacheProblem as problem:
-        findings = (*checked.findings, cache_finding(problem))
-        return Planned(PlanResult(path, findings, None, None, None), loaded)
-    findings = sort_findings((*checked.findings, *result.findings))
-    return Planned(replace(result, findings=findings), loaded, facts, compiler, context)
+        findings = (*said, cache_finding(problem))
+        return Planned(PlanResult(path, findings, None, None, None), loaded, base=base)
+    result = replace(result, findings=sort_findings((*said, *result.findings)))
+    return Planned(result, loaded, facts, compiler, context, base)
+
+
+def _planned_base(checked: Checked, options: Options, cache: Cache) -> Planned | None:
+    """The whole plan of the recipe that another one builds on, which options of the other do not change."""
+    if checked.base is None:
+        return None
+    return planned(checked.base, replace(options, overrides=(), after=None, gpus=None, exact=False), cache)
+
+
+def _facts(seen: Glance, loaded: Loaded, base: Planned | None, cache: Cache) -> Facts | Finding:
+    if base is None:
+        return gather(seen, loaded.origins, cache)
+    from ftc.chaining import base_facts
+
+    model = base_facts(base, loaded.origins)
+    return model if isinstance(model, Finding) else gather(seen, loaded.origins, cache, model)
 
 
 def _run_passes(

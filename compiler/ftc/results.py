@@ -22,6 +22,24 @@ if TYPE_CHECKING:
     from ftc.plan.steps import Plan
 
 Status = Literal["built", "up to date", "stopped", "failed", "invalid"]
+ChainState = Literal["built", "stale", "unfinished", "not built", "not planned"]
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """One recipe of a chain: the run that its plan names, and whether it is there.
+
+    `state` is `built` where the run is whole, `stale` where only runs of other plans are there, `unfinished`
+    where a stopped build waits, and `not planned` where its plan is of a sample; `reason` says more.
+    """
+
+    path: Path
+    name: str
+    digest: str | None
+    state: ChainState
+    reason: str
+    run: Path | None
+    forecast: Forecast | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,10 @@ class PlanResult:
 
     `sequences` has the file that says which rows train together, where rows are packed or repeated. `lints`
     is what the lints found in the rows; None where they did not come to look. `lengths` says how long the
-    training rows are. With `sampling` the plan is an estimate from a sample, which says how far it is known:
+    training rows are. `chain` has this recipe and those it builds on, in the order of building; it is empty
+    where it builds on none.
+
+    With `sampling` the plan is an estimate from a sample, which says how far it is known:
     it has no digest, and `data` and `lengths` are the sample's.
     """
 
@@ -58,6 +79,7 @@ class PlanResult:
     lengths: Lengths | None = None
     forecasts: Forecasts | None = None
     sampling: Sampling | None = None
+    chain: tuple[ChainLink, ...] = ()
 
     @property
     def forecast(self) -> Forecast | None:
@@ -72,7 +94,10 @@ class PlanResult:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """How a build ended; `evaluation` has the metrics `before` and `after`."""
+    """How a build ended; `evaluation` has the metrics `before` and `after`.
+
+    `base` is how the build of the recipe ended that this one builds on.
+    """
 
     path: Path
     findings: tuple[Finding, ...]
@@ -81,6 +106,7 @@ class BuildResult:
     status: Status
     run: Path | None
     evaluation: dict[str, Any] | None
+    base: BuildResult | None = None
 
     @property
     def ok(self) -> bool:

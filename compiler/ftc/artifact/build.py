@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ftc.artifact.chain import ChainedRun, write_chain
 from ftc.artifact.files import write_text
 from ftc.artifact.lock import BusyError, exclusive
 from ftc.artifact.model_card import readme_text
@@ -24,7 +25,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 class Build:
     """All that a build needs: the plan with its bytes and digest, and the places it reads and fills.
 
-    `data` has the compiled rows; `sequences` which of them train together, where the plan says so.
+    `data` has the compiled rows; `sequences` which of them train together, where the plan says so; `chain`
+    the runs that this one builds on.
 
     `model` gives the base model's directory, fetching or converting it where that is needed; it is
     asked only once the run is known to be unfinished.
@@ -39,6 +41,7 @@ class Build:
     name: str
     digest: str
     sequences: Path | None = None
+    chain: tuple[ChainedRun, ...] = ()
 
     @property
     def directory(self) -> RunDirectory:
@@ -92,6 +95,8 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
         data=build.data,
         sequences=build.sequences,
     )
+    if build.chain:
+        write_chain(directory.partial, build.chain)
     model = build.model()
     if isinstance(model, Finding):
         return _failed(directory, *warnings, model)
@@ -100,7 +105,7 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
     measured = evaluation(directory.partial)
-    write_text(directory.partial / "README.md", readme_text(build.plan, measured))
+    write_text(directory.partial / "README.md", readme_text(build.plan, measured, build.chain))
     finish(directory.partial, directory.complete)
     return Execution("done", directory.complete, directory.partial, warnings, measured)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from ftc import __version__
+from ftc.artifact.chain import ChainedRun
 from ftc.plan.steps import DataStep, ModelStep, Plan
 
 MEASURES = {
@@ -94,15 +95,43 @@ def base_expression(step: ModelStep) -> tuple[str, str]:
     return f"{imported}from transformers import GgufConfig\n", load
 
 
-def loading(plan: Plan) -> str:
-    """Python lines that load the model, to be run in the run directory."""
+def _chained_base(step: ModelStep, chain: Sequence[ChainedRun]) -> tuple[str, str]:
+    """Python that loads what a chain of runs made: import lines, and the lines that make `base`."""
+    start = next((n for n in range(len(chain) - 1, -1, -1) if not chain[n].adapter), None)
+    if start is None:
+        imports, first = base_expression(chain[0].model.model_copy(update={"dtype": "float32"}))
+    else:
+        place = f"{chain[start].place}/model"
+        imports, first = "", f"AutoModelForCausalLM.from_pretrained({place!r}, dtype='float32')"
+    adapters = [f"{run.place}/model" for run in chain[0 if start is None else start + 1 :]]
+    merged = [f"base = PeftModel.from_pretrained(base, {place!r}).merge_and_unload()" for place in adapters]
+    lines = [f"base = {first}", *merged]
+    if step.dtype != "float32":
+        imports += "import torch\n"
+        lines.append(f"base = base.to(torch.{step.dtype})")
+    return imports, "\n".join(lines)
+
+
+def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
+    """Python lines that load the model, to be run in the run directory; `chain` has what it builds on."""
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("model")\n'
     imports = "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
     if plan.model is None or plan.tune is None or plan.tune.peft is None:
         return imports + 'model = AutoModelForCausalLM.from_pretrained("model")\n' + tokenizer
-    more, base = base_expression(plan.model)
-    lines = f'base = {base}\nmodel = PeftModel.from_pretrained(base, "model")\n'
+    if chain:
+        more, base = _chained_base(plan.model, chain)
+    else:
+        more, expression = base_expression(plan.model)
+        base = f"base = {expression}"
+    lines = f'{base}\nmodel = PeftModel.from_pretrained(base, "model")\n'
     return f"{more}from peft import PeftModel\n{imports}{lines}{tokenizer}"
+
+
+def _chain_text(chain: Sequence[ChainedRun]) -> str:
+    """What the model was before, run by run; the first one began with a model."""
+    first = f"The first run began with `{chain[0].model.location}`; each other one with the run above it.\n\n"
+    rows = ((f"`{run.place}`", run.objective, run.method, f"`{run.plan[:16]}`") for run in chain)
+    return first + _table(("run", "objective", "method", "plan"), rows)
 
 
 def _summary(plan: Plan) -> str:
@@ -121,11 +150,12 @@ def _choices(plan: Plan) -> str:
     return _table(("setting", "value", "why"), rows)
 
 
-def readme_text(plan: Plan, measured: Mapping[str, Any]) -> str:
-    """The whole README.md; `measured` holds the metrics before and after."""
+def readme_text(plan: Plan, measured: Mapping[str, Any], chain: Sequence[ChainedRun] = ()) -> str:
+    """The whole README.md; `measured` holds the metrics before and after, `chain` what it builds on."""
     sections = {
         "Evaluation": _evaluation(plan, measured),
-        "Load": f"In this directory:\n\n```python\n{loading(plan)}```\n",
+        "Load": f"In this directory:\n\n```python\n{loading(plan, chain)}```\n",
+        **({"Chain": _chain_text(chain)} if chain else {}),
         "Data": _ledger(plan.data) if plan.data else "",
         "Choices": "What the recipe leaves open, the compiler chose:\n\n" + _choices(plan),
         "Rebuild": "`ftc build recipe.toml`, with the inputs that recipe.lock lists, gives the same weights\n"

@@ -58,6 +58,7 @@ def metric_rows(first: Metrics, last: Metrics) -> list[tuple[str, str, str, str]
 
 def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
     """What is to be said of a build that is whole."""
+    from ftc.artifact.chain import read_chain
     from ftc.artifact.model_card import loading
 
     name = result.plan.name if result.plan else str(result.path)
@@ -67,6 +68,7 @@ def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
     if result.run is not None:
         lines += ["run directory:", f"  {terminal.style(str(result.run), 'accent')}"]
     if result.plan is not None and not terminal.quiet:
-        code = [line for line in loading(result.plan).splitlines() if line]
+        chain = read_chain(result.run) if result.run is not None else ()
+        code = [line for line in loading(result.plan, chain).splitlines() if line]
         lines += ["load it in Python, there:", *(f"  {escape(line)}" for line in code)]
     return lines

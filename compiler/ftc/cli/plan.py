@@ -61,16 +61,23 @@ def _gpu_names(_: click.Context, __: click.Parameter, value: str | None) -> tupl
     help="Forecast the build on these GPUs, or on `all` of them, instead of the cheapest that fit.",
 )
 @click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the runs of the recipes that these build on are looked for; beside each by default.",
+)
+@click.option(
     "--exact", is_flag=True, help="Run the training step abstractly too, as the installed packages would."
 )
 @recipe_options
-def command(
+def command(  # noqa: PLR0913 - one for each option
     request: Request,
     after: str | None,
     *,
     self_test: bool,
     sample: int | None,
     gpus: tuple[str, ...],
+    runs: Path | None,
     exact: bool,
 ) -> int:
     """Show what a build would do, and why.
@@ -86,11 +93,14 @@ def command(
     --exact the training step is run without values by the installed torch, transformers, PEFT and TRL, on
     any machine, in some seconds; the result is kept.
 
+    Of a recipe that builds on another one the whole chain is shown: which runs are there, which are stale or
+    not built yet and why, and what building them takes together.
+
     Several recipes are compared in a table at the end, one column a recipe.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "digest", "data",
-    "plan", "lints", "sample", "forecast"}, ...]}, one result a recipe; for several also "comparison":
-    {"recipes", "figures", "settings"}.
+    "plan", "lints", "sample", "forecast", "chain"}, ...]}, one result a recipe; for several also
+    "comparison": {"recipes", "figures", "settings"}.
     """
     from ftc import api
     from ftc.cli.findings import document, report_findings
@@ -109,6 +119,7 @@ def command(
                 sample=sample,
                 gpus=gpus,
                 exact=exact,
+                runs=runs,
                 progress=progress,
             )
         results.append(result)
@@ -156,6 +167,7 @@ def _print_side_by_side(results: Sequence[PlanResult], request: Request) -> None
 
 
 def _json(result: PlanResult) -> dict[str, Any]:
+    from ftc.cli.chain_view import chain_json
     from ftc.cli.findings import result_json
     from ftc.cli.forecast_view import forecasts_json
     from ftc.cli.length_view import lengths_json
@@ -178,5 +190,6 @@ def _json(result: PlanResult) -> dict[str, Any]:
         "lengths": lengths_json(result.lengths),
         "sample": sample_json(result.sampling),
         "forecast": forecasts_json(result.forecasts),
+        "chain": chain_json(result.chain),
     }
     return result_json(result.path, result.findings, more)

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from ftc.cli.chain_view import chain_lines
 from ftc.cli.forecast_view import forecast_sections
 from ftc.cli.layout import LABEL, clip, number, pad, percent, plural, size, table, wrap
 from ftc.cli.length_view import length_lines
@@ -314,6 +315,8 @@ def plan_screen(result: PlanResult, plan: Plan, terminal: Terminal) -> list[str]
     ]
     if result.forecasts is not None:
         groups.append(forecast_sections(result.forecasts, width))
+    if result.chain:
+        groups.append((("chain", chain_lines(result.chain, width)),))
     if terminal.verbose:
         groups.append(_full_sections(plan))
     for group in groups:

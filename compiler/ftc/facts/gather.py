@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sources
+from ftc.facts.kernels import NO_KERNELS, Kernels, find_kernels
 from ftc.facts.locate_model import Located, locate_model
 from ftc.facts.machine import CudaDevice, detect_device, first_cuda_device, memory_size, package_versions
 from ftc.facts.model import ModelFacts, weights_finding
@@ -14,6 +15,7 @@ from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.stated_template import stated_template
+from ftc.facts.suites import SuiteFacts, look_at_suites
 from ftc.facts.training_template import TrainingTemplate, training_template
 from ftc.plan.steps import ColumnType
 from ftc.recipe.load import Origins
@@ -34,6 +36,7 @@ class Glance:
     located: Located | None
     chat_template: str | None
     findings: tuple[Finding, ...]
+    suites: tuple[SuiteFacts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Facts:
     held_out: Described | None = None
     gpu: CudaDevice | None = None
     memory: int | None = None
+    suites: tuple[SuiteFacts, ...] = ()
+    kernels: Kernels = NO_KERNELS
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:
@@ -86,6 +91,7 @@ def glance(
     columns = look_at_columns(recipe, origins, known, rows[0]) if rows else ()
     located = _model(recipe, origins, known)
     template = stated_template(recipe, origins)
+    suites, wrong = look_at_suites(recipe, origins, cache, known, reach, sources[0])
     places = tuple(found for found in (located, template) if isinstance(found, Finding))
     return Glance(
         sources=sources[0],
@@ -93,17 +99,21 @@ def glance(
         held_out=queries.held_out,
         located=None if isinstance(located, Finding) else located,
         chat_template=None if isinstance(template, Finding) else template,
-        findings=(*sources[2], *problems, *columns, *places),
+        findings=(*sources[2], *problems, *columns, *places, *wrong),
+        suites=suites,
     )
 
 
-def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
-    """Read the model's configuration and tokenizer, and look at the machine; `seen` has no errors."""
+def gather(seen: Glance, origins: Origins, cache: Cache, base: ModelFacts | None = None) -> Facts | Finding:
+    """Read the model's configuration and tokenizer, and look at the machine; `seen` has no errors.
+
+    `base` is the model where another recipe makes it.
+    """
     from ftc.facts.materialise import model_facts
 
     assert seen.queries  # noqa: S101 - a glance without errors is whole
     assert seen.located is not None  # noqa: S101
-    model = model_facts(seen.located, origins, cache)
+    model = base or model_facts(seen.located, origins, cache)
     if isinstance(model, Finding):
         return model
     device, reason = detect_device()
@@ -120,4 +130,6 @@ def gather(seen: Glance, origins: Origins, cache: Cache) -> Facts | Finding:
         held_out=seen.held_out,
         gpu=first_cuda_device() if device == "cuda" else None,
         memory=memory_size(),
+        suites=seen.suites,
+        kernels=find_kernels(),
     )

@@ -9,8 +9,9 @@ from typing import Literal
 
 from ftc.diagnostics import Finding
 from ftc.facts.packaged import is_packaged, package_name, packaged_path
+from ftc.recipe.base_recipe import base_recipe
 from ftc.recipe.load import Origins
-from ftc.recipe.model import Model
+from ftc.recipe.model import BaseRecipe, Model
 from ftc.recipe.suggest import closest
 
 GGUF = b"GGUF"
@@ -21,10 +22,10 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 
 @dataclass(frozen=True)
 class Located:
-    """A base model's place; `path` is None for the hub."""
+    """A base model's place; `path` is None for the hub, and the recipe's file for what a recipe makes."""
 
     location: str
-    kind: Literal["hub", "directory", "gguf"]
+    kind: Literal["hub", "directory", "gguf", "run"]
     path: Path | None
     revision: str | None
 
@@ -46,9 +47,8 @@ def _looks_like_path(base: str) -> bool:
     return base.startswith(("/", "./", "../", "~")) or base.endswith(".gguf") or base.count("/") > 1
 
 
-def _local_path(model: Model, origins: Origins) -> Path | Finding | None:
+def _local_path(base: str, origins: Origins) -> Path | Finding | None:
     """The path the recipe's `model.base` names on this machine, None for a hub id."""
-    base = model.base
     if is_packaged(base):
         path = packaged_path(base)
         if path is not None:
@@ -72,67 +72,76 @@ def _slip_of_path(path: Path, origins: Origins) -> bool:
     return bool(closest(path.name, models))
 
 
-def _local_model(path: Path, model: Model, origins: Origins) -> Located | Finding:
+def _local_model(path: Path, base: str, origins: Origins) -> Located | Finding:
     if not path.exists():
-        return _missing(origins, f"the model `{model.base}` does not exist", *_neighbours(path, model.base))
-    return _gguf(path, model, origins) if path.is_file() else _directory(path, model, origins)
+        return _missing(origins, f"the model `{base}` does not exist", *_neighbours(path, base))
+    return _gguf(path, base, origins) if path.is_file() else _directory(path, base, origins)
 
 
-def _gguf(path: Path, model: Model, origins: Origins) -> Located | Finding:
+def _gguf(path: Path, base: str, origins: Origins) -> Located | Finding:
+    if path.suffix == ".toml":
+        return _missing(
+            origins,
+            f"`{base}` is a recipe, not a model",
+            f'to start from what it makes, write base = {{ recipe = "{base}" }}',
+        )
     if path.suffix != ".gguf":
         return _missing(
             origins,
-            f"`{model.base}` is a file, but not a .gguf file",
+            f"`{base}` is a file, but not a .gguf file",
             "name the directory that holds config.json and the weights",
         )
     with path.open("rb") as file:
         magic = file.read(len(GGUF))
     if magic == GGUF:
-        return Located(model.base, "gguf", path, None)
+        return Located(base, "gguf", path, None)
     return _missing(
         origins,
-        f"the file `{model.base}` is not in the GGUF format",
+        f"the file `{base}` is not in the GGUF format",
         "download it again, or name another file",
         code="FTC405",
     )
 
 
-def _directory(path: Path, model: Model, origins: Origins) -> Located | Finding:
+def _directory(path: Path, base: str, origins: Origins) -> Located | Finding:
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         return _missing(
             origins,
-            f"the directory `{model.base}` holds an adapter, not a whole model",
+            f"the directory `{base}` holds an adapter, not a whole model",
             "merge it into its base model first, or name the base model",
             code="FTC403",
         )
     if not (path / "config.json").is_file():
         return _missing(
             origins,
-            f"the directory `{model.base}` has no config.json",
+            f"the directory `{base}` has no config.json",
             "name a directory that `save_pretrained` wrote",
             code="FTC403",
         )
     if not (path / "tokenizer.json").is_file():
         return _missing(
             origins,
-            f"the model directory `{model.base}` has no tokenizer.json",
+            f"the model directory `{base}` has no tokenizer.json",
             "save the tokenizer into it: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
             code="FTC402",
         )
-    return Located(model.base, "directory", path, None)
+    return Located(base, "directory", path, None)
 
 
 def locate_model(model: Model, origins: Origins) -> Located | Finding:
     """Find the base model without reading it; looks at the local disk only."""
-    path = _local_path(model, origins)
+    base = model.base
+    if isinstance(base, BaseRecipe):
+        return Located(base.recipe, "run", base_recipe(base, origins), None)
+    path = _local_path(base, origins)
     if isinstance(path, Finding):
         return path
     if path is not None:
-        return _local_model(path, model, origins)
-    if not HUB_ID.match(model.base):
+        return _local_model(path, base, origins)
+    if not HUB_ID.match(base):
         return _missing(
             origins,
-            f"`{model.base}` is neither a file, nor a directory, nor a hub id",
+            f"`{base}` is neither a file, nor a directory, nor a hub id",
             "a hub id looks like `HuggingFaceTB/SmolLM2-135M-Instruct`",
         )
-    return Located(model.base, "hub", None, model.revision)
+    return Located(base, "hub", None, model.revision)

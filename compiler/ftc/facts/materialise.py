@@ -24,6 +24,7 @@ def model_facts(located: Located, origins: Origins, cache: Cache) -> ModelFacts 
     if located.kind == "hub":
         return hub_facts(located, origins)
     assert located.path is not None  # noqa: S101 - only the hub has no path
+    assert located.kind != "run"  # noqa: S101 - `chaining.base_facts` knows what a recipe makes
     if located.kind == "gguf":
         directory = convert_gguf(located.path, "tokenizer", cache, origins)
         if isinstance(directory, Finding):

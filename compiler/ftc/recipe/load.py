@@ -67,7 +67,9 @@ def _text(values: Values, origins: Origins) -> str:
 def _moved(value: Any, origins: Origins, path: Key) -> Any:
     if isinstance(value, dict):
         return {name: _moved(inner, origins, (*path, name)) for name, inner in value.items()}
-    if isinstance(value, str) and _is_path(path, value, origins):
+    if isinstance(value, list):
+        return [_moved(inner, origins, (*path, number)) for number, inner in enumerate(value)]
+    if isinstance(value, str) and _is_path(tuple(p for p in path if isinstance(p, str)), value, origins):
         home = origins.main.directory
         directory = origins.directory(*path)
         if directory.absolute() != home.absolute():
@@ -81,6 +83,11 @@ _PATHS: tuple[tuple[str | None, ...], ...] = (
     ("data", "query", "file"),
     ("data", "mix", None, "query", "file"),
     ("data", "split", "query", "file"),
+    ("eval", "sources", None),
+    ("eval", "sources", None, "path"),
+    ("eval", "query", "file"),
+    ("eval", "metrics", "python"),
+    ("model", "base", "recipe"),
 )
 _PERHAPS_PATHS: tuple[Key, ...] = (("model", "base"), ("model", "chat_template"))
 

@@ -1,0 +1,228 @@
+"""Build a plan and the plans that it builds on, each once the one below it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.chaining import is_adapter, runs_of
+from ftc.diagnostics import Finding, Severity
+from ftc.facts.cache import Cache, CacheProblem
+from ftc.planning import Planned, cache_finding
+from ftc.recipe.base_recipe import KEY
+from ftc.results import BuildResult, Status
+
+if TYPE_CHECKING:
+    from ftc.artifact.build import Execution
+    from ftc.artifact.chain import ChainedRun
+    from ftc.artifact.merged import BaseRun
+    from ftc.runtime.events import Event
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What builds have in common: where runs are made (None: beside each recipe), the cache, who is told."""
+
+    runs: Path | None
+    cache: Cache
+    on_event: Callable[[Event], None]
+
+
+def built(made: Planned, shop: Workshop) -> BuildResult:
+    """Bring the run of a plan up to date, after those that it builds on; what is whole is left as it is.
+
+    Where one below cannot be built, nothing above it is begun.
+    """
+    result = made.result
+    if not result.ok or made.facts is None or result.plan is None or result.data is None:
+        return BuildResult(result.path, result.findings, result.plan, result.digest, "invalid", None, None)
+    below = built(made.base, shop) if made.base is not None else None
+    if below is not None and not below.ok:
+        return _held_up(made, below)
+    if below is not None:
+        _announce(made, shop)
+    findings = result.findings if below is None else (*below.findings, *result.findings)
+    done = _execute(made, below, shop)
+    if isinstance(done, Finding):
+        findings = (*findings, done)
+        return BuildResult(
+            result.path, findings, result.plan, result.digest, "failed", None, None, base=below
+        )
+    _drop_damaged(done, made, shop.cache)
+    status: Status = "built" if done.status == "done" else done.status
+    return BuildResult(
+        path=result.path,
+        findings=(*findings, *done.findings),
+        plan=result.plan,
+        digest=result.digest,
+        status=status,
+        run=done.run,
+        evaluation=done.evaluation or None,
+        base=below,
+    )
+
+
+def _announce(made: Planned, shop: Workshop) -> None:
+    from ftc.runtime.events import Phase
+
+    assert made.result.plan is not None  # noqa: S101 - `built` has looked
+    shop.on_event(Phase("recipe", made.result.plan.name))
+
+
+def _held_up(made: Planned, below: BuildResult) -> BuildResult:
+    """The result of a recipe whose base did not come to be."""
+    result = made.result
+    name = below.plan.name if below.plan is not None else below.path.name
+    stopped = below.status == "stopped"
+    finding = Finding(
+        "FTC583",
+        f"the base recipe `{name}` {'was stopped' if stopped else 'could not be built'}, "
+        "so nothing was built on it",
+        made.loaded.origins.value(*KEY),
+        severity=Severity.NOTE,
+    )
+    return BuildResult(
+        path=result.path,
+        findings=(*below.findings, *result.findings, finding),
+        plan=result.plan,
+        digest=result.digest,
+        status=below.status,
+        run=None,
+        evaluation=None,
+        base=below,
+    )
+
+
+def _drop_damaged(done: Execution, made: Planned, cache: Cache) -> None:
+    """Remove compiled rows that the runtime refused, if they are damaged, so that they are made again."""
+    if any(finding.code == "FTC706" for finding in done.findings):
+        is_whole(cache, "data", made.result.data)
+        is_whole(cache, "sequences", made.result.sequences)
+
+
+def is_whole(cache: Cache, kind: str, directory: Path | None) -> bool:
+    """Whether an entry, if there is one, has every byte that was written; if not, it goes if it can."""
+    try:
+        return directory is None or cache.entry(kind, directory.name, deep=True) is not None
+    except CacheProblem:
+        return False
+
+
+def _lacking_device(made: Planned) -> Finding | None:
+    """The finding for a plan whose device this machine does not have, before a model is fetched."""
+    from ftc.facts.machine import missing_device
+
+    plan, recipe = made.result.plan, made.loaded.recipe
+    assert plan is not None  # noqa: S101 - `built` has checked the plan
+    assert plan.environment is not None  # noqa: S101
+    assert recipe is not None  # noqa: S101
+    device = plan.environment.device
+    reason = missing_device(device)
+    if reason is None:
+        return None
+    path = ("train", "device") if recipe.hardware.gpu is None else ("hardware", "gpu")
+    return Finding(
+        "FTC855",
+        f"the plan is for a GPU ({device}), and cannot be built here: {reason}",
+        made.loaded.origins.value(*path),
+        help=(
+            "run the same command on a machine that has one",
+            f"or remove `{path[1]}` from [{path[0]}], to build on what this machine has",
+        ),
+    )
+
+
+def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execution | Finding:
+    from ftc.artifact.build import Build, execute
+    from ftc.plan.canonical import canonical_bytes
+
+    said: list[Finding] = []
+
+    def model() -> Path | Finding:
+        lacking = _lacking_device(made)
+        if lacking is not None:
+            return lacking
+        try:
+            return _with_rounding(made, below, shop.cache, said)
+        except CacheProblem as problem:
+            return cache_finding(problem)
+
+    result = made.result
+    assert result.plan is not None  # noqa: S101 - `built` has checked the plan
+    assert result.digest is not None  # noqa: S101
+    assert result.data is not None  # noqa: S101
+    work = Build(
+        plan=result.plan,
+        plan_bytes=canonical_bytes(result.plan),
+        recipe_text=made.loaded.text,
+        data=result.data,
+        sequences=result.sequences,
+        runs=runs_of(made, shop.runs),
+        model=model,
+        name=result.plan.name,
+        digest=result.digest,
+    )
+    work = replace(work, chain=_chain(made, below, work.directory.complete))
+    done = execute(work, shop.on_event)
+    return replace(done, findings=(*said, *done.findings))
+
+
+def _with_rounding(
+    made: Planned, below: BuildResult | None, cache: Cache, said: list[Finding]
+) -> Path | Finding:
+    """The directory with the weights to begin with; what is lost of a merged one is added to `said`."""
+    from ftc.artifact.merged import rounding
+
+    place = _model(made, below, cache)
+    if isinstance(place, Path) and made.base is not None and below is not None:
+        assert made.result.plan is not None  # noqa: S101 - `built` has checked the plan
+        assert made.result.plan.model is not None  # noqa: S101
+        lost = rounding(_base_run(made, below), place, made.result.plan.model.dtype)
+        said += [lost] if lost is not None else []
+    return place
+
+
+def _model(made: Planned, below: BuildResult | None, cache: Cache) -> Path | Finding:
+    """The directory with the weights that a plan begins with: a model's, or those of the run below."""
+    from ftc.artifact.merged import run_model
+    from ftc.facts.materialise import model_directory
+
+    assert made.facts is not None  # noqa: S101 - `built` has looked
+    base = made.base
+    if base is None or below is None:
+        return model_directory(made.facts.model, made.loaded.origins, cache)
+    return run_model(_base_run(made, below), lambda: _model(base, below.base, cache), cache)
+
+
+def _base_run(made: Planned, below: BuildResult) -> BaseRun:
+    from ftc.artifact.merged import BaseRun
+
+    assert below.run is not None  # noqa: S101 - it is built
+    assert below.plan is not None  # noqa: S101
+    return BaseRun(below.run, below.plan, made.loaded.origins.value(*KEY))
+
+
+def _chain(made: Planned, below: BuildResult | None, run: Path) -> tuple[ChainedRun, ...]:
+    """The runs that a run builds on, seen from its directory, the first one first."""
+    from ftc.artifact.chain import ChainedRun, manifest_digest, place_of
+
+    if made.base is None or below is None or below.run is None or below.plan is None:
+        return ()
+    plan, digest = below.plan, below.digest
+    assert plan.model is not None  # noqa: S101 - it is built, so its plan is whole
+    assert plan.tune is not None  # noqa: S101
+    assert plan.objective is not None  # noqa: S101
+    assert digest is not None  # noqa: S101
+    own = ChainedRun(
+        name=plan.name,
+        plan=digest,
+        place=place_of(below.run, run),
+        objective=plan.objective.name,
+        method=plan.tune.method,
+        adapter=is_adapter(plan.tune),
+        model=plan.model,
+        manifest_sha256=manifest_digest(below.run),
+    )
+    return (*_chain(made.base, below.base, run), own)

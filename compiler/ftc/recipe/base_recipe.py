@@ -1,0 +1,46 @@
+"""The recipe whose result another one starts from: where its file is, and circles of such recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ftc.diagnostics import Finding
+from ftc.recipe.files import read_source, shown_name
+from ftc.recipe.load import Origins
+from ftc.recipe.model import BaseRecipe, Recipe
+
+DEFAULT = "recipe.toml"
+KEY = ("model", "base", "recipe")
+
+
+def base_recipe(base: BaseRecipe, origins: Origins) -> Path:
+    """The file of the recipe that `model.base` names; in a directory it is `recipe.toml`."""
+    path = origins.directory(*KEY) / Path(base.recipe).expanduser()
+    return path / DEFAULT if path.is_dir() else path
+
+
+def following(recipe: Recipe, origins: Origins, above: Sequence[Path]) -> Path | Finding | None:
+    """The file of the recipe that this one starts from, or why it cannot be read; None where there is none.
+
+    `above` are the files of the recipes that led here, this one's own last.
+    """
+    base = recipe.model.base
+    if not isinstance(base, BaseRecipe):
+        return None
+    path = base_recipe(base, origins)
+    if path.resolve() in [one.resolve() for one in above]:
+        return _circle([*above, path], origins)
+    source = read_source(path)
+    if not isinstance(source, Finding) or source.span is not None:
+        return path
+    notes = ("the path is relative to the file in which it stands",)
+    return Finding("FTC580", source.message, origins.value(*KEY), help=source.help, notes=notes)
+
+
+def _circle(files: Sequence[Path], origins: Origins) -> Finding:
+    start = [path.resolve() for path in files].index(files[-1].resolve())
+    names = [shown_name(path) for path in files[start:]]
+    message = "the base recipes go in a circle" if len(names) > 2 else "the recipe is its own base"
+    help_line = 'let one of them start from a model: base = "HuggingFaceTB/SmolLM2-135M-Instruct"'
+    return Finding("FTC581", message, origins.value(*KEY), help=(help_line,), notes=(" → ".join(names),))
