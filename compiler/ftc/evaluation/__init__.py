@@ -35,6 +35,7 @@ METRICS: dict[str, str] = {
     "refusal_rate": "refusal",
     "refusal_accuracy": "refusal:ACCURACY",
     "preference_accuracy": "preference",
+    "judge": "judge",
     "mrr": "retrieval:MRR",
     "recall": "retrieval:RECALL",
     "ndcg": "retrieval:NDCG",

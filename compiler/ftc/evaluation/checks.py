@@ -42,3 +42,8 @@ def pattern(text: str) -> Findings:
         where = "" if error.pos is None else f", at character {error.pos + 1}"
         return unusable("pattern", f"{error.msg}{where}", "correct the regular expression")
     return ()
+
+
+def judge(why: str, *help_lines: str) -> Findings:
+    """FTC576: the judge cannot be asked as it is set up."""
+    return (Finding("FTC576", f"the judge cannot be asked: {why}", help=help_lines),)

@@ -63,7 +63,7 @@ FORMS: dict[Form, Callable[[str], bool]] = {
     "lowercase": _lowercase,
 }
 """json: the answer is JSON. fenced: it has a code block between ``` lines. bullets: every line is a bullet.
-numbered: every line has its number, from 1. one_line, one_word: it has one. uppercase, lowercase: all of it."""
+numbered: every line has its number, from 1. one_line, one_word: it has one. uppercase, lowercase: all is."""
 
 
 def score(answer: Answer, options: Options) -> float | None:
