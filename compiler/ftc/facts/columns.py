@@ -11,16 +11,23 @@ from ftc.recipe.load import Origins
 from ftc.recipe.model import Dedupe, Recipe
 from ftc.recipe.suggest import closest, did_you_mean
 
-RENDERED = ("prompt", "completion", "text")
+RENDERED = ("prompt", "completion", "chosen", "rejected", "text")
+SPOKEN = ("prompt", "chosen", "rejected")
+"""Columns that may be texts or lists of messages."""
 
 
-def offered_columns(recipe: Recipe, columns: Mapping[str, str]) -> frozenset[str]:
-    """The names an objective can use: the query's columns and what `[render]` makes of them."""
-    made = {name for name in RENDERED if getattr(recipe.render, name) is not None}
+def offered_columns(recipe: Recipe, columns: Mapping[str, str]) -> dict[str, str]:
+    """What an objective can use, with its type: the query's columns and what `[render]` makes of them."""
+    made = {name: "VARCHAR" for name in RENDERED if getattr(recipe.render, name) is not None}
     if recipe.render.user is not None or recipe.render.assistant is not None:
-        made.add("messages")
-        made.difference_update(("prompt", "completion"))
-    return frozenset(columns) | made
+        made = {name: kind for name, kind in made.items() if name not in ("prompt", "completion")}
+        made["messages"] = "JSON"
+    return {**columns, **made}
+
+
+def is_conversation(kind: str) -> bool:
+    """Whether a column's type is a list of messages."""
+    return (kind.startswith("STRUCT(") and kind.endswith("[]")) or kind == "JSON[]"
 
 
 def _listed(columns: Mapping[str, str]) -> str:
@@ -28,7 +35,7 @@ def _listed(columns: Mapping[str, str]) -> str:
 
 
 def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Finding:
-    stated = recipe.train.objective
+    stated = recipe.train.objective_name
     offered = offered_columns(recipe, columns)
     notes = (f"the query returns {_listed(columns)}",)
     if stated is not None and fits(offered):
@@ -37,10 +44,10 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
             "FTC502",
             f"the objective `{stated}` does not fit the columns, which are those of `{other}`",
             origins.value("train", "objective"),
-            help=(f'remove the line, or write objective = "{other}"',),
+            help=(f'name the columns it takes, {wanted(stated)}, or write objective = "{other}"',),
             notes=notes,
         )
-    roles = ("messages", "prompt", "completion", "text")
+    roles = ("messages", "prompt", "completion", "text", "chosen", "rejected")
     near = [(other, role) for role in roles for other in closest(role, columns)]
     hints = tuple(f"if `{other}` is the {role}, end its expression with `as {role}`" for other, role in near)
     data = recipe.data
@@ -50,16 +57,19 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
         "FTC501",
         "no objective fits the columns that the query returns",
         origins.value(*_query_key(recipe)),
-        help=(*hints, f"{where}: {wanted()}", "or make messages of them in [render]"),
+        help=(*hints, f"{where}: {wanted(stated)}", "or make messages of them in [render]"),
         notes=notes,
     )
 
 
-def _type_problem(name: str, kind: str) -> str | None:
+def _type_problem(name: str, kind: str, *, pairs: bool) -> str | None:
     if name == "messages":
-        structs = kind.startswith("STRUCT(") and kind.endswith("[]")
-        good = structs or kind in ("JSON", "VARCHAR")
+        good = is_conversation(kind) or kind in ("JSON", "VARCHAR")
         return None if good else "a list of {role, content} structs, or JSON text of one"
+    if name == "label":
+        return None if kind == "BOOLEAN" else "true or false (BOOLEAN)"
+    if name in SPOKEN and pairs and is_conversation(kind):
+        return None
     return None if kind == "VARCHAR" else "text (VARCHAR)"
 
 
@@ -100,7 +110,7 @@ def _type_help(name: str, kind: str, recipe: Recipe) -> str:
 
 def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
     """What keeps the columns from fitting an objective: their names, or their types."""
-    found = fits(offered_columns(recipe, columns), recipe.train.objective)
+    found = fits(offered_columns(recipe, columns), recipe.train.objective_name)
     if not found:
         return (_no_fit(recipe, origins, columns),)
     taken = [
@@ -112,7 +122,7 @@ def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
         taken = []
     findings = []
     for name in taken:
-        wants = _type_problem(name, columns[name])
+        wants = _type_problem(name, columns[name], pairs=bool(found[0].objective.members))
         if wants:
             findings.append(
                 Finding(

@@ -144,6 +144,7 @@ def _likely(root: Path, name: str) -> Iterator[Path]:
     guesses = [root / f"{words}.py", root / "training_args.py", root / "trainer" / f"{words}.py"]
     yield from (path for path in guesses if path.is_file())
     yield from sorted((root / "trainer").glob("*_config.py"))
+    yield from sorted((root / "experimental").glob("*/*_config.py"))
     yield from sorted(root.glob("*.py"))
 
 
@@ -154,7 +155,7 @@ def check_trl_options(recipe: Recipe, origins: Origins, objective: str | None = 
     """
     if not recipe.train.trl:
         return ()
-    chosen = objectives.load(objective or recipe.train.objective or "sft")
+    chosen = objectives.load(objective or recipe.train.objective_name or "sft")
     try:
         fields = config_fields(chosen.config)
     except TrlNotFoundError as error:

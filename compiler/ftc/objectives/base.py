@@ -1,11 +1,23 @@
-"""What an objective declares: the columns it wants, and how training settings become its trainer's."""
+"""What an objective declares: the columns it wants, its options, and how they become its trainer's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import JsonValue
+
+from ftc.recipe.base import Table
+
+Metric = str
+TrainOn = Literal["assistant", "last_assistant", "completion", "all", "nothing"]
+
+
+class Options(Table):
+    """The recipe's `train.objective` as a table, under some objective."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +25,25 @@ class Shape:
     """One set of columns an objective can train on, and the form in which they are rendered.
 
     `identity` names the columns that identify an example for the split: rows equal in them always fall
-    on the same side.
+    on the same side. `types` are those a column must have for the objective to be chosen by it.
     """
 
     columns: tuple[str, ...]
     identity: tuple[str, ...]
     chat: bool
+    types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What of the model an objective needs beside the trained weights.
+
+    `head` is what stands on the layers: the vocabulary's, or scores of so many labels. A `reference` is
+    the model before training, to which the trained one is held.
+    """
+
+    head: Literal["vocabulary", "scores"] = "vocabulary"
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +51,12 @@ class Objective:
     """A row of the objectives' table.
 
     `trainer` and `config` name classes of TRL as `module:Class`, imported by the runtime alone.
-    `arguments` gives the config's own arguments which this objective needs for compiled data.
-    `owned` are the config's fields which ftc sets itself, with the recipe key to use instead.
+    `options` is the type of the recipe's `train.objective` table; `arguments` gives the config's own
+    arguments under them. `owned` are the config's fields which ftc sets itself, with the recipe key to
+    use instead. `members` are the columns that end the texts which train together as one row, `carried`
+    those that travel with the tokens. An objective that is not `implied` by its columns must be named.
+    `batches` names what makes the trainer's batches of compiled rows (`runtime/collate.py`).
+    `rate` is the part of a tuning method's learning rate that is the default here, with the reason.
     """
 
     name: str
@@ -35,5 +64,17 @@ class Objective:
     shapes: tuple[Shape, ...]
     trainer: str
     config: str
-    arguments: Callable[[], dict[str, JsonValue]]
+    options: type[Options]
+    arguments: Callable[[Any], dict[str, JsonValue]]
     owned: Mapping[str, str]
+    members: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    implied: bool = True
+    train_on: TrainOn | None = None
+    loads: Loaded = Loaded()
+    batches: Literal["rows", "pairs", "labelled", "prompts", "classes"] = "rows"
+    metrics: tuple[Metric, ...] | None = None
+    epochs: float = 3.0
+    epochs_reason: str = "usual for fine-tuning"
+    rate: float = 1.0
+    rate_reason: str = ""

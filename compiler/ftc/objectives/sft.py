@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import JsonValue
 
-from ftc.objectives.base import Objective, Shape
+from ftc.objectives.base import Objective, Options, Shape
 
 
-def arguments() -> dict[str, JsonValue]:
+class SftOptions(Options):
+    """`train.objective` with `name = "sft"`."""
+
+    name: Literal["sft"]
+    """Learn the answers of conversations, or the completions of prompts."""
+
+
+def arguments(_: Options) -> dict[str, JsonValue]:
     """TRL must take the compiled tokens and labels as they are: no packing, cutting or tokenising.
 
     The loss is the mean over the trained tokens of a whole optimizer step, and one that is not a number
@@ -52,6 +61,7 @@ OBJECTIVE = Objective(
     ),
     trainer="trl:SFTTrainer",
     config="trl:SFTConfig",
+    options=SftOptions,
     arguments=arguments,
     owned=OWNED,
 )

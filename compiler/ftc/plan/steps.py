@@ -86,10 +86,15 @@ class QueryStep(Frozen):
 
 
 class ModelStep(Frozen):
-    """The base model as the world has it."""
+    """The base model as the world has it.
+
+    What another recipe makes has the kind `run`: its location is the name of that run, its revision the
+    digest of that plan, from which its weights follow. They are not listed, as they need not be there yet;
+    configuration and tokenizer are those which that run began with.
+    """
 
     location: str
-    kind: Literal["hub", "directory", "gguf"]
+    kind: Literal["hub", "directory", "gguf", "run"]
     revision: str | None
     architecture: str
     context_length: int
@@ -113,11 +118,19 @@ class TokenizerStep(Frozen):
 
 
 class ObjectiveStep(Frozen):
-    """What is optimised, chosen from the columns or stated."""
+    """What is optimised, chosen from the columns or stated, and what the trainer needs for it.
+
+    `batches` names how compiled rows become the trainer's batches, `head` what stands on the model's
+    layers; with `reference` the model before training is there too.
+    """
 
     name: str
     trainer: str
     config: str
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    batches: str = "rows"
+    head: Literal["vocabulary", "scores"] = "vocabulary"
+    reference: bool = False
 
 
 class RenderStep(Frozen):
@@ -133,6 +146,8 @@ class RenderStep(Frozen):
     generation blocks of `training_template`, which writes the rows' text; None stands for
     `chat_template` itself. `reasoning` and `tool_calls` say whether those parts of a turn carry loss.
     `redact` names the kinds of personal data and secrets that are replaced in a row before all this.
+    Where a row is several texts that train together, `members` names the field that ends each of them,
+    behind the `prompt` they share, if there is one. `carried` are columns that travel with the tokens.
     """
 
     form: Literal["chat", "completion", "text"]
@@ -146,9 +161,11 @@ class RenderStep(Frozen):
     date: str | None = None
     stop_tokens: tuple[str, ...] = ()
     history: Literal["unroll", "error", "exclude", "keep"] = "error"
-    train_on: Literal["assistant", "last_assistant", "completion", "all"]
+    train_on: Literal["assistant", "last_assistant", "completion", "all", "nothing"]
     unproved: Literal["error", "drop"]
     redact: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
 
 class LimitStep(Frozen):
@@ -237,6 +254,7 @@ class Shard(Frozen):
 class Part(Frozen):
     """The compiled rows of one side of the split, with counts in tokens.
 
+    Of rows with several members the longest and the shortest are those by their longest member.
     `repeats` counts the times beyond the first that one pass over the part uses its rows.
     """
 
@@ -292,15 +310,67 @@ class DataStep(Frozen):
     sequences: Sequences | None = None
 
 
+class UnfrozenStep(Frozen):
+    """Which of the base's own weights train where the others are frozen; a weight trains that any part names.
+
+    `first` and `last` count decoder layers, and `modules` are patterns of module names
+    (`tuning/modules.py`, fits).
+    """
+
+    first: Annotated[int, Field(ge=0)] = 0
+    last: Annotated[int, Field(ge=0)] = 0
+    embeddings: bool = False
+    norms: bool = False
+    head: bool = False
+    modules: tuple[str, ...] = ()
+
+
+class QuantiseStep(Frozen):
+    """How bitsandbytes stores the frozen linear layers: NF4 or FP4 in blocks of 64, or LLM.int8().
+
+    `double` quantises the blocks' scales in turn.
+    """
+
+    kind: Literal["nf4", "fp4", "int8"]
+    double: bool = False
+
+
 class TuneStep(Frozen):
-    """Which weights train: the method, and its resolved options as PEFT takes them (None: all weights)."""
+    """Which weights train: the method, and its resolved options as PEFT takes them (None: no adapter).
+
+    `unfrozen` says which weights of the base train where some are frozen. An adapter whose initialisation
+    changes the base is `converted` when it is saved, so that it stands on the base as it was. `parameters`
+    is how many numbers train, and `total` how many the model has; None where its modules are not known.
+    """
 
     method: str
     peft: dict[str, JsonValue] | None
+    unfrozen: UnfrozenStep | None = None
+    quantise: QuantiseStep | None = None
+    converted: bool = False
+    parameters: int | None = None
+    total: int | None = None
+
+
+class WatchStep(Frozen):
+    """The held-out loss while training: every `every` steps and after the last, `batch` rows at a time.
+
+    Training ends after `patience` evaluations in a row of which none is better by more than `min_delta` than
+    the best before them; never where that is None. `keep` says which weights are saved.
+    """
+
+    every: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1)]
+    patience: int | None = None
+    min_delta: float = 0.0
+    keep: Literal["last", "best"] = "last"
 
 
 class TrainStep(Frozen):
-    """The schedule, and every argument of the trainer's config except places and devices."""
+    """The schedule, and every argument of the trainer's config except places and devices.
+
+    `divergence` says what becomes of training whose loss goes up for good, but stays finite.
+    """
 
     steps: Annotated[int, Field(ge=1)]
     epochs: float
@@ -309,15 +379,88 @@ class TrainStep(Frozen):
     accumulation: Annotated[int, Field(ge=1)]
     save_every: Annotated[int, Field(ge=1)]
     arguments: dict[str, JsonValue]
+    watch: WatchStep | None = None
+    divergence: Literal["stop", "warn"] = "stop"
+
+
+class SuiteRows(Frozen):
+    """Rows of a suite's own: what they were made of, the compiled part, and the account of all of them.
+
+    `shipped` names the suite of ftc's own that they are. Where there are no `references`, a stand-in was
+    rendered in their place: prompts can be answered, and nothing else can be measured.
+    """
+
+    shipped: str | None = None
+    sources: tuple[SourceStep, ...]
+    query: QueryStep
+    render: RenderStep
+    part: Part
+    ledger: Ledger
+    references: bool = True
+
+
+class FunctionStep(Frozen):
+    """A metric of the user's own: a function of a Python file, called with `arguments` by name."""
+
+    name: str
+    file: FileDigest
+    function: str
+    arguments: tuple[str, ...]
+    better: Literal["higher", "lower"]
+
+
+class GateStep(Frozen):
+    """What a metric must come to after training, compared with `factor` times the base's plus `offset`.
+
+    `factor` is 0 where the base's value has no say. `text` is how the recipe writes it.
+    """
+
+    metric: str
+    comparison: Literal[">=", ">", "<=", "<"]
+    factor: float
+    offset: float
+    text: str
+
+
+class BaselineStep(Frozen):
+    """The suite's rows with training examples before each prompt, as the base model alone is measured.
+
+    `examples` of them stand before each prompt, taken from `pool` training rows.
+    """
+
+    kind: Literal["few_shot", "retrieval"]
+    examples: int
+    pool: int
+    part: Part
+    ledger: Ledger
+
+
+class JudgeStep(Frozen):
+    """The model that judges answers; `key` names the environment variable that has its key."""
+
+    endpoint: str
+    model: str
+    key: str | None
+    prompt: str | None
 
 
 class EvalStep(Frozen):
-    """What is measured on the held-out rows, before and after training."""
+    """A suite: what is measured before and after training, on the held-out rows or on `rows` of its own.
 
-    metrics: tuple[Literal["loss", "exact_match", "label_accuracy"], ...]
+    `metrics` are names of `ftc.evaluation.METRICS` and of `functions`; `options` what they read.
+    """
+
+    metrics: tuple[str, ...]
     labels: tuple[str, ...]
     max_new_tokens: int
     batch: int
+    name: str = "held_out"
+    rows: SuiteRows | None = None
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    functions: tuple[FunctionStep, ...] = ()
+    gates: tuple[GateStep, ...] = ()
+    baselines: tuple[BaselineStep, ...] = ()
+    judge: JudgeStep | None = None
 
 
 class EnvironmentStep(Frozen):
@@ -328,7 +471,10 @@ class EnvironmentStep(Frozen):
 
 
 class Plan(Frozen):
-    """The intermediate representation: passes fill it in, field by field, in one visible order."""
+    """The intermediate representation: passes fill it in, field by field, in one visible order.
+
+    `eval` is the suite of the held-out rows, `suites` are all others.
+    """
 
     format: Literal[1] = 1
     name: str
@@ -347,5 +493,11 @@ class Plan(Frozen):
     tune: TuneStep | None = None
     train: TrainStep | None = None
     eval: EvalStep | None = None
+    suites: tuple[EvalStep, ...] = ()
     environment: EnvironmentStep | None = None
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def all_suites(self) -> tuple[EvalStep, ...]:
+        """Every suite, that of the held-out rows first."""
+        return (*((self.eval,) if self.eval is not None else ()), *self.suites)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ftc.diagnostics import Finding, Span
-from ftc.recipe import lint_names, loss_rules, source_names
+from ftc.recipe import eval_rules, lint_names, loss_rules, source_names, sweep_rules, training_rules
 from ftc.recipe.layers import Key, Origins, Values
 from ftc.recipe.model import Render
 from ftc.recipe.settings import Settings
@@ -53,6 +53,9 @@ def float16_on_cpu(settings: Settings) -> Iterator[Finding]:
 def revision_of_files(settings: Settings) -> Iterator[Finding]:
     """Only models on the hub have revisions."""
     base = settings.get("model", "base")
+    if isinstance(base, dict) and "recipe" in base and settings.has("model", "revision"):
+        message = "`model.revision` is for models on the hub, and `model.base` names a recipe"
+        yield settings.wrong(message, ("model", "revision"), "remove `revision`")
     if not isinstance(base, str) or not settings.has("model", "revision"):
         return
     if base.startswith((".", "/", "~", "package://")) or base.endswith(".gguf"):
@@ -114,45 +117,10 @@ def similarity_of_equal(settings: Settings) -> Iterator[Finding]:
         yield settings.wrong(message, path, 'write method = "near", or remove `similarity`')
 
 
-def eval_without_split(settings: Settings) -> Iterator[Finding]:
-    """What is measured needs held-out rows to be measured on."""
-    given = [key for key in ("metrics", "labels", "max_new_tokens") if settings.has("eval", key)]
-    if settings.is_text:
-        given = [key for key in given if key == "metrics"]
-    if given and not any(settings.has("data", "split", key) for key in HOLDING):
-        message = f"`eval.{given[0]}` has no effect: no rows are held out"
-        yield settings.wrong(message, ("eval", given[0]), "add split = { eval = 0.1 } to [data]")
-
-
-def labels_without_metric(settings: Settings) -> Iterator[Finding]:
-    """Labels serve two metrics."""
-    metrics = settings.get("eval", "metrics")
-    if not settings.has("eval", "labels") or not isinstance(metrics, list):
-        return
-    if not {"label_accuracy", "exact_match"} & {metric for metric in metrics if isinstance(metric, str)}:
-        message = "`eval.labels` has no effect: none of the metrics uses labels"
-        yield settings.wrong(message, ("eval", "labels"), 'add "label_accuracy" to `eval.metrics`')
-
-
-def answers_of_documents(settings: Settings) -> Iterator[Finding]:
-    """A whole document has no answer to compare."""
-    if not settings.is_text:
-        return
-    metrics = settings.get("eval", "metrics")
-    for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
-        if metric in ("exact_match", "label_accuracy"):
-            message = f'"{metric}" compares answers, and documents have none'
-            yield settings.wrong(message, ("eval", "metrics", index), 'write metrics = ["loss"]')
-    for key in ("labels", "max_new_tokens"):
-        if settings.has("eval", key):
-            message = f"`eval.{key}` is about answers, and documents have none"
-            yield settings.wrong(message, ("eval", key), f"remove `{key}`")
-
-
 def split_of_answers(settings: Settings) -> Iterator[Finding]:
     """Only documents can be split: the later parts of another row would have no prompt."""
     answers = settings.has_any(*(("render", name) for name in ("user", "assistant", "prompt", "completion")))
-    answers = answers or settings.get("train", "objective") == "sft"
+    answers = answers or settings.objective == "sft"
     if answers and settings.get("data", "too_long") == "split":
         message = '`data.too_long` is "split", but the later parts of rows with answers would have no prompt'
         yield settings.wrong(message, ("data", "too_long"), 'write too_long = "drop" or "truncate"')
@@ -160,7 +128,7 @@ def split_of_answers(settings: Settings) -> Iterator[Finding]:
 
 def repeated_words(settings: Settings) -> Iterator[Finding]:
     """A word that stands twice in a list is a slip."""
-    for path in (("eval", "metrics"), ("eval", "labels"), ("tune", "targets"), ("data", "redact")):
+    for path in (("tune", "targets"), ("data", "redact"), ("train", "trackers")):
         words = settings.get(*path)
         for index, word in enumerate(words if isinstance(words, list) else ()):
             if isinstance(word, str) and word in words[:index]:
@@ -169,8 +137,8 @@ def repeated_words(settings: Settings) -> Iterator[Finding]:
 
 
 def empty_words(settings: Settings) -> Iterator[Finding]:
-    """An empty answer or layer name matches nothing."""
-    for path in (("eval", "labels"), ("tune", "targets")):
+    """An empty layer name matches nothing."""
+    for path in (("tune", "targets"),):
         words = settings.get(*path)
         for index, word in enumerate(words if isinstance(words, list) else ()):
             if isinstance(word, str) and not word.strip():
@@ -273,7 +241,7 @@ def train_on_of_form(settings: Settings) -> Iterator[Finding]:
 
 def objective_of_form(settings: Settings) -> Iterator[Finding]:
     """A stated objective must fit what rows are made into."""
-    objective = settings.get("train", "objective")
+    objective = settings.objective
     answers = [key for key in ("user", "assistant", "prompt", "completion") if settings.has("render", key)]
     if objective == "cpt" and answers:
         message = f'objective = "cpt" trains on whole documents, and `render.{answers[0]}` makes no document'
@@ -327,9 +295,7 @@ RULES: tuple[Rule, ...] = (
     group_without_eval,
     group_is_stratum,
     similarity_of_equal,
-    eval_without_split,
-    labels_without_metric,
-    answers_of_documents,
+    *eval_rules.RULES,
     split_of_answers,
     repeated_words,
     empty_words,
@@ -351,4 +317,6 @@ RULES: tuple[Rule, ...] = (
     source_names.format_of_place,
     source_names.options_of_other_formats,
     source_names.same_delimiter_and_quote,
+    *training_rules.RULES,
+    *sweep_rules.RULES,
 )

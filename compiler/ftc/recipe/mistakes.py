@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc import tuning
 from ftc.diagnostics import Finding
 from ftc.recipe import keys, wording
+from ftc.recipe.forms import FORMS
 from ftc.recipe.language import Bounds, allowed_values, bounds_of, field_at, translated
 from ftc.recipe.layers import Key, Origins, Values, lookup
-from ftc.recipe.model import TUNE_DEFAULT, Recipe
+from ftc.recipe.model import Recipe
 from ftc.recipe.suggest import closest, either, listed
 
 
@@ -45,7 +45,7 @@ def typed(values: Values, origins: Origins) -> tuple[Recipe | None, list[Finding
     try:
         return Recipe.model_validate(values), []
     except ValidationError as error:
-        mistakes = [*_mistakes(error, values), *_under_unknown_method(error, values)]
+        mistakes = [*_mistakes(error, values), *_under_unknown_form(error, values)]
     scene = Scene(values, origins)
     return None, [finding for mistake in _distinct(mistakes) for finding in _findings(mistake, scene)]
 
@@ -58,14 +58,14 @@ def _mistakes(error: ValidationError, values: Values) -> list[Mistake]:
     return found
 
 
-def _under_unknown_method(error: ValidationError, values: Values) -> list[Mistake]:
+def _under_unknown_form(error: ValidationError, values: Values) -> list[Mistake]:
     """The other mistakes in [tune] where its method is unknown: they must not hide behind it."""
-    tune = values.get("tune")
-    hidden = any(detail["type"] == "union_tag_invalid" for detail in error.errors(include_url=False))
-    if not hidden or not isinstance(tune, dict):
+    tune, default = values.get("tune"), FORMS["tune",].default
+    tags = [detail for detail in error.errors(include_url=False) if detail["type"] == "union_tag_invalid"]
+    if not any(detail["loc"] == ("tune",) for detail in tags) or not isinstance(tune, dict):
         return []
     try:
-        Recipe.model_validate(values | {"tune": tune | {"method": TUNE_DEFAULT}})
+        Recipe.model_validate(values | {"tune": tune | {"method": default}})
     except ValidationError as other:
         return [m for m in _mistakes(other, values) if m.path[:1] == ("tune",)]
     return []
@@ -73,11 +73,20 @@ def _under_unknown_method(error: ValidationError, values: Values) -> list[Mistak
 
 _TAGGED = (
     ("tune",),
+    ("model", "base"),
+    ("sweep", "keys", None),
     ("data", "query"),
     ("data", "mix", None, "query"),
     ("data", "split", "query"),
     ("data", "dedupe"),
     ("data", "sources", None),
+    ("eval",),
+    ("eval", "metrics", None),
+    ("eval", None, "metrics", None),
+    ("eval", "query"),
+    ("eval", None, "query"),
+    ("eval", "sources", None),
+    ("eval", None, "sources", None),
 )
 
 
@@ -248,17 +257,21 @@ def _unknown_word(mistake: Mistake, scene: Scene, words: tuple[str, ...]) -> Fin
     return Finding("FTC105", message, scene.origins.value(*mistake.path), help=tuple(helps))
 
 
-def _method(mistake: Mistake, scene: Scene) -> Finding:
-    path = ("tune", "method")
+def _form(mistake: Mistake, scene: Scene) -> Finding:
+    """A table whose form is not known, such as [tune] with a method that there is not."""
+    table = tuple(map(str, mistake.path))
+    forms = FORMS[table]
+    path = (*table, forms.key)
     value = lookup(scene.values, path)
     if not isinstance(mistake.value, dict):
-        return _type(Mistake("model_type", ("tune",), mistake.value, {}, branch=False), scene)
+        return _type(Mistake("model_type", table, mistake.value, {}, branch=False), scene)
+    wrong = Mistake("literal_error", path, value, {}, branch=False)
+    if value is None and forms.default is None:
+        return keys.missing_key(path, scene.origins)
     if not isinstance(value, str):
-        return _no_word(Mistake("literal_error", path, value, {}, branch=False), scene, tuple(tuning.METHODS))
-    finding = _unknown_word(
-        Mistake("literal_error", path, value, {}, branch=False), scene, tuple(tuning.METHODS)
-    )
-    notes = (f"methods: {listed(tuning.METHODS)}",)
+        return _no_word(wrong, scene, forms.names)
+    finding = _unknown_word(wrong, scene, forms.names)
+    notes = (f"{forms.key}s: {listed(forms.names)}",)
     return Finding(finding.code, finding.message, finding.span, help=finding.help[:1], notes=notes)
 
 
@@ -266,7 +279,7 @@ _KINDS: tuple[tuple[str, Callable[[Mistake, Scene], Finding]], ...] = (
     ("extra_forbidden", _unknown),
     ("missing", _missing),
     ("literal_error", _word),
-    ("union_tag", _method),
+    ("union_tag", _form),
     ("greater_than", _range),
     ("less_than", _range),
     ("finite_number", _finite),

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
 from ftc import tuning
-from ftc.recipe.base import Strings, Table, Text
-from ftc.recipe.evaluation import Eval
+from ftc.recipe.base import Strings, Table, Text, auto_or_number
+from ftc.recipe.evaluation import Eval, Evals
+from ftc.recipe.forms import TUNE_DEFAULT, Tune
 from ftc.recipe.hardware import Budget, Hardware
+from ftc.recipe.rows import Query, SourceEntry
+from ftc.recipe.sweep import Sweep
+from ftc.recipe.training import Train
+
+
+class BaseRecipe(Table):
+    """`base = { recipe = "../domain/recipe.toml" }`: training starts from what another recipe makes."""
+
+    recipe: Text
+    """Path of the other recipe, relative to this one."""
+
+
+def _base_kind(value: Any) -> str:
+    return "table" if isinstance(value, (dict, BaseRecipe)) else "place"
 
 
 class Model(Table):
     """`[model]`: where training starts."""
 
-    base: Text
-    """Hub id, local directory, .gguf file, or `package://NAME/FILE` for a file in an installed package."""
+    base: Annotated[
+        Annotated[Text, Tag("place")] | Annotated[BaseRecipe, Tag("table")], Discriminator(_base_kind)
+    ]
+    """Hub id, local directory, .gguf file, `package://NAME/FILE`, or `{ recipe = "PATH" }`."""
 
     revision: Text | None = None
     """Commit, tag or branch on the hub."""
@@ -28,97 +43,6 @@ class Model(Table):
 
     chat_template: Text | None = None
     """A Jinja file to use instead of the model's own template, or the name of one that ftc ships."""
-
-
-class Secret(Table):
-    """`{ env = "NAME" }`: a value that is read from the environment and written nowhere."""
-
-    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """Name of the environment variable."""
-
-
-class Chunk(Table):
-    """`chunk`: how a text file becomes documents."""
-
-    by: Literal["file", "heading", "paragraph", "line"] = "file"
-    """Where a new document may begin."""
-
-    characters: Annotated[int, Field(ge=1)] | None = None
-    """Paragraphs are gathered up to this many characters; nothing is left out."""
-
-
-class SourceFiles(Table):
-    """A source with options of its own: `sources.NAME = { path = "…", … }`."""
-
-    path: Text | None = None
-    """File, glob, directory, `package://NAME/FILE`, `s3://…` or `https://…`, relative to the recipe."""
-
-    dataset: Text | None = None
-    """A data set on the hub, OWNER/NAME, instead of a path."""
-
-    database: Secret | None = None
-    """Where the connection string of a Postgres database is kept, instead of a path."""
-
-    format: (
-        Literal["parquet", "jsonl", "json", "csv", "text", "arrow", "sqlite", "postgres", "dataset"] | None
-    ) = None
-    """How to read it; told from the names of the files unless given."""
-
-    table: Text | None = None
-    """The table to read (SQLite, Postgres)."""
-
-    subset: Text | None = None
-    """The configuration of a hub data set."""
-
-    split: Text | None = None
-    """The split of a data set."""
-
-    revision: Text | None = None
-    """Commit, tag or branch of a hub data set."""
-
-    chunk: Chunk | None = None
-    """How text files become documents."""
-
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """What the source must be, as `ftc plan` prints it; another content is an error."""
-
-    encoding: Literal["utf-8", "utf-16", "latin-1"] | None = None
-    """Character encoding (CSV, text)."""
-
-    delimiter: Annotated[str, Field(min_length=1, max_length=4)] | None = None
-    """Column separator (CSV)."""
-
-    quote: Annotated[str, Field(max_length=1)] | None = None
-    """Quote character, empty for none (CSV)."""
-
-    header: bool | None = None
-    """Whether the first line names the columns (CSV)."""
-
-    columns: dict[str, Text] | None = None
-    """Names and DuckDB types of the columns, instead of detecting them (CSV, JSONL)."""
-
-
-def _source_kind(value: Any) -> str:
-    return "table" if isinstance(value, (dict, SourceFiles)) else "path"
-
-
-SourceEntry = Annotated[
-    Annotated[Text, Tag("path")] | Annotated[SourceFiles, Tag("table")], Discriminator(_source_kind)
-]
-
-
-class SqlFile(Table):
-    """`query = { file = "…" }`: the SQL stands in a file of its own."""
-
-    file: Text
-    """Path of the .sql file, relative to the recipe."""
-
-
-def _query_kind(value: Any) -> str:
-    return "table" if isinstance(value, (dict, SqlFile)) else "sql"
-
-
-Query = Annotated[Annotated[Text, Tag("sql")] | Annotated[SqlFile, Tag("table")], Discriminator(_query_kind)]
 
 
 class Split(Table):
@@ -176,19 +100,6 @@ Duplicates = Annotated[
 ]
 
 
-def _auto_or_number(value: Any) -> str:
-    return "auto" if _is_word(value) else "number"
-
-
-def _auto_or_flag(value: Any) -> str:
-    return "auto" if _is_word(value) else "flag"
-
-
-def _is_word(value: Any) -> bool:
-    """Whether a text means `auto`, perhaps misspelt, and not a number or truth value in quotes."""
-    return isinstance(value, str) and value[:1].casefold() == "a"
-
-
 Parameter = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 
 
@@ -225,7 +136,7 @@ class Data(Table):
     max_length: (
         Annotated[
             Annotated[Literal["auto"], Tag("auto")] | Annotated[Annotated[int, Field(ge=2)], Tag("number")],
-            Discriminator(_auto_or_number),
+            Discriminator(auto_or_number),
         ]
         | None
     ) = None
@@ -258,6 +169,12 @@ class Render(Table):
 
     completion: Text | None = None
     """The completion, which is what is learned."""
+
+    chosen: Text | None = None
+    """The better of two answers to the prompt."""
+
+    rejected: Text | None = None
+    """The worse of two answers to the prompt."""
 
     text: Text | None = None
     """A whole document."""
@@ -293,75 +210,6 @@ class Render(Table):
 Level = Literal["allow", "warn", "deny"]
 
 
-class Train(Table):
-    """`[train]`: how long, how fast, on what."""
-
-    objective: Literal["sft", "cpt"] | None = None
-    """The objective; it follows from the columns unless given."""
-
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training rows."""
-
-    steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps, instead of epochs."""
-
-    batch: Annotated[int, Field(ge=1)] = 16
-    """Rows per optimizer step; sequences of rows where they are packed."""
-
-    micro_batch: (
-        Annotated[
-            Annotated[Literal["auto"], Tag("auto")] | Annotated[Annotated[int, Field(ge=1)], Tag("number")],
-            Discriminator(_auto_or_number),
-        ]
-        | None
-    ) = None
-    """Rows or packed sequences at a time, `auto` for the most that fit; gradients accumulate to `batch`."""
-
-    learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = None
-    """Peak learning rate."""
-
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Shape of the learning rate after warm-up."""
-
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Part of the steps over which the learning rate rises."""
-
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decoupled weight decay (AdamW)."""
-
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are clipped to this norm."""
-
-    gradient_checkpointing: Annotated[
-        Annotated[Literal["auto"], Tag("auto")] | Annotated[bool, Tag("flag")], Discriminator(_auto_or_flag)
-    ] = False
-    """Recompute activations in the backward pass: less memory, more time; `auto` where that pays."""
-
-    save_every: Annotated[int, Field(ge=1)] | None = None
-    """Steps between checkpoints."""
-
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train."""
-
-    trl: dict[str, JsonValue] = Field(default_factory=dict)
-    """Options passed to TRL's config as they are, checked against its fields."""
-
-
-TUNE_DEFAULT = "lora"
-
-
-def _tune_method(value: Any) -> Any:
-    method = value.get("method", TUNE_DEFAULT) if isinstance(value, dict) else getattr(value, "method", None)
-    return method if isinstance(method, str) else None
-
-
-if TYPE_CHECKING:
-    Tune = tuning.base.Options
-else:
-    _options = [Annotated[tuning.load(name).options, Tag(name)] for name in tuning.METHODS]
-    Tune = Annotated[reduce(or_, _options), Discriminator(_tune_method)]
-
-
 class Recipe(Table):
     """A recipe: the model, the data, and how one is fitted to the other."""
 
@@ -382,6 +230,7 @@ class Recipe(Table):
 
     tune: Tune = tuning.load(TUNE_DEFAULT).options(method=TUNE_DEFAULT)
     train: Train = Train()
-    eval: Eval = Eval()
+    eval: Evals = Eval()
     hardware: Hardware = Hardware()
     budget: Budget = Budget()
+    sweep: Sweep | None = None

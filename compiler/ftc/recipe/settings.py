@@ -43,9 +43,17 @@ class Settings:
             ("render", "assistant"),
             ("render", "prompt"),
             ("render", "completion"),
+            ("render", "chosen"),
+            ("render", "rejected"),
         )
-        stated = self.has("render", "text") or self.get("train", "objective") == "cpt"
+        stated = self.has("render", "text") or self.objective == "cpt"
         return stated and not self.has_any(*answers)
+
+    @property
+    def objective(self) -> Any:
+        """The name of the stated objective, however it is stated; None without one."""
+        stated = self.get("train", "objective")
+        return stated.get("name") if isinstance(stated, dict) else stated
 
     def wrong(self, message: str, path: Key, help_line: str, *, notes: tuple[str, ...] = ()) -> Finding:
         """A contradiction (FTC107) that shows at one setting."""

@@ -113,8 +113,7 @@ def _of_file(file: Any, first: int, wanted: Sequence[int]) -> dict[int, Compiled
             table = file.read_row_group(group)
             for number in inside:
                 (row,) = table.slice(number - first, 1).to_pylist()
-                row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
-                found[number] = CompiledRow(**row)
+                found[number] = CompiledRow.of(row)
         first += size
     return found
 

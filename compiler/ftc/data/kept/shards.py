@@ -35,19 +35,23 @@ OPTIONS: dict[str, Any] = {
 MOST_LABELS = 64
 
 
-def shard_schema() -> pa.Schema:
-    """The columns of a shard; `prompt_length` and `target` are null where there is no answer."""
+def shard_schema(*, members: bool = False, carried: bool = False) -> pa.Schema:
+    """The columns of a shard; `prompt_length` and `target` are null where there is no answer.
+
+    Rows of several `members` have the tokens of each in `lengths`; what is `carried` is a JSON object.
+    """
     import pyarrow as pa
 
-    return pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False),
-            pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
-            pa.field("mask", pa.list_(pa.bool_()), nullable=False),
-            pa.field("prompt_length", pa.int32()),
-            pa.field("target", pa.string()),
-        ]
-    )
+    fields = [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("mask", pa.list_(pa.bool_()), nullable=False),
+        pa.field("prompt_length", pa.int32()),
+        pa.field("target", pa.string()),
+    ]
+    fields += [pa.field("lengths", pa.list_(pa.int32()), nullable=False)] if members else []
+    fields += [pa.field("carried", pa.string(), nullable=False)] if carried else []
+    return pa.schema(fields)
 
 
 def _table(batches: Sequence[Batch]) -> pa.Table:
@@ -62,7 +66,20 @@ def _table(batches: Sequence[Batch]) -> pa.Table:
         natural_numbers(np.concatenate([batch.prompt_lengths for batch in batches])),
         strings([target for batch in batches for target in batch.targets]),
     ]
-    return pa.Table.from_arrays(columns, schema=shard_schema())
+    members, carried = (getattr(batches[0], name) is not None for name in ("member_lengths", "carried"))
+    if members:
+        columns.append(_members(batches))
+    if carried:
+        columns.append(strings([one for batch in batches for one in batch.carried or ()]))
+    return pa.Table.from_arrays(columns, schema=shard_schema(members=members, carried=carried))
+
+
+def _members(batches: Sequence[Batch]) -> pa.Array:
+    """The tokens of the members of each row, as many of each."""
+    flat = np.concatenate([batch.member_lengths for batch in batches if batch.member_lengths is not None])
+    rows = sum(map(len, batches))
+    offsets = np.arange(rows + 1, dtype=np.int32) * (len(flat) // rows)
+    return lists(numbers(flat.astype(np.int32)), offsets)
 
 
 @dataclass(slots=True)
@@ -75,7 +92,7 @@ class _Counts:
     longest_answer: int = 0
 
     def add(self, batch: Batch) -> None:
-        lengths = batch.offsets[1:] - batch.offsets[:-1]
+        lengths = batch.longest_members
         shortest = int(lengths.min())
         self.shortest = min(self.shortest, shortest) if self.rows else shortest
         self.rows += len(batch)
@@ -125,7 +142,7 @@ class PartWriter:
         if not len(batch):
             return
         self.counts.add(batch)
-        self._lengths.add(np.diff(batch.offsets))
+        self._lengths.add(batch.longest_members)
         self._copies.add(batch.copies)
         for target in batch.targets:
             self._labels.add(target)
@@ -186,13 +203,23 @@ class PartWriter:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRow:
-    """A row as it is in a shard."""
+    """A row as it is in a shard; `lengths` are the tokens of its members, where it has several."""
 
     id: str
     input_ids: tuple[int, ...]
     mask: tuple[bool, ...]
     prompt_length: int | None
     target: str | None
+    lengths: tuple[int, ...] = ()
+    carried: str | None = None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> CompiledRow:
+        """A row as Arrow gives it."""
+        for name in ("input_ids", "mask", "lengths"):
+            if name in row:
+                row[name] = tuple(row[name])
+        return cls(**row)
 
 
 def _batches(directory: Path, part: Part) -> Iterator[pa.RecordBatch]:
@@ -205,8 +232,7 @@ def _batches(directory: Path, part: Part) -> Iterator[pa.RecordBatch]:
 
 def _rows(batch: pa.RecordBatch) -> Iterator[CompiledRow]:
     for row in batch.to_pylist():
-        row.update(input_ids=tuple(row["input_ids"]), mask=tuple(row["mask"]))
-        yield CompiledRow(**row)
+        yield CompiledRow.of(row)
 
 
 def read_rows(directory: Path, part: Part) -> Iterator[CompiledRow]:

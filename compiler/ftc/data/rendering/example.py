@@ -41,6 +41,13 @@ class Unrolled:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """Several texts that train together as one row, such as a chosen and a rejected answer to one prompt."""
+
+    rows: tuple[Rendered, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A row that cannot be used: the fate it takes in the ledger, the diagnostic's code, the reason."""
 

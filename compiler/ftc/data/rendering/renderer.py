@@ -17,7 +17,7 @@ from ftc.data.rendering.conversation import (
     valid_variables,
     weighed,
 )
-from ftc.data.rendering.example import Piece, Refusal, Rendered, Unrolled
+from ftc.data.rendering.example import Members, Piece, Refusal, Rendered, Unrolled
 from ftc.plan.steps import RenderStep, TokenizerStep
 from ftc.recipe.templates import jinja_environment
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ftc.data.template.chat_template import ChatTemplate
 
 Row = Mapping[str, Any]
-Made = Rendered | Unrolled | Refusal
+Made = Rendered | Unrolled | Members | Refusal
 SPEAKERS = ("system", "user", "prompt", "assistant", "completion")
 """Fields that are messages, in the order of the conversation."""
 
@@ -37,6 +37,7 @@ MASKS: dict[str, Literal["assistant", "last_assistant", "all"]] = {
     "last_assistant": "last_assistant",
     "completion": "last_assistant",
     "all": "all",
+    "nothing": "last_assistant",
 }
 """How `train_on` reads in a chat, where the completion is the last answer."""
 
@@ -54,7 +55,7 @@ HALF_A_CHARACTER = "it has half of a surrogate pair, such as \\ud83d alone, whic
 
 def _is_unicode(made: Made) -> bool:
     """Whether the text can be written; JSON's escapes can make text that cannot."""
-    if isinstance(made, Unrolled):
+    if isinstance(made, (Unrolled, Members)):
         return all(map(_is_unicode, made.rows))
     texts = [piece.text for piece in made.pieces] if isinstance(made, Rendered) else [made.reason]
     try:
@@ -93,13 +94,17 @@ class Renderer:
     def __init__(self, step: RenderStep, tokenizer: TokenizerStep, eos: str) -> None:
         self.step, self._tokenizer, self._eos = step, tokenizer, eos
         self._fields = {name: self._field(name, source) for name, source in step.fields.items()}
-        self._form: Callable[[Row], Made] = {
-            "chat": self._chat,
-            "completion": self._completion,
-            "text": self._text,
-        }[step.form]
+        self._form = self._chosen_form()
         if step.form == "chat":
             _ = self.template
+
+    def _chosen_form(self) -> Callable[[Row], Made]:
+        chat = self.step.form == "chat"
+        if self.step.members:
+            return self._chat_members if chat else self._plain_members
+        if self.step.train_on == "nothing" and "prompt" in self._fields:
+            return self._chat_prompt if chat else self._plain_prompt
+        return {"chat": self._chat, "completion": self._completion, "text": self._text}[self.step.form]
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -137,24 +142,29 @@ class Renderer:
             made = refused.refusal
         return made if _is_unicode(made) else Refusal("invalid", "FTC604", HALF_A_CHARACTER)
 
-    def audit(self, row: Row, made: Rendered | Unrolled) -> Refusal | None:
+    def audit(self, row: Row, made: Rendered | Unrolled | Members) -> Refusal | None:
         """Compare a chat's text with transformers' own rendering, and its pieces with the row's own proof.
 
         None where they agree.
         """
-        if self.step.form != "chat":
+        if self.step.form != "chat" or (self.step.train_on == "nothing" and not self.step.members):
             return None
-        from ftc.data.mask.masks import audit_recording
-
+        if isinstance(made, Members):
+            return self._audited(self.conversations(row), made.rows)
         chat = self.chat(row)
         if isinstance(made, Rendered):
-            return audit_recording(made, self._masked(chat, full=True)) or self._judged(chat, made)
+            return self._audited((chat,), (made,))
         parts = self._parts(chat, full=True)
         if isinstance(parts, Refusal) or len(parts) != len(made.rows):
             return Refusal("unproved", "FTC305", "the row's own proof unrolls it otherwise, a mistake of ftc")
-        pairs = list(zip(parts, made.rows, strict=True))
-        wrong = (audit_recording(one, self._masked(part, full=True)) for part, one in pairs)
-        judged = (self._judged(part, one) for part, one in pairs)
+        return self._audited(parts, made.rows)
+
+    def _audited(self, chats: tuple[Chat, ...], rows: tuple[Rendered, ...]) -> Refusal | None:
+        from ftc.data.mask.masks import audit_recording
+
+        pairs = list(zip(chats, rows, strict=True))
+        wrong = (audit_recording(one, self._masked(chat, full=True)) for chat, one in pairs)
+        judged = (self._judged(chat, one) for chat, one in pairs)
         return next((refusal for refusal in (*wrong, *judged) if refusal), None)
 
     def _judged(self, chat: Chat, rendered: Rendered) -> Refusal | None:
@@ -194,10 +204,70 @@ class Renderer:
 
     def chat(self, row: Row) -> Chat:
         """The conversation of a chat row; raises `Refused`."""
-        messages, silent = weighed(self._messages(row))
+        return self._as_chat(self._messages(row), row)
+
+    def _as_chat(self, given: list[Message], row: Row) -> Chat:
+        messages, silent = weighed(given)
         tools = valid_tools(self._fields["tools"](row)) if "tools" in self._fields else None
         own = valid_variables(self._fields[VARIABLES](row)) if VARIABLES in self._fields else {}
         return Chat(messages, tools, silent, own)
+
+    def conversations(self, row: Row) -> tuple[Chat, ...]:
+        """The conversations of a chat row: one, or one for each of its members; raises `Refused`."""
+        if not self.step.members:
+            return (self.chat(row),)
+        before = self._before(row)
+        chats = [[*before, *self._spoken(name, row, "assistant")] for name in self.step.members]
+        for name, messages in zip(self.step.members, chats, strict=True):
+            if messages[-1]["role"] != "assistant":
+                raise invalid(f"`{name}` does not end with an assistant's message")
+        return tuple(self._as_chat(messages, row) for messages in chats)
+
+    def _before(self, row: Row) -> list[Message]:
+        """What stands before an answer: the system's message, and the prompt as the user's."""
+        system = [self._turn("system", row)] if "system" in self._fields else []
+        prompt = self._spoken("prompt", row, "user") if "prompt" in self._fields else []
+        if system and prompt and prompt[0]["role"] == "system":
+            raise invalid("it has a system message, and `render.system` adds another")
+        return [*system, *prompt]
+
+    def _spoken(self, name: str, row: Row, role: str) -> list[Message]:
+        """A column as messages: its list of them, or its text as the only message of a role."""
+        value = self._fields[name](row)
+        if value is None:
+            raise invalid(f"`{name}` is null")
+        return [{"role": role, "content": value}] if isinstance(value, str) else valid_messages(value)
+
+    def _chat_members(self, row: Row) -> Members | Refusal:
+        found = []
+        for chat in self.conversations(row):
+            made = self._masked(chat, full=False)
+            if isinstance(made, Refusal):
+                return made
+            found.append(made)
+        return _together(found, self.step.members)
+
+    def _plain_members(self, row: Row) -> Members | Refusal:
+        prompt = self._string("prompt", row) if "prompt" in self._fields else ""
+        names = self.step.members
+        return _together([self._answered(prompt, self._string(name, row)) for name in names], names)
+
+    def _chat_prompt(self, row: Row) -> Rendered | Refusal:
+        """The text that inference is given, up to where the model begins to speak."""
+        from ftc.data.mask.masks import template_refusal
+        from ftc.data.template.chat_template import TemplateProblem
+
+        chat = self._as_chat(self._before(row), row)
+        try:
+            template = self.template.varied(chat.variables)
+            text = template.render(chat.messages, tools=chat.tools, generation_prompt=True)
+        except TemplateProblem as problem:
+            return template_refusal(problem)
+        return Rendered((Piece(text, trained=False),), prompt=text)
+
+    def _plain_prompt(self, row: Row) -> Rendered:
+        text = self._string("prompt", row)
+        return Rendered((Piece(text, trained=False),), prompt=text)
 
     def _messages(self, row: Row) -> list[Message]:
         if "messages" not in self._fields:
@@ -262,7 +332,9 @@ class Renderer:
         return mask_generation if by_blocks else mask_conversation
 
     def _completion(self, row: Row) -> Rendered:
-        prompt, completion = self._string("prompt", row), self._string("completion", row)
+        return self._answered(self._string("prompt", row), self._string("completion", row))
+
+    def _answered(self, prompt: str, completion: str) -> Rendered:
         answer: tuple[Piece, ...] = (Piece(completion, trained=True),)
         if self.step.reasoning == "mask":
             answer = _without_reasoning(completion)
@@ -277,7 +349,18 @@ class Renderer:
         text = self._string("text", row)
         if not text:
             return Refusal("untrained", "FTC606", "the text is empty")
-        return Rendered((Piece(text, trained=True), Piece(self._eos, trained=True)))
+        trained = self.step.train_on != "nothing"
+        return Rendered((Piece(text, trained=trained), Piece(self._eos, trained=trained)))
+
+
+def _together(rows: list[Rendered], names: tuple[str, ...]) -> Members | Refusal:
+    """Several texts as one row; refused where they do not answer the same prompt, or are the same."""
+    if len({made.prompt for made in rows}) > 1:
+        said = " and ".join(f"`{name}`" for name in names)
+        return Refusal("invalid", "FTC604", f"{said} do not answer the same prompt")
+    if len({made.text for made in rows}) < len(rows):
+        return Refusal("invalid", "FTC604", "its answers are the same, so that neither is the better one")
+    return Members(tuple(rows))
 
 
 def _without_reasoning(text: str) -> tuple[Piece, ...]:

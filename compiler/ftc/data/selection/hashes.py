@@ -19,6 +19,9 @@ Flags = NDArray[np.bool_]
 
 _JSON = json.JSONEncoder(ensure_ascii=True, sort_keys=True, default=str)
 
+ENDING = ("messages", "chosen")
+"""Keys whose conversations end with the answer."""
+
 SPACE = 1 << 64
 """Hashes are whole numbers below this."""
 
@@ -52,8 +55,13 @@ def _is_plain(message: Any) -> bool:
 
 def row_hash(split: SplitStep, row: Mapping[str, Any]) -> int:
     """The hash of a row by the split's keys; a conversation counts without its last answer."""
-    values = [_asked(row[key]) if key == "messages" else row[key] for key in split.keys]
+    values = [_asked(row[key]) if key in ENDING else row[key] for key in split.keys]
     return key_hash(split.seed, values)
+
+
+def to_json(value: Any) -> str:
+    """A row's values as JSON with sorted keys; what JSON does not have, such as a date, is text."""
+    return _JSON.encode(value)
 
 
 def _asked(messages: Any) -> Any:

@@ -38,8 +38,10 @@ class Limited:
     cut: dict[int, int]
 
 
-def limited(rows: Tokens, limits: LimitStep) -> Limited:
+def limited(rows: Tokens, limits: LimitStep, *, silent: bool = False) -> Limited:
     """Rows of at most the limit's tokens, each with a token that carries loss; the first never does.
+
+    Where rows are `silent`, none needs to carry loss.
 
     A row that is split becomes as many rows as it needs, each but the last of the full length: for
     documents alone, whose parts need no prompt. A part in which nothing carries loss is left out.
@@ -49,13 +51,14 @@ def limited(rows: Tokens, limits: LimitStep) -> Limited:
     trained = running(rows.mask)
     begins, ends = rows.offsets[:-1], rows.offsets[1:]
     refusals = dict.fromkeys(rows.unlike, UNLIKE)
-    for row in np.flatnonzero(trained[ends] == trained[begins]).tolist():
+    for row in np.flatnonzero(trained[ends] == trained[begins]).tolist() if not silent else ():
         refusals[row] = UNTRAINED
     cut = {row: int(lengths[row]) for row in np.flatnonzero(lengths > most).tolist() if row not in refusals}
     if limits.too_long == "truncate":
         ends = np.minimum(ends, begins + most)
     for row, length in list(cut.items()):
-        refusal = _too_long(length, limits, nothing_left=bool(trained[ends[row]] == trained[begins[row]]))
+        nothing_left = bool(trained[ends[row]] == trained[begins[row]]) and not silent
+        refusal = _too_long(length, limits, nothing_left=nothing_left)
         if refusal is not None:
             refusals[row] = refusal
             del cut[row]
@@ -83,6 +86,23 @@ def whole(left: Limited, numbers: Sequence[int]) -> Limited:
     tokens = _some(left.tokens, kept)
     cut = {row: length for row, length in left.cut.items() if numbers[row] not in gone}
     return Limited(tokens, left.rows[kept], left.parts[kept], left.answers[kept], left.refusals, cut)
+
+
+def together(left: Limited, members: int) -> tuple[Limited, Int64]:
+    """Rows of so many members each as one row, end to end, and the tokens of each member.
+
+    What inference is given is that of the first member; the answer counted is the longest.
+    """
+    tokens, first = left.tokens, slice(None, None, members)
+    joined = Tokens(
+        tokens=tokens.tokens,
+        mask=tokens.mask,
+        offsets=np.append(tokens.offsets[:-1][first], tokens.offsets[-1]),
+        prompts=tokens.prompts[first],
+    )
+    answers = left.answers.reshape(-1, members).max(axis=1, initial=0)
+    whole = Limited(joined, left.rows[first], left.parts[first], answers, left.refusals, left.cut)
+    return whole, np.diff(tokens.offsets)
 
 
 def _from_the_second(rows: Tokens) -> Tokens:

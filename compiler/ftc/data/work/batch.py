@@ -133,7 +133,8 @@ class Batch:
     Row i has the tokens and loss mask (0 or 1) `offsets[i]:offsets[i + 1]`. `prompt_lengths` counts the
     tokens inference is given (NO_PROMPT: there is no answer) and `answer_lengths` the trained tokens after
     them. `read` is how many rows the batch was made of, and `number` the place of the first among all;
-    `samples` are for the parity gate, `features` for the lints.
+    `samples` are for the parity gate, `features` for the lints. Where rows have members, `member_lengths`
+    has the tokens of all members, row after row; `carried` is what travels with each row, as JSON.
     """
 
     ids: list[str]
@@ -150,6 +151,8 @@ class Batch:
     read: int = 0
     samples: Samples | None = None
     features: Features | None = None
+    member_lengths: Int64 | None = None
+    carried: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -170,7 +173,22 @@ class Batch:
             sides=self.sides[rows],
             copies=self.copies[rows],
             account=[],
+            member_lengths=None if self.member_lengths is None else self._members()[rows].ravel(),
+            carried=None if self.carried is None else [self.carried[row] for row in numbers],
         )
+
+    def _members(self) -> Int64:
+        """The tokens of each member, of shape (rows, members)."""
+        assert self.member_lengths is not None  # noqa: S101 - the caller has looked
+        return self.member_lengths.reshape(len(self), -1)
+
+    @property
+    def longest_members(self) -> Int64:
+        """Of each row the tokens of its longest member; those of the row where it has none."""
+        if self.member_lengths is None:
+            return np.diff(self.offsets)
+        longest: Int64 = self._members().max(axis=1)
+        return longest
 
     def side(self, side: int) -> Batch:
         """The rows of one side of the split."""

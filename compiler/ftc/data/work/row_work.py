@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ftc.data.query.typed_values import Shape, converted, converter
-from ftc.data.rendering.example import Refusal, Rendered, Unrolled
+from ftc.data.rendering.example import Members, Refusal, Rendered, Unrolled
 from ftc.data.rendering.renderer import Made, Renderer
-from ftc.data.selection.hashes import row_hash
+from ftc.data.selection.hashes import row_hash, to_json
 from ftc.data.tokens.encoders import BACKENDS, REFERENCE, Backend, Tokenizers, Traits
 from ftc.data.tokens.gate import Sampled
 from ftc.data.tokens.joints import Joints
-from ftc.data.tokens.limit import Limited, limited, whole
+from ftc.data.tokens.limit import Limited, limited, together, whole
 from ftc.data.tokens.pieces import Pieces
 from ftc.data.tokens.tokenise import Encoder
 from ftc.data.tokens.tokenise_whole import WholeEncoder
@@ -100,12 +100,16 @@ class RowCompiler:
         numbers, rendered = [row for row, _, _ in flat], [text for _, _, text in flat]
         compared = [number for number, row in enumerate(numbers) if audited[row]]
         encoded = self._encoder.encode(rendered, compared)
-        left = whole(limited(encoded, self._spec.limits), numbers)
+        silent = self._spec.render.train_on == "nothing"
+        left = whole(limited(encoded, self._spec.limits, silent=silent), numbers)
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
         refusals |= {numbers[row]: refusal for row, refusal in reversed(left.refusals.items())}
         redacted = {row: kinds for row, kinds in redacted.items() if row not in refusals}
         counts = np.bincount(left.rows, minlength=len(numbers)).tolist()
         cut = {numbers[row]: (length, counts[row]) for row, length in left.cut.items()}
+        members = None
+        if self._spec.render.members:
+            left, members = together(left, len(self._spec.render.members))
         kept = [numbers[row] for row in left.rows.tolist()]
         texts = [rendered[row] for row in left.rows.tolist()]
         cuts = zip(left.rows.tolist(), left.parts.tolist(), strict=True)
@@ -126,7 +130,14 @@ class RowCompiler:
             read=len(rows),
             samples=self._sampled.taken() if self._sampled else None,
             features=self._looked_at(ids, parts, texts, values),
+            member_lengths=members,
+            carried=self._carried(kept, values) if self._spec.render.carried else None,
         )
+
+    def _carried(self, rows: Sequence[int], values: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The columns that travel with the tokens, as one JSON object a row."""
+        names = self._spec.render.carried
+        return [to_json({name: values[row][name] for name in names}) for row in rows]
 
     def _values(self, rows: Rows) -> list[dict[str, Any]]:
         names = rows.columns.schema.names
@@ -225,6 +236,8 @@ def _texts(made: Made) -> list[tuple[int, Rendered]]:
     """The texts of a row, each with its number from 1; 0 where it is the only one."""
     if isinstance(made, Refusal):
         return []
+    if isinstance(made, Members):
+        return [(0, text) for text in made.rows]
     texts = made.rows if isinstance(made, Unrolled) else (made,)
     return list(enumerate(texts, 1)) if len(texts) > 1 else [(0, texts[0])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftc import objectives
 from ftc.facts.columns import objective_findings, offered_columns
 from ftc.objectives.choose import Fit, fits
 from ftc.plan.context import Context, Outcome, choice, filled
@@ -25,7 +26,16 @@ def run(plan: Plan, context: Context) -> Outcome:
     problems = objective_findings(recipe, context.origins, columns)
     if problems:
         return Outcome(plan, problems)
-    found = fits(offered_columns(recipe, columns), recipe.train.objective)
+    found = fits(offered_columns(recipe, columns), recipe.train.objective_name)
     best = found[0].objective
-    step = ObjectiveStep(name=best.name, trainer=best.trainer, config=best.config)
+    stated = objectives.options(best.name, recipe.train.objective)
+    step = ObjectiveStep(
+        name=best.name,
+        trainer=best.trainer,
+        config=best.config,
+        options=stated.model_dump(mode="json", exclude={"name"}),
+        batches=best.batches,
+        head=best.loads.head,
+        reference=best.loads.reference,
+    )
     return Outcome(filled(plan, _choices(found, context), objective=step))

@@ -16,6 +16,8 @@ def run(plan: Plan, context: Context) -> Outcome:
     This stands before the rows are compiled, so that a model which cannot is refused at once.
     """
     stated = context.recipe.data.packing
+    if plan.objective is not None and plan.objective.batches != "rows":
+        return _one_by_one(plan, context, stated)
     if stated is False:
         return Outcome(filled(plan, packing=PackingStep(packed=False)))
     if stated is True:
@@ -24,6 +26,17 @@ def run(plan: Plan, context: Context) -> Outcome:
         return Outcome(filled(plan, packing=PackingStep(packed=True)), findings)
     packed, reason = _chosen(plan, context)
     return Outcome(filled(plan, (choice(KEY, packed, reason),), packing=PackingStep(packed=packed)))
+
+
+def _one_by_one(plan: Plan, context: Context, stated: bool | None) -> Outcome:
+    """Without packing: the objective compares whole rows."""
+    assert plan.objective is not None  # noqa: S101 - the caller has looked
+    unpacked = filled(plan, packing=PackingStep(packed=False))
+    if not stated:
+        return Outcome(unpacked)
+    message = f"rows cannot be packed for `{plan.objective.name}`, which compares whole rows"
+    span = context.origins.value("data", "packing")
+    return Outcome(unpacked, (Finding("FTC107", message, span, help=("remove the line",)),))
 
 
 def _isolation(context: Context) -> Isolation:

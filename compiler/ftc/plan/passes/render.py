@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ftc import objectives
 from ftc.data.rendering.conversation import VARIABLES
 from ftc.data.template.chat_template import ChatTemplate, TemplateProblem
 from ftc.diagnostics import Finding, Severity
-from ftc.facts.columns import offered_columns
+from ftc.facts.columns import is_conversation, offered_columns
 from ftc.facts.shipped import fitting_templates, template_tokens
-from ftc.objectives.base import Shape
+from ftc.objectives.base import Objective, Shape
 from ftc.objectives.choose import fits
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Plan, RenderStep
 from ftc.recipe.suggest import listed
 
 Form = Literal["chat", "completion", "text"]
-TrainOn = Literal["assistant", "last_assistant", "completion", "all"]
+TrainOn = Literal["assistant", "last_assistant", "completion", "all", "nothing"]
 SOME_DAY = "2024-07-26"
 """The day that Llama 3.1's own template falls back to."""
 STOPPED = (
@@ -40,15 +41,17 @@ DEFAULT: dict[Form, tuple[TrainOn, str]] = {
 
 def chosen_shape(context: Context, objective: str) -> Shape:
     """The columns the chosen objective takes; the objective pass has proved that there is a fit."""
-    columns = [column.name for column in context.facts.columns]
-    offered = offered_columns(context.recipe, dict.fromkeys(columns, ""))
+    columns = {column.name: column.type for column in context.facts.columns}
+    offered = offered_columns(context.recipe, columns)
     return fits(offered, objective)[0].shape
 
 
 def _form(shape: Shape, context: Context) -> tuple[Form, tuple[Choice, ...]]:
     if shape.columns == ("text",):
         return "text", ()
-    if shape.chat or context.recipe.render.chat:
+    types = {column.name: column.type for column in context.facts.columns}
+    spoken = any(is_conversation(types.get(name, "")) for name in shape.columns)
+    if shape.chat or spoken or context.recipe.render.chat:
         return "chat", ()
     if context.recipe.render.chat is False:
         return "completion", ()
@@ -58,7 +61,7 @@ def _form(shape: Shape, context: Context) -> tuple[Form, tuple[Choice, ...]]:
     return "chat", (choice("render.chat", True, reason),)
 
 
-def _fields(shape: Shape, form: Form, context: Context) -> dict[str, str | None]:
+def _fields(shape: Shape, form: Form, carried: tuple[str, ...], context: Context) -> dict[str, str | None]:
     render = context.recipe.render
     if shape.chat and render.user is None and render.assistant is None:
         names: tuple[str, ...] = ("messages",)
@@ -66,7 +69,7 @@ def _fields(shape: Shape, form: Form, context: Context) -> dict[str, str | None]
         names = CHAT_FIELDS
     else:
         names = shape.columns
-    fields = {name: getattr(render, name, None) for name in names}
+    fields = {name: getattr(render, name, None) for name in names if name not in carried}
     if render.system is not None:
         fields["system"] = render.system
     there = {column.name for column in context.facts.columns}
@@ -74,8 +77,12 @@ def _fields(shape: Shape, form: Form, context: Context) -> dict[str, str | None]
     return {name: source for name, source in fields.items() if source is not None or name != "system"}
 
 
-def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]] | Finding:
+def _train_on(
+    form: Form, objective: Objective, context: Context
+) -> tuple[TrainOn, tuple[Choice, ...]] | Finding:
     stated = context.recipe.render.train_on
+    if objective.train_on is not None:
+        return _given(objective, stated, context)
     if stated is None:
         value, reason = DEFAULT[form]
         return value, (choice("render.train_on", value, reason),)
@@ -89,12 +96,29 @@ def _train_on(form: Form, context: Context) -> tuple[TrainOn, tuple[Choice, ...]
     )
 
 
+def _given(
+    objective: Objective, stated: str | None, context: Context
+) -> tuple[TrainOn, tuple[Choice, ...]] | Finding:
+    """What carries loss where the objective itself says so."""
+    given = objective.train_on
+    assert given is not None  # noqa: S101 - the caller has looked
+    if stated in (None, given) or (stated == "completion" and given == "last_assistant"):
+        said = "its answers, which end each row" if given != "nothing" else "no token: rows are not predicted"
+        return given, (choice("render.train_on", given, f"{objective.title} trains on {said}"),)
+    return Finding(
+        "FTC107",
+        f'`train_on = "{stated}"` does not apply to {objective.title}',
+        context.origins.value("render", "train_on"),
+        help=("remove the line: what is compared is the answers",),
+    )
+
+
 def _no_template(shape: Shape, context: Context) -> Finding:
     plain = () if shape.chat else ("or train on plain text: [render] with chat = false",)
     fitting = fitting_templates(context.facts.model.tokenizer.added)
     return Finding(
         "FTC306",
-        f"the tokenizer of `{context.recipe.model.base}` has no chat template",
+        f"the tokenizer of `{context.facts.model.located.location}` has no chat template",
         context.origins.value("model", "base"),
         help=(
             f'name one in [model]: chat_template = "{fitting[0]}", or a Jinja file beside the recipe',
@@ -148,9 +172,18 @@ def _convention(template: str | None, context: Context) -> tuple[str | None, tup
     )
 
 
-def _unfit(form: Form, context: Context) -> tuple[Finding, ...]:
-    """Settings about the turns of a conversation, where rows are plain text."""
+def _unfit(form: Form, objective: Objective, context: Context) -> tuple[Finding, ...]:
+    """Settings about the turns of a conversation where rows are plain text, or other than SFT's."""
     render = context.recipe.render
+    if objective.train_on is not None and render.convention == "trl":
+        return (
+            Finding(
+                "FTC107",
+                f'`convention = "trl"` does not apply to {objective.title}',
+                context.origins.value("render", "convention"),
+                help=("remove the line: TRL's training templates mark every answer of a conversation",),
+            ),
+        )
     stated = {"convention": render.convention == "trl", "tool_calls": render.tool_calls == "mask"}
     stated["reasoning"] = render.reasoning == "mask" and form == "text"
     return tuple(
@@ -209,13 +242,17 @@ def _tokens_lacking(step: RenderStep, context: Context) -> tuple[Finding, ...]:
 def run(plan: Plan, context: Context) -> Outcome:
     """Choose the form of a row (chat, completion, text) and what is trained in it."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
-    shape = chosen_shape(context, plan.objective.name)
+    objective = objectives.load(plan.objective.name)
+    shape = chosen_shape(context, objective.name)
     form, form_choices = _form(shape, context)
     template = context.facts.chat_template if form == "chat" else None
     if form == "chat" and template is None:
         return Outcome(plan, (_no_template(shape, context),))
-    trained, dated = _train_on(form, context), _date(template, context)
-    unfit = (*(found for found in (trained, dated) if isinstance(found, Finding)), *_unfit(form, context))
+    trained, dated = _train_on(form, objective, context), _date(template, context)
+    unfit = (
+        *(found for found in (trained, dated) if isinstance(found, Finding)),
+        *_unfit(form, objective, context),
+    )
     if unfit or isinstance(trained, Finding) or isinstance(dated, Finding):
         return Outcome(plan, unfit)
     marked = _convention(template, context)
@@ -224,7 +261,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     render = context.recipe.render
     step = RenderStep(
         form=form,
-        fields=_fields(shape, form, context),
+        fields=_fields(shape, form, objective.carried, context),
         chat_template=template,
         training_template=marked[0],
         convention=render.convention,
@@ -237,6 +274,8 @@ def run(plan: Plan, context: Context) -> Outcome:
         train_on=trained[0],
         unproved=render.unproved,
         redact=tuple(sorted(set(context.recipe.data.redact or ()))),
+        members=objective.members,
+        carried=objective.carried,
     )
     plan = filled(plan, form_choices + trained[1] + dated[1] + marked[1], render=step)
     return Outcome(plan, _without_effect(step, context) + _tokens_lacking(step, context))

@@ -8,21 +8,21 @@ from math import ceil
 from pydantic import JsonValue
 
 from ftc import objectives, tuning
-from ftc.diagnostics import Finding
+from ftc.diagnostics import Finding, has_errors
 from ftc.estimate.fit import Fit
+from ftc.objectives import Objective
+from ftc.plan import learning_rate, training_options
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.fitting import Draft, settle, with_fit
 from ftc.plan.passes import evaluation
 from ftc.plan.steps import Choice, DataStep, Plan, TrainStep
-from ftc.recipe.model import Train
+from ftc.recipe.training import Train
 
 TOKENS_AT_A_TIME = 16_384
 """Tokens of a micro-batch which a small model takes on ordinary hardware."""
 PACKED_AT_A_TIME = 4096
 """Tokens of a packed micro-batch: it is one row to the model, whose mask grows with their square."""
-EPOCHS = {"sft": 3.0, "cpt": 1.0}
 CHECKPOINTS = 4
-SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
 @dataclass(frozen=True)
@@ -65,26 +65,29 @@ def _micro_batch(train: Train, batch: int, units: _Units) -> tuple[int, tuple[Ch
     return size, (choice("train.micro_batch", size, reason),)
 
 
-def _steps(train: Train, units: _Units, batch: int, objective: str) -> tuple[int, float, tuple[Choice, ...]]:
+def _steps(
+    train: Train, units: _Units, batch: int, objective: Objective
+) -> tuple[int, float, tuple[Choice, ...]]:
     """Optimizer steps, the epochs they amount to, and the choices made."""
     a_pass = ceil(units.count / batch)
     if train.steps is not None:
         return train.steps, train.steps / a_pass, ()
     if train.epochs is not None:
         return ceil(train.epochs * a_pass), train.epochs, ()
-    epochs = EPOCHS[objective]
-    reason = "usual for fine-tuning" if objective == "sft" else "one pass is usual for pretraining"
-    return ceil(epochs * a_pass), epochs, (choice("train.epochs", epochs, reason),)
+    epochs = objective.epochs
+    return ceil(epochs * a_pass), epochs, (choice("train.epochs", epochs, objective.epochs_reason),)
 
 
-def _learning_rate(context: Context) -> tuple[float, tuple[Choice, ...]]:
+def _learning_rate(context: Context, objective: Objective) -> tuple[float, tuple[Choice, ...]]:
     stated = context.recipe.train.learning_rate
     if stated is not None:
         return stated, ()
     method = tuning.load(context.recipe.tune.method)
-    return method.learning_rate, (
-        choice("train.learning_rate", method.learning_rate, method.learning_rate_reason),
-    )
+    rate, reason = method.learning_rate, method.learning_rate_reason
+    if objective.rate != 1.0:
+        rate = float(f"{rate * objective.rate:.3g}")
+        reason = f"{method.learning_rate:g} is {reason}; {objective.rate_reason}"
+    return rate, (choice("train.learning_rate", rate, reason),)
 
 
 def trainer_arguments(plan: Plan, context: Context, step: TrainStep, rate: float) -> dict[str, JsonValue]:
@@ -97,9 +100,8 @@ def trainer_arguments(plan: Plan, context: Context, step: TrainStep, rate: float
         "max_steps": step.steps,
         "per_device_train_batch_size": step.micro_batch,
         "gradient_accumulation_steps": step.accumulation,
-        "learning_rate": rate,
-        "lr_scheduler_type": SCHEDULES[train.schedule],
-        "warmup_steps": ceil(train.warmup * step.steps),
+        **learning_rate.lowered(train, step.steps, rate),
+        **training_options.arguments(train, liger=training_options.uses_liger(plan, context)),
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
         "gradient_checkpointing": train.gradient_checkpointing is True,
@@ -120,7 +122,8 @@ def trainer_arguments(plan: Plan, context: Context, step: TrainStep, rate: float
         "dataloader_num_workers": 0,
     }
     objective = objectives.load(plan.objective.name)
-    return dict(sorted({**arguments, **objective.arguments(), **train.trl}.items()))
+    own = objective.arguments(objectives.options(objective.name, train.objective))
+    return dict(sorted({**arguments, **own, **train.trl}.items()))
 
 
 def _unfit(plan: Plan, context: Context) -> tuple[Finding, ...]:
@@ -141,12 +144,15 @@ def run(plan: Plan, context: Context) -> Outcome:
     """Derive the steps from the compiled rows, and the trainer's arguments from the whole plan."""
     assert plan.data is not None  # noqa: S101 - the order of the passes
     assert plan.objective is not None  # noqa: S101
-    train = context.recipe.train
+    train, objective = context.recipe.train, objectives.load(plan.objective.name)
     units = _Units.of(plan.data)
     batch, batch_choices = _batch(train, units)
     micro, micro_choices = _micro_batch(train, batch, units)
-    steps, epochs, step_choices = _steps(train, units, batch, plan.objective.name)
-    rate, rate_choices = _learning_rate(context)
+    steps, epochs, step_choices = _steps(train, units, batch, objective)
+    rate, rate_choices = _learning_rate(context, objective)
+    options = training_options.settled(plan, context, steps)
+    if has_errors(options.findings):
+        return Outcome(plan, options.findings)
     save = train.save_every or ceil(steps / CHECKPOINTS)
     save_choices = (
         ()
@@ -161,13 +167,15 @@ def run(plan: Plan, context: Context) -> Outcome:
         accumulation=batch // micro,
         save_every=save,
         arguments={},
+        watch=options.watch,
+        divergence=train.divergence,
     )
     step = step.model_copy(update={"arguments": trainer_arguments(plan, context, step, rate)})
     draft = Draft(Fit(micro, train.gradient_checkpointing is True), micro_choices)
     settled = settle(_tried(plan, context, step), context, draft, units.tokens)
-    choices = batch_choices + step_choices + settled.choices + rate_choices + save_choices
+    choices = batch_choices + step_choices + settled.choices + rate_choices + options.choices + save_choices
     plan = filled(plan, choices, train=with_fit(step, settled.fit))
-    return Outcome(plan, (*_unfit(plan, context), *settled.findings))
+    return Outcome(plan, (*_unfit(plan, context), *options.findings, *settled.findings))
 
 
 def _tried(plan: Plan, context: Context, step: TrainStep) -> Plan:

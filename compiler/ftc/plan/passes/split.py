@@ -9,7 +9,12 @@ from ftc.plan.steps import Choice, Plan, QueryStep, SplitStep
 from ftc.recipe.model import Split
 from ftc.recipe.templates import template_variables
 
-PROMPT_SIDE = {"messages": ("system", "user"), "prompt": ("prompt",), "text": ("text",)}
+PROMPT_SIDE = {
+    "messages": ("system", "user"),
+    "prompt": ("prompt",),
+    "chosen": ("chosen",),
+    "text": ("text",),
+}
 SYNONYMS = ("eval", "evaluation", "validation", "valid", "val", "dev", "test")
 LEAST = "of each value at least one row is held out and one is not, so a value with one row stays in training"
 
@@ -53,7 +58,11 @@ def _by_hash(
     held_out, keys = split.eval or 0, identity if split.group is None else (split.group,)
     choices: tuple[Choice, ...] = ()
     if split.group is None:
-        equal = "equal in these columns" if keys != ("messages",) else "equal but for their last answer"
+        equal = (
+            "equal in these columns"
+            if keys not in (("messages",), ("chosen",))
+            else "equal but for their last answer"
+        )
         reason = f"rows {equal} stay on one side, as they make the prompt"
         choices = (choice("data.split.group", list(keys), reason),)
     if split.stratify is not None:
