@@ -35,14 +35,7 @@ class _Read:
     rows: Rows | None = None
     forecast: Forecast | None = None
     made: Planned | None = None
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """Compiled rows and sequences that a plan read from a file was made with."""
-
-    directory: Path | None
-    sequences: Path | None
+    unforecast: str = ""
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -58,7 +51,10 @@ def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner
     """Read both sides, planning those that are recipes, and compare them; `overrides` change the new one."""
     read = _forecast(_read(old, (), planner, cache), _read(new, overrides, planner, cache), cache)
     both = zip((old, new), read, strict=True)
-    before, after = (Side(path, kind_of(path), one.plan, one.forecast, _measured(path)) for path, one in both)
+    before, after = (
+        Side(path, kind_of(path), one.plan, one.forecast, _measured(path), _unforecast(one))
+        for path, one in both
+    )
     findings = tuple(dict.fromkeys((*read[0].findings, *read[1].findings)))
     if read[0].plan is None or read[1].plan is None:
         return DiffResult(before, after, findings)
@@ -74,34 +70,32 @@ def differences(old: Path, new: Path, overrides: Sequence[str], planner: Planner
 
 
 def _forecast(old: _Read, new: _Read, cache: Cache) -> tuple[_Read, _Read]:
-    """Both sides, a plan from a file forecast as the other one is, where that is a recipe's."""
-    if old.made is not None and new.made is None:
-        return old, replace(new, forecast=_as_for(new, old.made, cache))
-    if new.made is not None and old.made is None:
-        return replace(old, forecast=_as_for(old, new.made, cache)), new
-    return old, new
+    """Both sides, plans from files forecast too: as they were planned, or as the other side is."""
+    return _forecast_stored(old, new.made, cache), _forecast_stored(new, old.made, cache)
 
 
-def _as_for(stored: _Read, made: Planned, cache: Cache) -> Forecast | None:
-    """What a stored plan takes where a recipe would run, if both are of one model and such a device.
+def _forecast_stored(side: _Read, beside: Planned | None, cache: Cache) -> _Read:
+    if side.plan is None or side.made is not None:
+        return side
+    from ftc.forecasting.stored import Rows, stored_forecast
 
-    None where that cannot be told, or its rows are not at hand.
-    """
-    plan, other = stored.plan, made.result.plan
-    if plan is None or other is None or made.context is None or stored.rows is None:
-        return None
-    if plan.model is None or other.model is None or plan.environment is None or other.environment is None:
-        return None
-    alike = plan.model.config_sha256 == other.model.config_sha256
-    if not alike or plan.environment.device != other.environment.device or made.result.forecast is None:
-        return None
-    from ftc.forecasting.forecaster import Forecaster
+    recipe = beside.loaded.recipe if beside is not None else None
+    like = recipe.hardware if recipe is not None else None
+    directory = side.rows.directory if side.rows is not None else None
+    sequences = _sequences(side.plan, directory, cache) if directory is not None else None
+    if sequences is None and side.plan.data is not None and side.plan.data.sequences is not None:
+        directory = None
+    found = stored_forecast(side.plan, Rows(directory, sequences), cache, like)
+    if isinstance(found, str):
+        return replace(side, unforecast=found)
+    return replace(side, forecast=found)
 
-    rows = stored.rows.directory
-    kept = _Kept(rows, _sequences(plan, rows, cache))
-    if plan.data is None or (plan.data.sequences is not None and kept.sequences is None):
-        return None
-    return Forecaster(plan, made.context, kept, cache).own()
+
+def _unforecast(side: _Read) -> str:
+    """Why memory, time or money of a side is not known; empty where all are, or no money is asked for."""
+    if side.forecast is None or side.unforecast:
+        return side.unforecast
+    return "; ".join(side.forecast.unknown) if side.forecast.duration is None else ""
 
 
 def _sequences(plan: Plan, rows: Path, cache: Cache) -> Path | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,6 +61,7 @@ class CheckResult:
 class PlanResult:
     """The plan and its digest; `data` is the directory of compiled rows, ledger and dropped rows.
 
+    `beside` has what else the runtime reads, by the name of its file: the rows of suites, the user's metrics.
     `sequences` has the file that says which rows train together, where rows are packed or repeated. `lints`
     is what the lints found in the rows; None where they did not come to look. `lengths` says how long the
     training rows are. `chain` has this recipe and those it builds on, in the order of building; it is empty
@@ -75,6 +77,7 @@ class PlanResult:
     digest: str | None
     data: Path | None
     sequences: Path | None = None
+    beside: Mapping[str, Path | bytes] = field(default_factory=dict)
     lints: tuple[Linted, ...] | None = None
     lengths: Lengths | None = None
     forecasts: Forecasts | None = None
@@ -161,8 +164,8 @@ class AccountResult:
 class Side:
     """One of two things that are compared: what its path names, and its plan; None where there is none.
 
-    `forecast` is what the build takes, of a recipe's plan alone; `measured` has a run's metrics after
-    training.
+    `forecast` is what the build takes, and `unforecast` why a part of that is not known; `measured` has a
+    run's metrics after training.
     """
 
     path: Path
@@ -170,6 +173,7 @@ class Side:
     plan: Plan | None
     forecast: Forecast | None = None
     measured: dict[str, Any] | None = None
+    unforecast: str = ""
 
 
 @dataclass(frozen=True)

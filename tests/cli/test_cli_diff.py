@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftc import diffing
 from ftc.cli.diff_view import change_lines
 from ftc.cli.layout import display_width
 from ftc.plan.compare import Change
@@ -41,6 +42,7 @@ def unforecast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Without forecasts, which hang on the machine and the installed packages."""
     if "forecast" not in request.fixturenames:
         monkeypatch.setattr(PlanResult, "forecast", None)
+        monkeypatch.setattr(diffing, "_forecast", lambda old, new, _: (old, new))
 
 
 @pytest.fixture
@@ -156,6 +158,43 @@ def test_a_plan_from_a_file_is_forecast_as_the_recipe_is(ftc, old, new, tmp_path
         memory = next(one["values"] for one in found["figures"] if one["name"] == "forecast.memory")
         right = next(one["values"] for one in between["figures"] if one["name"] == "forecast.memory")
         assert memory == (right if sides[0] == "old.json" else right[::-1])
+
+
+def figures_of(ftc, old: str, new: str) -> dict[str, list[float]]:
+    (found,) = json.loads(ftc("diff", "--json", old, new).out)["results"]
+    return {one["name"]: one["values"] for one in found["figures"] if one["name"].startswith("forecast")}
+
+
+@pytest.mark.usefixtures("forecast")
+def test_plan_files_and_runs_are_forecast_as_they_were_planned(ftc, old, tmp_path: Path) -> None:
+    here = changed(old, "t4.toml", ("[train]", '[hardware]\ngpu = "T4"\n[train]'))
+    pair = '[hardware]\ngpu = "L4"\nprices."L4" = 7.5\n[train]'
+    there = changed(old, "l4.toml", ("[train]", pair), ("= 48", "= 40"))
+    planned(ftc, here, "t4.json", "--after", "lints")
+    run = tmp_path / "runs/old/0123"
+    run.mkdir(parents=True)
+    planned(ftc, there, str(run / "plan.json"), "--after", "lints")
+    between = figures_of(ftc, here, there)
+    assert between["forecast.device"] == ["T4", "L4"]
+    assert figures_of(ftc, "t4.json", str(run)) == between
+    assert figures_of(ftc, here, str(run)) == between
+
+
+@pytest.mark.usefixtures("forecast")
+def test_what_keeps_a_plan_file_from_a_forecast_is_said(ftc, old, new, tmp_path: Path) -> None:
+    planned(ftc, "old.toml", "old.json", "--after", "lints")
+    planned(ftc, new, "new.json", "--after", "lints")
+    known = figures_of(ftc, "old.json", "new.json")
+    assert set(known) == {"forecast.device", "forecast.memory"}
+    told = ftc("diff", "old.json", "new.json").out
+    assert "of both, not all is known: this machine was not measured" in told
+    shutil.rmtree(tmp_path / "cache/data")
+    assert figures_of(ftc, "old.json", "new.json") == known
+    assert "compiled rows are not at hand" in " ".join(ftc("diff", "old.json", "new.json").out.split())
+    shutil.rmtree(tmp_path / "cache/config")
+    assert figures_of(ftc, "old.json", "new.json") == {}
+    said = "of both, not all is known: its model's configuration is not in the cache"
+    assert said in " ".join(ftc("diff", "old.json", "new.json").out.split())
 
 
 @pytest.fixture

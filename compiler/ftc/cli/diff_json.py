@@ -28,7 +28,8 @@ def diff_json(result: DiffResult) -> dict[str, Any]:
 
 
 def _side(side: Side, digest: str | None) -> dict[str, Any]:
-    return {"path": str(side.path), "kind": side.kind, "digest": digest, "measured": side.measured}
+    named = {"path": str(side.path), "kind": side.kind, "digest": digest}
+    return {**named, "measured": side.measured, "unforecast": side.unforecast or None}
 
 
 def figures_json(figures: tuple[Figure, ...]) -> list[dict[str, Any]]:

@@ -133,8 +133,9 @@ def _data(result: DiffResult, found: Comparison, width: int) -> Iterator[Section
     for query in found.queries:
         yield _query_label(query), text_diff(query.old, query.new, width)
     for label in ("rows", "tokens", "packing", "train", "forecast"):
-        listed = [one for one in found.figures if one.differs and _counted(one) and group_of(one) == label]
-        yield label, change_table(listed)
+        listed = [one for one in found.figures if _told(one) and group_of(one) == label]
+        unknown = _unforecast(result, width) if label == "forecast" else []
+        yield label, [*change_table(listed), *unknown]
     if result.old.measured is not None and result.new.measured is not None:
         metrics = metric_rows(result.old.measured, result.new.measured)
         yield "measured", table([("after training", "old", "new", "change"), *metrics]) if metrics else []
@@ -145,12 +146,28 @@ def _data(result: DiffResult, found: Comparison, width: int) -> Iterator[Section
         yield "row ids", wrap(said, width)
 
 
+def _unforecast(result: DiffResult, width: int) -> list[str]:
+    """Why memory, time or money of a side is not known: once, where it is so of both."""
+    sides = (result.old, result.new)
+    if result.old.unforecast == result.new.unforecast:
+        whys = [f"of both, not all is known: {result.old.unforecast}"] if result.old.unforecast else []
+    else:
+        whys = [f"of {one.path}, not all is known: {one.unforecast}" for one in sides if one.unforecast]
+    return [line for why in whys for line in wrap(why, width)]
+
+
 def _query_label(query: QueryChange) -> str:
     return "query" if not query.name else clip(query.name, LABEL - 1)
 
 
 def _counted(figure: Figure) -> bool:
     return figure.name.startswith(COUNTED)
+
+
+def _told(figure: Figure) -> bool:
+    """Whether a table of what differs has the figure; of a forecast it has what is known of both sides."""
+    known = None not in figure.values or not figure.name.startswith("forecast")
+    return figure.differs and _counted(figure) and known
 
 
 def _source(change: SourceChange, width: int) -> Iterator[str]:

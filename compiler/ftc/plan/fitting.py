@@ -11,6 +11,7 @@ from ftc.estimate.fit import GRAIN, RECOMPUTED, Fit, Needed, Question, Target, f
 from ftc.estimate.lowering import Config, Rows, training_step
 from ftc.estimate.requested import AUTO, requested_gpu
 from ftc.estimate.step import TrainingStep
+from ftc.facts.machine import CudaDevice
 from ftc.plan.advice import advice
 from ftc.plan.context import Context, choice
 from ftc.plan.steps import Choice, Plan, TrainStep
@@ -21,13 +22,21 @@ MICRO, AGAIN = "train.micro_batch", "train.gradient_checkpointing"
 
 def target_of(plan: Plan, context: Context) -> Target:
     """The device that the plan is for, with what is known of it."""
-    assert plan.environment is not None  # noqa: S101 - the order of the passes
     named, own = requested_gpu(context.recipe), context.facts.gpu
+    open_ = context.recipe.hardware.gpu == AUTO
+    return target_on(plan, named, None if open_ else own, context.facts.memory)
+
+
+def target_on(
+    plan: Plan, named: catalogue.Device | None, own: CudaDevice | None, memory: int | None
+) -> Target:
+    """The GPU that is `named` for a plan, or else this machine's own device, which has so much `memory`."""
+    assert plan.environment is not None  # noqa: S101 - the order of the passes
     if named is not None:
         return Target(named.name, named.memory, named.capability, stated=True)
     if plan.environment.device == "cpu":
-        return Target(HERE, context.facts.memory)
-    if plan.environment.device == "mps" or own is None or context.recipe.hardware.gpu == AUTO:
+        return Target(HERE, memory)
+    if plan.environment.device == "mps" or own is None:
         return Target("the GPU", None)
     known = catalogue.find(own.name)
     return Target(known.name if known else own.name, own.memory, "sm_{}{}".format(*own.capability))
