@@ -138,13 +138,15 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
         step = training_step(plan, made.facts.model.config, device=_target(made.facts.gpu))
         labels = plan.eval.labels if plan.eval else ()
         work = workload(plan, step, batch_lengths(data, made.result.sequences, plan.data, labels))
-        with tempfile.TemporaryDirectory(prefix=".ftc-calibrate-", dir=path.parent) as directory:
-            job = _job(Path(directory) / "run", made, cache)
+        with cache.scratch() as directory:
+            job = _job(directory / "run", made, cache)
             if isinstance(job, Finding):
                 return CalibrateResult(path, (job,), "failed")
             outcome, found = measure(plan, step, job, tell)
     except InexpressibleError as error:
         return CalibrateResult(path, (_uncounted(error, plan),), "failed")
+    except CacheProblem as problem:
+        return CalibrateResult(path, (cache_finding(problem),), "failed")
     except OSError as error:
         return CalibrateResult(path, (_unwritten(error, path),), "failed")
     if found is None:

@@ -9,8 +9,13 @@ import pytest
 
 from ftc.calibrating import calibrate
 from ftc.cli.main import run
+from ftc.estimate.step import TrainingStep
+from ftc.facts.cache import cache_root
+from ftc.facts.staging import STAGING
 from ftc.launch import calibration
 from ftc.launch.calibration import machine
+from ftc.launch.local import Job
+from ftc.plan.steps import Plan
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,24 @@ def test_a_busy_machine_is_said_to_be(kept: Path, recipe: Path, monkeypatch: pyt
 def test_a_wrong_recipe_is_not_measured(recipe: Path, kept: Path) -> None:
     assert run(["calibrate", str(recipe), "--set", "train.steps=0"]) == 1
     assert not kept.exists()
+
+
+def test_what_a_killed_measurement_leaves_goes_with_the_cache(
+    recipe: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, before = [], sorted(recipe.parent.iterdir())
+
+    def measure(_plan: Plan, _step: TrainingStep, job: Job, _tell: object) -> None:
+        places.append(job.run)
+        assert (job.run / "plan.json").is_file()
+        assert sorted(recipe.parent.iterdir()) == before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration, "calibrate", measure)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(recipe)
+    assert places[0].parent.parent == cache_root() / STAGING  # which the next use of the cache sweeps
+    assert not places[0].exists()
 
 
 @pytest.mark.slow
