@@ -23,7 +23,7 @@ from ftc.estimate.batches import (
 )
 from ftc.estimate.flops import Amounts, Attends
 from ftc.plan.steps import TrainStep
-from ftc.runtime import evaluate, score
+from ftc.runtime import heldout, score
 
 ROWS = st.lists(st.integers(1, 60), min_size=3, max_size=9)
 
@@ -99,7 +99,7 @@ def test_packed_sequences_have_no_padding() -> None:
 
 
 def test_the_limits_are_those_of_the_runtime() -> None:
-    assert LOGITS == evaluate.LOGITS
+    assert LOGITS == heldout.LOGITS
     assert LABEL_ROWS == score.LABEL_ROWS
 
 

@@ -23,7 +23,7 @@ from ftc.facts.trl_fields import OWNED, config_fields
 from ftc.objectives.sft import OWNED as SFT_OWNED
 from ftc.objectives.sft import arguments as sft_arguments
 from ftc.plan.steps import EnvironmentStep, EvalStep, ModelStep, Plan, TrainStep, TuneStep
-from ftc.runtime import evaluate, score
+from ftc.runtime import heldout, score
 
 __all__ = ["one_thread"]
 
@@ -119,7 +119,7 @@ def test_the_runtimes_evaluation_takes_what_the_plans_step_says(name: str, tmp_p
 
 
 def test_the_bounds_of_evaluation_are_the_runtimes() -> None:
-    assert MOST_LOGITS == evaluate.LOGITS
+    assert MOST_LOGITS == heldout.LOGITS
     assert LABEL_ROWS == score.LABEL_ROWS
 
 

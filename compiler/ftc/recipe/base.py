@@ -1,6 +1,6 @@
 """The two bases of everything typed in ftc, frozen values and tables of the recipe, and plain types."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
@@ -20,3 +20,18 @@ class Table(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+def auto_or_number(value: Any) -> str:
+    """Which form a setting has that is `auto` or a number."""
+    return "auto" if _is_auto(value) else "number"
+
+
+def auto_or_flag(value: Any) -> str:
+    """Which form a setting has that is `auto` or a truth value."""
+    return "auto" if _is_auto(value) else "flag"
+
+
+def _is_auto(value: Any) -> bool:
+    """Whether a text means `auto`, perhaps misspelt, and not a number or truth value in quotes."""
+    return isinstance(value, str) and value[:1].casefold() == "a"

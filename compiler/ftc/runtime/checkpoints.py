@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ftc.artifact.files import sha256, write_json
@@ -37,14 +38,27 @@ def staging(checkpoints: Path) -> Path:
     return directory
 
 
-def publish(staged: Path, checkpoints: Path, step: int) -> Path:
-    """Seal a written checkpoint, put it in its place, and drop those that are too old."""
+def at(checkpoints: Path, step: int) -> Path:
+    """The checkpoint of a step, whether it is there or not."""
+    return checkpoints / f"{PREFIX}{step}"
+
+
+def publish(
+    staged: Path, checkpoints: Path, step: int, needed: Callable[[Path], int | None] = lambda _: None
+) -> Path:
+    """Seal a written checkpoint, put it in its place, and drop those that are too old.
+
+    `needed` says of a checkpoint which other step's must be kept with it, if one must.
+    """
     _seal(staged)
-    target = checkpoints / f"{PREFIX}{step}"
+    target = at(checkpoints, step)
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
-    for old in _all(checkpoints)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    found = _all(checkpoints)
+    kept = {needed(directory) for directory in found[:KEPT]}
+    for old in found[KEPT:]:
+        if _step(old) not in kept:
+            shutil.rmtree(old, ignore_errors=True)
     return target
 
 
@@ -57,11 +71,19 @@ def is_whole(directory: Path) -> bool:
         return False
 
 
-def newest(checkpoints: Path) -> tuple[Path | None, int, tuple[str, ...]]:
-    """The newest whole checkpoint, its step (0 without one), and the names of damaged ones passed over."""
+def newest(
+    checkpoints: Path, needed: Callable[[Path], int | None] = lambda _: None
+) -> tuple[Path | None, int, tuple[str, ...]]:
+    """The newest whole checkpoint, its step (0 without one), and the names of damaged ones passed over.
+
+    A checkpoint that needs another step's is of use only if that one is whole too.
+    """
     damaged: list[str] = []
     for directory in _all(checkpoints):
-        if is_whole(directory):
+        if not is_whole(directory):
+            damaged.append(directory.name)
+            continue
+        other = needed(directory)
+        if other is None or other == _step(directory) or is_whole(at(checkpoints, other)):
             return directory, _step(directory), tuple(damaged)
-        damaged.append(directory.name)
     return None, 0, tuple(damaged)

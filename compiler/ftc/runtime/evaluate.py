@@ -1,37 +1,50 @@
-"""The held-out rows before and after training: loss, exact match, accuracy among the labels."""
+"""One suite put to a model: what its metrics need is measured, and each row gets its scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ftc.plan.steps import EvalStep
-from ftc.runtime import score
+from ftc.evaluation import METRICS, Answer, Metric, Options, ScoreError, load
+from ftc.plan.steps import EvalStep, Part
 from ftc.runtime.events import Event, Progress
-from ftc.runtime.heldout import Heldout, label_tokens, stop_tokens
+from ftc.runtime.failure import BuildError
+from ftc.runtime.heldout import Heldout, in_batches, label_tokens, stop_tokens
+from ftc.runtime.metric_files import functions_of
 from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
 
-LOGITS = 2**28
-"""Numbers in one batch's logits at most, by which long rows are taken fewer at a time."""
-
-When = Literal["before", "after"]
+When = Literal["before", "after", "few_shot", "retrieval"]
 Row = dict[str, Any]
+
+SPOKEN = {"answers": "answer", "judge": "answer", "labels": "label", "choices": "choice"}
+"""The entry of a row that stands as the model's answer, by what a metric needs."""
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """Metrics with the counts they were made of, and one entry for each held-out row, in order."""
+class Host:
+    """What all evaluators of a plan share: the compiled rows' place, the tokenizer, whom to tell."""
 
-    metrics: dict[str, float | int]
-    rows: list[Row]
+    plan: Ready
+    data: Path
+    tokenizer: Any
+    emit: Callable[[Event], None] = field(repr=False)
+    stop: Stop = field(repr=False)
+
+    @classmethod
+    def make(cls, plan: Ready, data: Path, model: Path, *, emit: Callable[[Event], None], stop: Stop) -> Host:
+        """The host with the model's own tokenizer."""
+        from tokenizers import Tokenizer
+
+        return cls(plan, data, Tokenizer.from_file(str(model / "tokenizer.json")), emit, stop)
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """The held-out rows of a plan, ready to be put to a model."""
+    """The rows of a suite, ready to be put to a model; `part` is another one where a baseline has its own."""
 
     plan: Ready
     settings: EvalStep
@@ -39,53 +52,50 @@ class Evaluator:
     tokenizer: Any
     stops: list[int]
     labels: dict[str, list[int]]
+    functions: Mapping[str, Metric]
     emit: Callable[[Event], None] = field(repr=False)
     stop: Stop = field(repr=False)
 
     @classmethod
-    def make(
-        cls, plan: Ready, data: Path, model: Path, *, emit: Callable[[Event], None], stop: Stop
-    ) -> Evaluator | None:
-        """The evaluator, or None where the plan holds no row out."""
-        from tokenizers import Tokenizer
-
-        if not (plan.eval and plan.data.eval and plan.data.eval.rows):
-            return None
-        heldout = Heldout.read(plan.data.eval, data)
-        tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    def make(cls, host: Host, settings: EvalStep, part: Part) -> Evaluator:
+        """The evaluator of one suite over the rows of a part."""
+        plan, data, tokenizer = host.plan, host.data, host.tokenizer
+        heldout = Heldout.read(part, data)
         stops = stop_tokens(plan, heldout, tokenizer)
-        labelled = "label_accuracy" in plan.eval.metrics
-        names = plan.eval.labels if labelled else ()
-        labels = label_tokens(plan, data, names, tokenizer=tokenizer, stops=stops)
-        return cls(plan, plan.eval, heldout, tokenizer, stops, labels, emit, stop)
+        parts = (plan.data.train, plan.data.eval) if settings.rows is None else (part,)
+        labels = label_tokens(plan, data, settings.labels, parts=parts, tokenizer=tokenizer, stops=stops)
+        functions = functions_of(settings.functions, data)
+        return cls(plan, settings, heldout, tokenizer, stops, labels, functions, host.emit, host.stop)
 
-    def __call__(self, model: Any) -> Evaluated:
-        """Put every row to the model. Raises StoppedError between two batches."""
+    def metric(self, name: str) -> Metric:
+        """A metric of the suite: one of the table, or one of the user's own."""
+        return self.functions[name] if name in self.functions else load(name)
+
+    def __call__(self, model: Any) -> list[Row]:
+        """Put every row to the model; an entry for each, in order. Raises StoppedError between batches."""
         import torch
 
-        measures = {"loss": self._loss, "exact_match": self._answers, "label_accuracy": self._labels}
+        from ftc.runtime.measures import measure
+
         rows: list[Row] = [{} for _ in self.heldout.ids]
-        metrics: dict[str, float | int] = {}
+        metrics = [self.metric(name) for name in self.settings.metrics]
         model.eval()
         with torch.no_grad():
-            for name in self.settings.metrics:
-                metrics |= measures[name](model, rows)
-        return Evaluated(metrics, rows)
+            for needs in dict.fromkeys("answers" if one.needs == "judge" else one.needs for one in metrics):
+                measure(needs)(self, model, rows)
+        if any(one.needs == "judge" for one in metrics):
+            from ftc.runtime.judged import judged
+
+            judged(self, rows)
+        self._score(metrics, rows)
+        return rows
 
     def batches(self, numbers: list[int], lengths: list[int]) -> list[list[int]]:
         """Row numbers in batches of like lengths, the shortest first."""
-        order = sorted(numbers, key=lambda row: (lengths[row], row))
-        found: list[list[int]] = []
-        done = 0
-        while done < len(order):
-            batch = order[done : done + self.settings.batch]
-            fitting = LOGITS // (self.plan.model.vocabulary * lengths[batch[-1]])
-            found.append(batch[: max(1, fitting)])
-            done += len(found[-1])
-        return found
+        return in_batches(numbers, lengths, size=self.settings.batch, vocabulary=self.plan.model.vocabulary)
 
-    def _batches(self, numbers: list[int], lengths: list[int], what: str) -> Iterator[list[int]]:
-        """Row numbers in batches of like lengths; tells the progress and heeds a stop."""
+    def in_turn(self, numbers: list[int], lengths: list[int], what: str) -> Iterator[list[int]]:
+        """The same batch by batch; tells the progress and heeds a stop."""
         done = 0
         for batch in self.batches(numbers, lengths):
             self.stop.check()
@@ -94,63 +104,71 @@ class Evaluator:
             self.emit(Progress(what, done, len(numbers)))
 
     @property
-    def _pad(self) -> int:
+    def pad(self) -> int:
+        """The token that fills batches up."""
         return self.plan.tokenizer.pad_id
 
-    def _loss(self, model: Any, rows: list[Row]) -> dict[str, float | int]:
-        """Mean loss over the trained tokens of all rows, in nats; each row's own mean beside it."""
-        held, found = self.heldout, dict[int, tuple[float, int]]()
-        for batch in self._batches(list(range(len(rows))), held.lengths, "loss"):
-            tokens, masks = [held.tokens(row) for row in batch], [held.mask(row) for row in batch]
-            losses = score.row_losses(model, tokens, masks, pad_id=self._pad)
-            found.update(zip(batch, losses, strict=True))
-        for row, entry in enumerate(rows):
-            total, count = found[row]
-            entry["loss"] = total / count if count else None
-        tokens_in_all = sum(count for _, count in found.values())
-        mean = sum(found[row][0] for row in range(len(rows))) / max(tokens_in_all, 1)
-        return {"loss": mean, "loss_tokens": tokens_in_all} if tokens_in_all else {}
-
-    def _prompt_lengths(self) -> list[int]:
+    @property
+    def prompt_lengths(self) -> list[int]:
+        """Tokens before the answer of each row, 0 where it has none."""
         return [length or 0 for length in self.heldout.prompt_lengths]
 
-    def _answers(self, model: Any, rows: list[Row]) -> dict[str, float | int]:
-        """Share of rows whose greedy answer is the target, outer white space aside."""
-        held, lengths = self.heldout, self._prompt_lengths()
-        for batch in self._batches(held.answered, lengths, "answers"):
-            prompts = [held.prompt(row) for row in batch]
-            room = max(1, self.plan.model.context_length - max(map(len, prompts)))
-            longest = min(self.settings.max_new_tokens, room)
-            made = score.greedy(model, prompts, stops=self.stops, pad_id=self._pad, longest=longest)
-            for row, tokens in zip(batch, made, strict=True):
-                answer = self.tokenizer.decode(tokens, skip_special_tokens=False)
-                rows[row]["answer"] = answer
-                rows[row]["match"] = answer.strip() == (held.targets[row] or "").strip()
-        return self._share("match", "exact_match", rows)
+    @property
+    def options(self) -> Options:
+        """What the suite's metrics read."""
 
-    def _labels(self, model: Any, rows: list[Row]) -> dict[str, float | int]:
-        """Share of rows for which the likeliest label is the target."""
-        held, names = self.heldout, list(self.labels)
-        for batch in self._batches(held.answered, self._prompt_lengths(), "labels"):
-            prompts = [held.prompt(row) for row in batch]
-            scores = score.label_scores(model, prompts, list(self.labels.values()), pad_id=self._pad)
-            for row, place in zip(batch, scores.argmax(dim=1).tolist(), strict=True):
-                rows[row]["label"] = names[place]
-                rows[row]["label_match"] = names[place].strip() == (held.targets[row] or "").strip()
-        return self._share("label_match", "label_accuracy", rows)
+        def count_tokens(text: str) -> int:
+            return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _share(self, key: str, name: str, rows: list[Row]) -> dict[str, float | int]:
-        if not self.heldout.answered:
-            return {}
-        right = sum(bool(row.get(key)) for row in rows)
-        total = len(self.heldout.answered)
-        return {name: right / total, f"{name}_right": right, f"{name}_rows": total}
+        return Options(
+            **{**self.settings.options, "labels": self.settings.labels, "count_tokens": count_tokens}
+        )
 
+    def asked(self, row: int) -> str:
+        """The prompt as text: the row's own column, or what its tokens say."""
+        own = self.columns(row).get("prompt")
+        if isinstance(own, str):
+            return own
+        return str(self.tokenizer.decode(self.heldout.prompt(row), skip_special_tokens=True))
 
-def report(heldout: Heldout | None, before: Evaluated | None, after: Evaluated | None) -> dict[str, Any]:
-    """The content of eval.json."""
-    if heldout is None or before is None or after is None:
-        return {"before": {}, "after": {}, "rows": [], "note": "No row is held out, so nothing was measured."}
-    parts = zip(heldout.ids, heldout.targets, before.rows, after.rows, strict=True)
-    rows = [{"id": name, "target": target, "before": b, "after": a} for name, target, b, a in parts]
-    return {"before": before.metrics, "after": after.metrics, "rows": rows}
+    def columns(self, row: int) -> dict[str, Any]:
+        """All columns of a row, where the suite has its own rows."""
+        carried = self.heldout.carried[row]
+        return dict(json.loads(carried)) if carried else {}
+
+    def reference(self, row: int) -> str | None:
+        """The answer that is wanted, None where the row has none."""
+        known = self.settings.rows is None or self.settings.rows.references
+        return self.heldout.targets[row] if known else None
+
+    def _score(self, metrics: list[Metric], rows: list[Row]) -> None:
+        options = self.options
+        for row, entry in enumerate(rows):
+            entry["scores"], entry["parts"] = {}, {}
+            for metric in metrics:
+                self._one(metric, row, entry, options)
+
+    def _one(self, metric: Metric, row: int, entry: Row, options: Options) -> None:
+        """The score of a row, and its parts where the suite's figure is made of those."""
+        if metric.needs == "loss":
+            if entry.get("tokens"):
+                entry["scores"][metric.name] = entry["loss"]
+                entry["parts"][metric.name] = [entry["loss"] * entry["tokens"], entry["tokens"]]
+            return
+        spoken = entry.get(SPOKEN.get(metric.needs, ""))
+        if metric.score is None or (spoken is None and metric.needs in SPOKEN):
+            return
+        columns = {**self.columns(row), **entry.get("columns", {})}
+        answer = Answer(self.asked(row), spoken or "", self.reference(row) or "", columns)
+        try:
+            own = options.of(answer)
+            entry["scores"][metric.name] = metric.score(answer, own)
+            if metric.parts is not None:
+                entry["parts"][metric.name] = list(metric.parts(answer, own))
+        except ScoreError as error:
+            raise BuildError(
+                "FTC575" if metric.name in METRICS else "FTC731",
+                f"the metric `{metric.name}` of the suite `{self.settings.name}` cannot score the row "
+                f"{self.heldout.ids[row]}: {error}",
+                "mend the row or the metric, and run the same command again: what was trained is kept",
+            ) from error

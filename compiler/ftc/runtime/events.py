@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,17 @@ class Evaluation:
     kind: ClassVar[str] = "evaluation"
     when: Literal["before", "after"]
     metrics: dict[str, float | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out loss after a step, while training goes on; `best` is the lowest so far, at `best_step`."""
+
+    kind: ClassVar[str] = "held_out"
+    step: int
+    loss: float
+    best: float
+    best_step: int
 
 
 @dataclass(frozen=True)
@@ -104,12 +115,9 @@ class Done:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-Event = Phase | Progress | Step | Evaluation | Checkpoint | Warned | Saved | Stopped | Failed | Done
+Event = Phase | Progress | Step | Evaluation | HeldOut | Checkpoint | Warned | Saved | Stopped | Failed | Done
 
-TYPES: dict[str, type[Event]] = {
-    event.kind: event
-    for event in (Phase, Progress, Step, Evaluation, Checkpoint, Warned, Saved, Stopped, Failed, Done)
-}
+TYPES: dict[str, type[Event]] = {event.kind: event for event in get_args(Event)}
 
 
 def encode(event: Event) -> str:

@@ -12,7 +12,12 @@ from ftc.plan.steps import Part
 from ftc.runtime.ready import Ready
 from ftc.runtime.rows import batches
 
+LOGITS = 2**28
+"""Numbers in the logits of one batch of held-out rows at most."""
+
 COLUMNS = ["id", "input_ids", "mask", "prompt_length", "target"]
+PERHAPS = ("lengths", "carried")
+"""Columns of rows with several members, and of rows that carry others along."""
 
 
 def trained_end(mask: list[bool]) -> int:
@@ -30,8 +35,11 @@ class Heldout:
     def read(cls, part: Part, data: Path) -> Heldout:
         """All rows of a part, in order."""
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        return cls(pa.Table.from_batches(batches(part, data, COLUMNS)).combine_chunks())
+        there = pq.read_schema(data / part.shards[0].file.name).names
+        columns = [*COLUMNS, *(name for name in PERHAPS if name in there)]
+        return cls(pa.Table.from_batches(batches(part, data, columns)).combine_chunks())
 
     @cached_property
     def ids(self) -> list[str]:
@@ -42,6 +50,19 @@ class Heldout:
     def targets(self) -> list[str | None]:
         """The answers that are wanted, None where a row has none."""
         return list(self.table.column("target").to_pylist())
+
+    @cached_property
+    def carried(self) -> list[str | None]:
+        """The other columns of each row as a JSON object, None where the rows carry none."""
+        if "carried" not in self.table.column_names:
+            return [None] * len(self.ids)
+        return list(self.table.column("carried").to_pylist())
+
+    def member(self, row: int, place: int) -> tuple[list[int], list[bool]]:
+        """Tokens and mask of one of the texts that a row is made of."""
+        lengths = self.table.column("lengths")[row].as_py()
+        start, end = sum(lengths[:place]), sum(lengths[: place + 1])
+        return self.tokens(row)[start:end], self.mask(row)[start:end]
 
     @cached_property
     def prompt_lengths(self) -> list[int | None]:
@@ -74,6 +95,19 @@ class Heldout:
         return [row for row, (target, length) in pairs if target is not None and length]
 
 
+def in_batches(numbers: list[int], lengths: list[int], *, size: int, vocabulary: int) -> list[list[int]]:
+    """Row numbers in batches of like lengths, the shortest first; long rows are taken fewer at a time."""
+    order = sorted(numbers, key=lambda row: (lengths[row], row))
+    found: list[list[int]] = []
+    done = 0
+    while done < len(order):
+        batch = order[done : done + size]
+        fitting = LOGITS // (vocabulary * lengths[batch[-1]])
+        found.append(batch[: max(1, fitting)])
+        done += len(found[-1])
+    return found
+
+
 def answer_tokens(row: dict[str, Any]) -> list[int]:
     """The tokens after the prompt, to the last trained one."""
     return list(row["input_ids"][row["prompt_length"] : trained_end(row["mask"])])
@@ -102,7 +136,13 @@ def _labelled(part: Part, data: Path, wanted: set[str]) -> Iterator[tuple[str, d
 
 
 def label_tokens(
-    plan: Ready, data: Path, labels: tuple[str, ...], *, tokenizer: Any, stops: list[int]
+    plan: Ready,
+    data: Path,
+    labels: tuple[str, ...],
+    *,
+    parts: tuple[Part | None, ...],
+    tokenizer: Any,
+    stops: list[int],
 ) -> dict[str, list[int]]:
     """For each label the tokens that answer with it, its stop token included.
 
@@ -111,7 +151,7 @@ def label_tokens(
     """
     missing, found = {label.strip() for label in labels}, dict[str, list[int]]()
     spaced = False
-    for part in (plan.data.train, plan.data.eval):
+    for part in parts:
         for label, row in _labelled(part, data, missing) if part and missing else ():
             tokens = answer_tokens(row)
             if label in missing and tokens and tokens[-1] in stops:

@@ -27,13 +27,22 @@ class StepMetrics:
     tokens: int
 
 
-def encode(metrics: StepMetrics) -> str:
+@dataclass(frozen=True)
+class HeldOutMetrics:
+    """The line behind a step after which the held-out loss was evaluated, in nats per trained token."""
+
+    step: int
+    eval_loss: float
+    eval_tokens: int
+
+
+def encode(metrics: StepMetrics | HeldOutMetrics) -> str:
     """One line of JSON with its line end."""
     return json.dumps(vars(metrics)) + "\n"
 
 
-def append(path: Path, metrics: StepMetrics) -> None:
-    """Add a step to the record."""
+def append(path: Path, metrics: StepMetrics | HeldOutMetrics) -> None:
+    """Add a line to the record."""
     with path.open("a", encoding="utf-8") as file:
         file.write(encode(metrics))
 

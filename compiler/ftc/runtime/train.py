@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from ftc.runtime import checkpoints, isolation
 from ftc.runtime.collate import Collator, PackedCollator
 from ftc.runtime.events import Phase, Warned
+from ftc.runtime.failure import BuildError
 from ftc.runtime.job import Job
 from ftc.runtime.metrics import METRICS, rewind
 from ftc.runtime.ready import Ready
@@ -15,6 +17,9 @@ from ftc.runtime.rows import trainable
 from ftc.runtime.sequences import MappedRows, training_set
 from ftc.runtime.stop import StoppedError
 from ftc.runtime.trainer import Session, extended, named
+from ftc.runtime.watch import Watch
+
+AGAIN = "run the same command again: it goes on from an earlier checkpoint"
 
 
 def config(plan: Ready, job: Job) -> Any:
@@ -49,22 +54,44 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
 
 
 def train(plan: Ready, job: Job, session: Session, *, model: Any, tokenizer: Any) -> Any:
-    """Train to the plan's last step and return the model.
+    """Train to the plan's last step, or until the held-out loss no longer falls; returns the model to keep.
 
     Raises StoppedError once a stop was asked for and a checkpoint is written; BuildError if it diverges.
     """
-    found, step, damaged = checkpoints.newest(job.checkpoints)
+    session.watch = Watch.make(plan, job.data, session.stop)
+    found, step, damaged = checkpoints.newest(job.checkpoints, session.best_of)
     for name in damaged:
         session.emit(Warned(f"the checkpoint {name} is damaged and is not used"))
     rewind(job.run / METRICS, found)
+    session.resume(found)
     trainer = make_trainer(plan, job, session, model=model, tokenizer=tokenizer)
     session.first_step = step
-    if found and step >= plan.train.steps:
+    if found and session.due(step, plan.train.steps):
+        _catch_up(trainer, found, step)
+    if found and (step >= plan.train.steps or session.ended):
         trainer.restore_weights(found)
-        return trainer.model
+        return _kept(trainer, job, session)
     session.emit(Phase("train", f"from step {step}" if found else ""))
     session.started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(found) if found else None)
-    if trainer.state.global_step < plan.train.steps:
+    if trainer.state.global_step < plan.train.steps and not session.ended:
         raise StoppedError
+    return _kept(trainer, job, session)
+
+
+def _catch_up(trainer: Any, checkpoint: Path, step: int) -> None:
+    """Evaluate the held-out loss of a checkpoint that was written before there was time for that."""
+    trainer.restore_weights(checkpoint)
+    if trainer.held_out(step) is None:
+        raise StoppedError
+
+
+def _kept(trainer: Any, job: Job, session: Session) -> Any:
+    """The model with the weights to be saved: those of the last step, or those of the best one."""
+    best, last = session.best_of(job.run), session.history.losses[-1][0]
+    if best is not None and best != last:
+        directory = checkpoints.at(job.checkpoints, best)
+        if not checkpoints.is_whole(directory):
+            raise BuildError("FTC703", f"the checkpoint of the best step, {best}, is damaged", AGAIN)
+        trainer.restore_weights(directory)
     return trainer.model

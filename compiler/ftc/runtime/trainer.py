@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -12,14 +13,24 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from ftc.artifact.files import write_json
 from ftc.runtime import checkpoints
 from ftc.runtime.collate import rows_of, tokens_of
-from ftc.runtime.events import Checkpoint, Event, Step, Warned
+from ftc.runtime.diagnosis import not_finite, row_ids, spike_help, spiked
+from ftc.runtime.events import Checkpoint, Event, HeldOut, Step, Warned
 from ftc.runtime.failure import BuildError
-from ftc.runtime.metrics import METRICS, StepMetrics, append
+from ftc.runtime.history import History
+from ftc.runtime.metrics import METRICS, HeldOutMetrics, StepMetrics, append
+from ftc.runtime.overfitting import overfitting
 from ftc.runtime.ready import Ready
 from ftc.runtime.rows import expected
+from ftc.runtime.spikes import PATIENCE, Spikes
 from ftc.runtime.stop import Stop
+from ftc.runtime.watch import Watch
+
+RECENT = "recent_rows.json"
+REMEMBERED = PATIENCE + 1
+"""Steps whose rows are remembered, so that those of the step where the loss went up can be named."""
 
 OVERFLOWS = 24
 """In float16 a gradient is scaled by 65,536 at first; what overflows after so many halvings has diverged."""
@@ -29,16 +40,6 @@ def named(reference: str) -> Any:
     """The class that `module:Class` names."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
-
-
-def diverged(step: int, what: str) -> BuildError:
-    """The failure of a loss or gradient that is no longer a number."""
-    return BuildError(
-        "FTC705",
-        f"training diverged at step {step}: the {what} is not a finite number",
-        "set train.learning_rate to a third of what it is, or train.warmup = 0.05",
-        "look for odd rows with `ftc show`; float16 overflows where bfloat16 and float32 do not",
-    )
 
 
 @dataclass
@@ -57,6 +58,23 @@ class Session:
     first_step: int = 0
     overflows: int = 0
     started: float = field(default_factory=time.monotonic)
+    watch: Watch | None = None
+    history: History = field(default_factory=History)
+    spikes: Spikes = field(default_factory=Spikes)
+    rows_in_step: list[int] = field(default_factory=list)
+    recent: dict[int, list[int]] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
+
+    def resume(self, checkpoint: Path | None) -> None:
+        """Take up what was recorded up to a checkpoint."""
+        self.history = History.read(self.metrics)
+        for step, loss in self.history.losses:
+            self.spikes.add(step, loss)
+        if checkpoint is not None:
+            kept = json.loads((checkpoint / RECENT).read_text(encoding="utf-8"))
+            self.recent = {int(step): rows for step, rows in kept.items()}
+        if overfitting(self.history) is not None:
+            self.warned.add("overfitting")
 
     def prove(self, batch: dict[str, Any], rows: list[int]) -> None:
         """Raise BuildError unless the first batch is exactly the shards' rows, padding aside."""
@@ -71,13 +89,24 @@ class Session:
 
     def feed(self, batch: dict[str, Any]) -> None:
         """Take note of a micro-batch on its way to the model."""
-        self.prove(batch, batch.pop("row").tolist())
+        rows = batch.pop("row").tolist()
+        self.prove(batch, rows)
+        self.rows_in_step += rows
         self.tokens_in_step += tokens_of(batch)
 
+    def diverged(self, step: int, what: str) -> BuildError:
+        """The failure of a loss or gradient of this step that is not a finite number."""
+        return not_finite(step, what, self._ids(self.rows_in_step))
+
+    def _ids(self, rows: list[int]) -> list[str]:
+        return row_ids(self.plan.data.train, self.data, rows) if rows else []
+
     def record(self, step: int, steps: int, logs: dict[str, float]) -> None:
-        """Write the step to metrics.jsonl and tell it. Raises BuildError if the gradient is not finite."""
+        """Write the step to metrics.jsonl and tell it. Raises BuildError if training has diverged."""
         tokens, self.tokens_in_step = self.tokens_in_step, 0
         norm = self._norm(step, logs["grad_norm"])
+        self.recent[step], self.rows_in_step = self.rows_in_step, []
+        self.recent.pop(step - REMEMBERED, None)
         line = StepMetrics(step, logs["loss"], logs["learning_rate"], norm, tokens)
         append(self.metrics, line)
         self.tokens += tokens
@@ -85,6 +114,58 @@ class Session:
         left = elapsed / (step - self.first_step) * (steps - step)
         told = Step(**vars(line), steps=steps, tokens_per_second=self.tokens / elapsed, seconds_left=left)
         self.emit(told)
+        self.history.losses.append((step, line.loss))
+        self._judge(step, line.loss)
+
+    def _judge(self, step: int, loss: float) -> None:
+        """Raise BuildError, or warn where the plan says so, once the loss has gone up for good."""
+        spike = self.spikes.add(step, loss)
+        if spike is None or "divergence" in self.warned:
+            return
+        message = spiked(spike, step)
+        if self.plan.train.divergence == "stop":
+            raise BuildError("FTC705", message, *spike_help(self._ids(self.recent.get(spike.step, []))))
+        self.warned.add("divergence")
+        self.emit(Warned(message))
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether the held-out loss is to be evaluated after this step, and is not known yet."""
+        if self.watch is None or self.history.evaluated(step) or not step:
+            return False
+        return step % self.watch.settings.every == 0 or step == steps
+
+    def evaluate(self, step: int, model: Any) -> float | None:
+        """Evaluate the held-out loss, record and tell it; None where a stop was asked for meanwhile."""
+        assert self.watch is not None  # noqa: S101 - it is due
+        found = self.watch.loss(model)
+        if found is None:
+            return None
+        loss, tokens = found
+        if not math.isfinite(loss):
+            raise not_finite(step, "held-out loss", [])
+        append(self.metrics, HeldOutMetrics(step, loss, tokens))
+        self.history.held_out.append((step, loss))
+        best = self.history.best
+        assert best is not None  # noqa: S101 - it has just been recorded
+        self.emit(HeldOut(step, loss, best[1], best[0]))
+        seen = overfitting(self.history)
+        if seen is not None and "overfitting" not in self.warned:
+            self.warned.add("overfitting")
+            self.emit(Warned(seen.message))
+        return loss
+
+    @property
+    def ended(self) -> bool:
+        """Whether early stopping has ended training."""
+        settings = self.watch.settings if self.watch else None
+        return settings is not None and self.history.stalled(settings.patience, settings.min_delta)
+
+    def best_of(self, checkpoint: Path) -> int | None:
+        """The step whose checkpoint must be kept with this one, as its weights may be saved in the end."""
+        if self.watch is None or self.watch.settings.keep != "best":
+            return None
+        best = History.read(checkpoint / METRICS).best
+        return best[0] if best else None
 
     def _norm(self, step: int, norm: float) -> float | None:
         """The gradient's norm; None, with a warning, where scaling it for float16 was too much."""
@@ -93,7 +174,7 @@ class Session:
             return norm
         self.overflows += 1
         if self.plan.train.arguments.get("fp16") is not True or self.overflows > OVERFLOWS:
-            raise diverged(step, "gradient's norm")
+            raise self.diverged(step, "gradient's norm")
         self.emit(Warned(f"step {step} is left out: its gradient overflowed float16; its scale is halved"))
         return None
 
@@ -111,16 +192,41 @@ class Additions:
         self.session.feed(inputs)
         loss = super().training_step(model, inputs, *rest)  # type: ignore[misc]
         if not math.isfinite(loss.item()):
-            raise diverged(self.state.global_step + 1, "loss")
+            raise self.session.diverged(self.state.global_step + 1, "loss")
         return loss
 
     def log(self, logs: dict[str, float], *rest: Any) -> None:
-        """Record a step and heed a stop; the trainer calls this between two steps, before it saves."""
+        """Record a step, heed a stop, evaluate; the trainer calls this between two steps, before it saves."""
         super().log(logs, *rest)  # type: ignore[misc]
         if "loss" in logs:
             self.session.record(self.state.global_step, self.state.max_steps, logs)
             if self.session.stop.asked:
-                self.control.should_save = self.control.should_training_stop = True
+                self.end()
+            elif self.session.due(self.state.global_step, self.state.max_steps):
+                self._watch()
+
+    def end(self) -> None:
+        """Let training end behind this step, with a checkpoint."""
+        self.control.should_save = self.control.should_training_stop = True
+
+    def _watch(self) -> None:
+        """Evaluate the held-out loss; keep the best, and end where it no longer falls."""
+        session, step = self.session, self.state.global_step
+        loss = self.held_out(step)
+        if loss is None:
+            self.end()
+            return
+        super().log({"eval_loss": loss})  # type: ignore[misc]
+        best = session.history.best
+        if session.best_of(session.metrics.parent) is not None and best and best[0] == step:
+            self.control.should_save = True
+        if session.ended:
+            self.end()
+
+    def held_out(self, step: int) -> float | None:
+        """The held-out loss after a step; None where a stop was asked for meanwhile."""
+        with self.accelerator.autocast():  # type: ignore[attr-defined]
+            return self.session.evaluate(step, self.model)  # type: ignore[attr-defined]
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Nothing: the run directory has a README of its own."""
@@ -133,7 +239,8 @@ class Additions:
         self.args.output_dir = kept
         written = staged / f"checkpoint-{step}"
         shutil.copyfile(session.metrics, written / METRICS)
-        checkpoints.publish(written, session.checkpoints, step)
+        write_json(written / RECENT, {str(step): rows for step, rows in session.recent.items()})
+        checkpoints.publish(written, session.checkpoints, step, session.best_of)
         session.emit(Checkpoint(step))
 
     def restore_weights(self, checkpoint: Path) -> None:

@@ -1,0 +1,59 @@
+"""The held-out loss while training: as `eval` defines it, on the same rows, in the same batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ftc.plan.steps import WatchStep
+from ftc.runtime import score
+from ftc.runtime.heldout import Heldout, in_batches
+from ftc.runtime.ready import Ready
+from ftc.runtime.stop import Stop
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The held-out rows of a plan, ready to be put to a model that trains."""
+
+    plan: Ready
+    settings: WatchStep
+    heldout: Heldout = field(repr=False)
+    stop: Stop = field(repr=False)
+
+    @classmethod
+    def make(cls, plan: Ready, data: Path, stop: Stop) -> Watch | None:
+        """The watch, or None where the plan has none."""
+        if plan.train.watch is None or plan.data.eval is None:
+            return None
+        return cls(plan, plan.train.watch, Heldout.read(plan.data.eval, data), stop)
+
+    def loss(self, model: Any) -> tuple[float, int] | None:
+        """Mean loss over the trained tokens of all rows, in nats, and how many these are.
+
+        The model is put back into the mode it was in. None where a stop was asked for meanwhile.
+        """
+        import torch
+
+        held, pad = self.heldout, self.plan.tokenizer.pad_id
+        found: dict[int, tuple[float, int]] = {}
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                for batch in self._batches():
+                    if self.stop.asked:
+                        return None
+                    tokens, masks = [held.tokens(row) for row in batch], [held.mask(row) for row in batch]
+                    losses = score.row_losses(model, tokens, masks, pad_id=pad)
+                    found.update(zip(batch, losses, strict=True))
+        finally:
+            model.train(training)
+        count = sum(tokens for _, tokens in found.values())
+        return sum(found[row][0] for row in sorted(found)) / max(count, 1), count
+
+    def _batches(self) -> list[list[int]]:
+        """Row numbers in batches of like lengths, the shortest first."""
+        lengths, vocabulary = self.heldout.lengths, self.plan.model.vocabulary
+        return in_batches(list(range(len(lengths))), lengths, size=self.settings.batch, vocabulary=vocabulary)
