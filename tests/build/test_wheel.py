@@ -16,9 +16,12 @@ from ftc.diagnostics.codes import CODES
 from ftc.diagnostics.explain import explanation
 from ftc.estimate.catalogue import devices
 from ftc.estimate.speeds import speeds
+from ftc.evaluation.suites import SUITES, digest
 from ftc.facts.shipped import shipped_directory, shipped_templates
 explained = all(explanation(code) for code in CODES)
-print(shipped_directory("recipes"), *sorted(shipped_templates()), *devices(), *speeds().constants, explained)
+suites = [digest(name) for name in SUITES]
+print(shipped_directory("recipes"), *sorted(shipped_templates()), *devices(), *speeds().constants)
+print(*suites, explained)
 """
 
 
