@@ -30,18 +30,18 @@ class Workshop:
     on_event: Callable[[Event], None]
 
 
-def built(made: Planned, shop: Workshop) -> BuildResult:
+def built(made: Planned, shop: Workshop, *, chained: bool = False) -> BuildResult:
     """Bring the run of a plan up to date, after those that it builds on; what is whole is left as it is.
 
-    Where one below cannot be built, nothing above it is begun.
+    Where one below cannot be built, nothing above it is begun. `chained` says that others build on it.
     """
     result = made.result
     if not result.ok or made.facts is None or result.plan is None or result.data is None:
         return BuildResult(result.path, result.findings, result.plan, result.digest, "invalid", None, None)
-    below = built(made.base, shop) if made.base is not None else None
-    if below is not None and not below.ok:
+    below = built(made.base, shop, chained=True) if made.base is not None else None
+    if below is not None and (not below.ok or below.gates_failed):
         return _held_up(made, below)
-    if below is not None:
+    if below is not None or chained:
         _announce(made, shop)
     findings = result.findings if below is None else (*below.findings, *result.findings)
     done = _execute(made, below, shop)
@@ -76,10 +76,10 @@ def _held_up(made: Planned, below: BuildResult) -> BuildResult:
     result = made.result
     name = below.plan.name if below.plan is not None else below.path.name
     stopped = below.status == "stopped"
+    why = "was stopped" if stopped else "did not pass its gates" if below.ok else "could not be built"
     finding = Finding(
         "FTC583",
-        f"the base recipe `{name}` {'was stopped' if stopped else 'could not be built'}, "
-        "so nothing was built on it",
+        f"the base recipe `{name}` {why}, so nothing was built on it",
         made.loaded.origins.value(*KEY),
         severity=Severity.NOTE,
     )
@@ -88,7 +88,7 @@ def _held_up(made: Planned, below: BuildResult) -> BuildResult:
         findings=(*below.findings, *result.findings, finding),
         plan=result.plan,
         digest=result.digest,
-        status=below.status,
+        status="failed" if below.ok else below.status,
         run=None,
         evaluation=None,
         base=below,
@@ -159,10 +159,12 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
         recipe_text=made.loaded.text,
         data=result.data,
         sequences=result.sequences,
+        beside=result.beside,
         runs=runs_of(made, shop.runs),
         model=model,
         name=result.plan.name,
         digest=result.digest,
+        trackers=(made.loaded.recipe.train.trackers if made.loaded.recipe else None) or (),
     )
     work = replace(work, chain=_chain(made, below, work.directory.complete))
     done = execute(work, shop.on_event)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
 from ftc.facts.cache import Cache, CacheProblem
@@ -16,6 +16,8 @@ from ftc.facts.trl_fields import check_trl_options
 from ftc.recipe.base_recipe import following
 from ftc.recipe.load import Loaded, Origins, load_recipe
 from ftc.recipe.model import Recipe
+from ftc.recipe.sweep import SweepRange
+from ftc.recipe.variants import NOTHING as NO_VARIANT
 from ftc.results import PlanResult
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ Progress = Callable[[str, int, int | None], None]
 class Options:
     """How a recipe is to be planned: what overrides it, behind which pass to stop, whom to tell.
 
+    `variant` has values for the keys of the recipe's [sweep].
+
     With `sample` at most so many rows are compiled, and the counts are scaled to all of them. `gpus` are
     those that the build is forecast on beside the device it is for: by name, `all`, some of the cheapest
     where it is empty, none where it is None. With `exact` the training step is run abstractly too.
@@ -43,6 +47,7 @@ class Options:
     after: str | None = None
     progress: Progress | None = None
     sample: int | None = None
+    variant: Mapping[str, Any] = field(default_factory=dict)
     gpus: tuple[str, ...] | None = None
     exact: bool = False
 
@@ -106,26 +111,42 @@ def checked_recipe(
     overrides: Sequence[str],
     cache: Cache,
     reach: Reach = HERE,
+    *,
     above: tuple[Path, ...] = (),
+    variant: Mapping[str, Any] = NO_VARIANT,
 ) -> Checked:
     """A recipe against itself, its sources' columns and TRL's options, and so the recipe that it builds on.
 
-    Reads no row. `above` are the recipes that build on this one; `overrides` do not reach the base.
+    Reads no row. `above` are the recipes that build on this one; neither `overrides` nor a `variant` reach
+    the base.
     """
-    loaded = load_recipe(path, overrides)
+    loaded = load_recipe(path, overrides, variant)
     if loaded.partial is None:
         return Checked(loaded, None, sort_findings(loaded.findings))
     seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
     options = check_trl_options(loaded.partial, loaded.origins)
     hardware = _hardware(loaded.partial, loaded.origins)
+    varied = () if variant else _of_variants(path, overrides, loaded)
     said = {(finding.code, finding.span) for finding in loaded.findings}
-    found = (*options, *hardware, *seen.findings)
+    found = (*options, *hardware, *varied, *seen.findings)
     more = [finding for finding in found if (finding.code, finding.span) not in said]
     base = following(loaded.partial, loaded.origins, (*above, path))
     if isinstance(base, Finding):
         return Checked(loaded, seen, sort_findings((*loaded.findings, *more, base)))
-    below = checked_recipe(base, (), cache, reach, (*above, path)).findings if base is not None else ()
+    below = checked_recipe(base, (), cache, reach, above=(*above, path)).findings if base is not None else ()
     return Checked(loaded, seen, sort_findings((*loaded.findings, *more, *below)), base)
+
+
+def _of_variants(path: Path, overrides: Sequence[str], loaded: Loaded) -> tuple[Finding, ...]:
+    """What is wrong with single values of [sweep], each at its place."""
+    if loaded.partial is None or loaded.partial.sweep is None:
+        return ()
+    found: list[Finding] = []
+    for key, tried in loaded.partial.sweep.keys.items():
+        values = (tried.low, tried.high) if isinstance(tried, SweepRange) else tried
+        for value in values:
+            found += load_recipe(path, overrides, {key: value}).findings
+    return tuple(finding for finding in dict.fromkeys(found) if finding not in loaded.findings)
 
 
 def _hardware(recipe: Recipe, origins: Origins) -> tuple[Finding, ...]:
@@ -147,7 +168,7 @@ def planned(path: Path, options: Options, cache: Cache) -> Planned:
 
 def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
     reach = Reach(fetch=True, progress=options.progress or HERE.progress)
-    checked = checked_recipe(path, options.overrides, cache, reach)
+    checked = checked_recipe(path, options.overrides, cache, reach, variant=options.variant)
     loaded, seen = checked.loaded, checked.seen
     if seen is None or has_errors(checked.findings):
         return Planned(PlanResult(path, checked.findings, None, None, None), loaded)
@@ -172,7 +193,9 @@ def _planned_base(checked: Checked, options: Options, cache: Cache) -> Planned |
     """The whole plan of the recipe that another one builds on, which options of the other do not change."""
     if checked.base is None:
         return None
-    return planned(checked.base, replace(options, overrides=(), after=None, gpus=None, exact=False), cache)
+    return planned(
+        checked.base, replace(options, overrides=(), variant={}, after=None, gpus=None, exact=False), cache
+    )
 
 
 def _facts(seen: Glance, loaded: Loaded, base: Planned | None, cache: Cache) -> Facts | Finding:
@@ -188,8 +211,10 @@ def _run_passes(
     path: Path, loaded: Loaded, facts: Facts, options: Options, cache: Cache
 ) -> tuple[PlanResult, DataCompiler, Context]:
     from ftc.data.packing.lengths import read_lengths
+    from ftc.forecasting.kept import keep
     from ftc.plan.canonical import digest
     from ftc.plan.compiling import DataCompiler
+    from ftc.plan.compiling_suites import SuiteCompiler
     from ftc.plan.context import Context
     from ftc.plan.passes.lints import levelled
     from ftc.plan.pipeline import run_passes
@@ -198,6 +223,7 @@ def _run_passes(
     assert loaded.recipe is not None  # noqa: S101 - a recipe without errors is typed
     after = options.after
     compiler = DataCompiler(facts, loaded.origins, cache, options.progress, options.sample)
+    suites = SuiteCompiler(facts, cache, options.progress, compiler)
     context = Context(
         recipe=loaded.recipe,
         origins=loaded.origins,
@@ -205,6 +231,7 @@ def _run_passes(
         compile_data=compiler,
         lay_out=compiler.lay_out,
         lint_results=compiler.lint_results,
+        compile_suite=suites,
         estimated=options.sample is not None,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)
@@ -213,6 +240,8 @@ def _run_passes(
     outcome = run_passes(start, context, after=after)
     sequences = compiler.sequences  # a forecast may lay the rows out otherwise
     whole = outcome.plan if after is not None or outcome.ok else None
+    if whole is not None:
+        keep(whole, context, cache)
     forecasts, findings = None, outcome.findings + chosen.findings
     if outcome.ok and after is None and not has_errors(findings):
         forecasts, over = _forecast(outcome.plan, context, compiler, options, cache)
@@ -224,6 +253,7 @@ def _run_passes(
         digest=digest(whole) if whole and compiler.sampling is None else None,
         data=compiler.directory,
         sequences=sequences,
+        beside=suites.files(outcome.plan),
         lints=levelled(outcome.plan, context) if outcome.plan.data and after in (None, "lints") else None,
         lengths=read_lengths(compiler.directory, cache) if compiler.directory and outcome.plan.data else None,
         sampling=_with_steps(compiler.sampling, outcome.plan, loaded.recipe),

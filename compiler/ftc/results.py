@@ -116,6 +116,13 @@ class BuildResult:
         """Whether the run directory is whole."""
         return self.status in ("built", "up to date")
 
+    @property
+    def gates_failed(self) -> bool:
+        """Whether the run is whole and a gate of its suites does not hold, or so it is with what it builds on."""
+        gates = (self.evaluation or {}).get("gates", ())
+        below = self.base is not None and self.base.gates_failed
+        return below or (self.ok and any(not gate["passed"] for gate in gates))
+
 
 @dataclass(frozen=True)
 class ExamplesResult:

@@ -27,6 +27,11 @@ def log_probabilities(model, ids: list[int]):
     return logits.log_softmax(dim=-1)
 
 
+def answers_of(ran: Ran, suite: str = "held_out") -> list[dict]:
+    lines = (ran.directory / "answers" / f"{suite}.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def oracle_loss(model, row: dict) -> tuple[float, int]:
     found = log_probabilities(model, row["input_ids"])
     pairs = [
@@ -69,16 +74,16 @@ def test_against_the_oracle(when, full_run: Ran, tiny: Tiny):
     told = json.loads((full_run.directory / "eval.json").read_text())
     answers = [completion_row(tokenizer, "", "x", label)["input_ids"][1:] for label in LABELS]
     total, count, right, labelled = 0.0, 0, 0, 0
-    for row, entry in zip(rows_of(tiny), told["rows"], strict=True):
-        assert (entry["id"], entry["target"]) == (row["id"], row["target"])
+    for row, entry in zip(rows_of(tiny), answers_of(full_run), strict=True):
+        assert (entry["id"], entry["reference"]) == (row["id"], row["target"])
         loss, tokens = oracle_loss(model, row)
         total, count = total + loss, count + tokens
         assert entry[when]["loss"] == pytest.approx(loss / tokens, rel=1e-4, abs=1e-6)
         prompt = row["input_ids"][: row["prompt_length"]]
         answer = tokenizer.decode(oracle_answer(model, prompt, 8), skip_special_tokens=False)
         assert entry[when]["answer"] == answer
-        assert entry[when]["match"] == (answer.strip() == row["target"].strip())
-        right += entry[when]["match"]
+        assert entry[when]["scores"]["exact_match"] == (answer.strip() == row["target"].strip())
+        right += entry[when]["scores"]["exact_match"]
         label = LABELS[oracle_label(model, prompt, answers)]
         assert entry[when]["label"] == label
         labelled += label == row["target"]
@@ -171,7 +176,9 @@ def test_label_tokens_are_those_of_the_rows(tiny: Tiny, tmp_path):
     plan = ready(other.plan())
     stops = stop_tokens(plan, held, tokenizer)
     assert stops == [2]
-    found = label_tokens(plan, other.data, ("fox", " dog", "cat"), tokenizer=tokenizer, stops=stops)
+    parts = (plan.data.train, plan.data.eval)
+    labels = ("fox", " dog", "cat")
+    found = label_tokens(plan, other.data, labels, parts=parts, tokenizer=tokenizer, stops=stops)
     assert list(found) == ["fox", " dog", "cat"]
     assert found["fox"] == rows[0]["input_ids"][rows[0]["prompt_length"] :]
     assert found[" dog"] == rows[1]["input_ids"][rows[1]["prompt_length"] :]
@@ -227,4 +234,5 @@ def test_batches_do_not_change_the_results(full_run: Ran, tiny: Tiny, tmp_path):
     alone = json.loads((ran.directory / "eval.json").read_text())
     batched = json.loads((full_run.directory / "eval.json").read_text())
     assert alone["after"]["loss"] == pytest.approx(batched["after"]["loss"], rel=1e-4)
-    assert [r["after"]["answer"] for r in alone["rows"]] == [r["after"]["answer"] for r in batched["rows"]]
+    answers = [[row["after"]["answer"] for row in answers_of(one)] for one in (ran, full_run)]
+    assert answers[0] == answers[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,17 @@ from ftc.artifact.chain import ChainedRun, write_chain
 from ftc.artifact.files import write_text
 from ftc.artifact.lock import BusyError, exclusive
 from ftc.artifact.model_card import readme_text
-from ftc.artifact.run_directory import DATA, RunDirectory, changed_since, evaluation, finish, prepare
+from ftc.artifact.run_directory import (
+    DATA,
+    RunDirectory,
+    add_files,
+    changed_since,
+    evaluation,
+    finish,
+    prepare,
+)
+from ftc.artifact.trained import findings as training_findings
+from ftc.artifact.trained import trained
 from ftc.diagnostics import Finding, Severity
 from ftc.launch.local import Job, Outcome, launch
 from ftc.plan.steps import Plan
@@ -25,8 +35,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 class Build:
     """All that a build needs: the plan with its bytes and digest, and the places it reads and fills.
 
-    `data` has the compiled rows; `sequences` which of them train together, where the plan says so; `chain`
-    the runs that this one builds on.
+    `data` has the compiled rows, `beside` what else belongs there; `sequences` says which of them train
+    together, where the plan does; `chain` the runs that this one builds on. `trackers` are told of each step.
 
     `model` gives the base model's directory, fetching or converting it where that is needed; it is
     asked only once the run is known to be unfinished.
@@ -42,6 +52,8 @@ class Build:
     digest: str
     sequences: Path | None = None
     chain: tuple[ChainedRun, ...] = ()
+    beside: Mapping[str, Path | bytes] = field(default_factory=dict)
+    trackers: tuple[str, ...] = ()
 
     @property
     def directory(self) -> RunDirectory:
@@ -85,7 +97,13 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
         changed = changed_since(directory.complete)
         if not changed:
             measured = evaluation(directory.complete)
-            return Execution("up to date", directory.complete, directory.partial, (), measured)
+            return Execution(
+                "up to date",
+                directory.complete,
+                directory.partial,
+                (*_of_training(build, directory.complete), *failed_gates(measured)),
+                measured,
+            )
         warnings = (_set_aside(directory, changed),)
     prepare(
         directory.partial,
@@ -97,17 +115,52 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     )
     if build.chain:
         write_chain(directory.partial, build.chain)
+    add_files(directory.partial, build.beside)
     model = build.model()
     if isinstance(model, Finding):
         return _failed(directory, *warnings, model)
-    job = Job(directory.partial / "plan.json", directory.partial / DATA, model, directory.partial)
+    files = (directory.partial / "plan.json", directory.partial / DATA, model, directory.partial)
+    job = Job(*files, build.trackers)
     outcome = launch(job, on_event)
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
     measured = evaluation(directory.partial)
     write_text(directory.partial / "README.md", readme_text(build.plan, measured, build.chain))
     finish(directory.partial, directory.complete)
-    return Execution("done", directory.complete, directory.partial, warnings, measured)
+    findings = (*warnings, *_of_training(build, directory.complete), *failed_gates(measured))
+    return Execution("done", directory.complete, directory.partial, findings, measured)
+
+
+def _of_training(build: Build, run: Path) -> tuple[Finding, ...]:
+    return training_findings(trained(run), build.plan, run)
+
+
+def failed_gates(measured: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """An error for each gate of a whole run that does not hold; the run is kept all the same."""
+    return tuple(_gate(gate, measured) for gate in measured.get("gates", ()) if not gate["passed"])
+
+
+def _gate(gate: Mapping[str, Any], measured: Mapping[str, Any]) -> Finding:
+    suite = next(suite for suite in measured["suites"] if suite["suite"] == gate["suite"])
+    about = next(one for one in suite["metrics"] if one["metric"] == gate["metric"])
+    value, base = about["after"], about["before"]
+    if value is None:
+        message = f"no row of `{gate['suite']}` could be scored, so its gate cannot hold"
+        return Finding("FTC730", message, place=gate["suite"])
+    held_to = (
+        "" if gate["bound"] is None else f", and the gate is {gate['gate']}, that is {gate['bound']:.4g}"
+    )
+    notes = [
+        f"95 % interval after training: {value['low']:.4g} to {value['high']:.4g}, {value['count']:,} rows"
+    ]
+    if base is not None:
+        notes.append(f"the base has {base['value']:.4g} ({base['low']:.4g} to {base['high']:.4g})")
+    return Finding(
+        "FTC730",
+        f"{gate['metric']} of `{gate['suite']}` is {value['value']:.4g}{held_to}",
+        help=("the run is kept: look at its answers, then change the recipe or the gate",),
+        notes=tuple(notes),
+    )
 
 
 def _failed(

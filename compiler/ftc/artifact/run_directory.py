@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ class RunDirectory:
     def lock(self) -> Path:
         """The file that the building process holds locked."""
         return self.complete.with_name(f".{self.complete.name}.lock")
+
+
+def add_files(directory: Path, beside: Mapping[str, Path | bytes]) -> None:
+    """Put what else the runtime reads beside the rows: files of the cache, and small ones by their bytes."""
+    target = directory / DATA
+    for name, content in beside.items():
+        if isinstance(content, Path):
+            link_or_copy(content, target / name)
+        else:
+            write_bytes(target / name, content)
 
 
 def _copy_data(plan: Plan, data: Path, sequences: Path | None, target: Path) -> None:
@@ -128,6 +139,6 @@ def _size(path: Path) -> int | None:
 
 
 def evaluation(directory: Path) -> dict[str, Any]:
-    """The metrics of a whole run, before and after training."""
-    found = json.loads((directory / "eval.json").read_text(encoding="utf-8"))
-    return {when: found[when] for when in ("before", "after")}
+    """What a whole run measured: the metrics before and after, each suite with its intervals, the gates."""
+    found: dict[str, Any] = json.loads((directory / "eval.json").read_text(encoding="utf-8"))
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ftc.cli.options import Request, epilog, recipe_options
-from ftc.cli.status import FAILED, FINE, RECIPE_WRONG, STOPPED, exit_code
+from ftc.cli.status import FAILED, FINE, GATE_FAILED, RECIPE_WRONG, STOPPED, exit_code
 
 if TYPE_CHECKING:
     from ftc.api import BuildResult
@@ -28,9 +28,11 @@ def command(request: Request, runs: Path | None) -> int:
 
     Plans, trains, and measures the model on the held-out rows before and after. Does nothing where a whole
     run of the same plan is there already. After Ctrl-C the same command goes on from the last checkpoint.
+    A recipe that it builds on is built first, if its run is not there.
+    Where a gate of a suite fails the exit code is 4, and the run is kept.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "status", "digest",
-    "run", "evaluation"}, ...]}, one result a recipe; progress goes to standard error.
+    "run", "evaluation", "built_on"}, ...]}, one result a recipe; progress goes to standard error.
     """
     from ftc.cli.findings import document
 
@@ -65,6 +67,8 @@ def _code(result: BuildResult) -> int:
         return STOPPED
     if result.status == "failed":
         return FAILED
+    if result.gates_failed:
+        return GATE_FAILED
     return FINE if result.ok else max(exit_code(result.findings), RECIPE_WRONG)
 
 
@@ -81,9 +85,15 @@ def _print(result: BuildResult, request: Request, runs: Path | None) -> None:
 
 
 def _json(result: BuildResult) -> dict[str, Any]:
+    from ftc.cli.build_view import bases
     from ftc.cli.findings import result_json
 
+    below = [
+        {"recipe": str(one.path), "status": one.status, "digest": one.digest, "run": one.run and str(one.run)}
+        for one in bases(result)
+    ]
     more = {
+        "built_on": below,
         "status": result.status,
         "digest": result.digest,
         "run": None if result.run is None else str(result.run),

@@ -10,6 +10,7 @@ FINE = 0
 RECIPE_WRONG = 1
 USAGE = 2
 FAILED = 3
+GATE_FAILED = 4
 STOPPED = 130
 CLOSED = 141
 """Nobody reads our output any more: what a shell reports for SIGPIPE."""
@@ -19,7 +20,7 @@ FAILURES = ("FTC7", "FTC9")
 
 EXIT_CODES = (
     "Exit codes: 0 fine, 1 the recipe is wrong, 2 the command line is wrong, "
-    "3 the build (or ftc itself) failed, 130 stopped by Ctrl-C."
+    "3 the build (or ftc itself) failed, 4 a gate failed, 130 stopped by Ctrl-C."
 )
 
 

@@ -83,7 +83,7 @@ class DataCompiler:
         done = compile_data(request, locations, cache=self._cache, progress=self._progress)
         self._made_from = request, locations
         self.directory, self.sequences, self._step = done.directory, None, done.step
-        findings = _findings(done, self._facts, self._origins)
+        findings = data_findings(done, self._facts, self._origins)
         if self._look_at is not None:
             findings = self._of_a_sample(done) + tuple(map(self._noted, findings))
         return Compiled(self._step, findings)
@@ -166,7 +166,8 @@ def _threads(found: SelfTest, span: Span | None) -> Finding:
     )
 
 
-def _findings(done: CompiledData, facts: Facts, origins: Origins) -> tuple[Finding, ...]:
+def data_findings(done: CompiledData, facts: Facts, origins: Origins) -> tuple[Finding, ...]:
+    """What the compiler says, at its places in the recipe."""
     return tuple(_finding(problem, facts, origins) for problem in done.problems + done.notes)
 
 

@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.gather import Facts
+from ftc.facts.suites import SuiteFacts
 from ftc.lints import LintResult
-from ftc.plan.steps import Choice, DataStep, Plan, Sequences
+from ftc.plan.steps import Choice, DataStep, LimitStep, Plan, QueryStep, RenderStep, Sequences, SuiteRows
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
 
@@ -21,6 +22,33 @@ class Compiled:
 
     step: DataStep | None
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class SuiteRequest:
+    """A suite whose rows are to be compiled: how they are queried, rendered and limited."""
+
+    suite: SuiteFacts
+    query: QueryStep
+    render: RenderStep
+    limits: LimitStep
+
+
+@dataclass(frozen=True)
+class CompiledSuite:
+    """The compiled rows of a suite with what they allow, or the findings that prevented them.
+
+    `labels` is a closed set of answers, if they are one; `longest_target` is in tokens.
+    """
+
+    rows: SuiteRows | None
+    labels: tuple[str, ...] = ()
+    longest_target: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def _no_suites(plan: Plan, request: SuiteRequest) -> CompiledSuite:
+    raise NotImplementedError(f"nothing compiles the suite {request.suite.name} of {plan.name}")
 
 
 @dataclass(frozen=True)
@@ -39,6 +67,7 @@ class Context:
     compile_data: Callable[[Plan], Compiled] = field(repr=False)
     lay_out: Callable[[int | None], Sequences] = field(repr=False)
     lint_results: Callable[[], tuple[LintResult, ...]] = field(default=tuple, repr=False)
+    compile_suite: Callable[[Plan, SuiteRequest], CompiledSuite] = field(default=_no_suites, repr=False)
     estimated: bool = False
     advises: bool = True
 

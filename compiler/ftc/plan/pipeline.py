@@ -16,6 +16,7 @@ from ftc.plan.passes import (
     selection,
     sequences,
     split,
+    suites,
     tune,
 )
 from ftc.plan.steps import Plan
@@ -31,6 +32,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("tune", tune.run),
     ("packing", packing.run),  # a model that cannot is refused before the rows are compiled
     ("data", data.run),  # needs the query, the rendering, the limits, the selection and the split
+    ("suites", suites.run),  # their rows are compared with the compiled ones
     ("sequences", sequences.run),  # needs the compiled rows' lengths
     ("schedule", schedule.run),  # counts steps from the compiled rows, or their sequences
     ("evaluation", evaluation.run),  # metrics follow from the compiled answers

@@ -400,12 +400,11 @@ class SuiteRows(Frozen):
 
 
 class FunctionStep(Frozen):
-    """A metric of the user's own: a function of a Python file, called with `arguments` by name."""
+    """A metric of the user's own: the function `named` as `file.py:function`, and the file as it is kept."""
 
     name: str
+    named: str
     file: FileDigest
-    function: str
-    arguments: tuple[str, ...]
     better: Literal["higher", "lower"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ftc.evaluation import METRICS, load
 from ftc.plan.account import STAYING, Ledger
 from ftc.plan.steps import DataStep, Part, Plan, SplitStep
 
@@ -132,8 +133,12 @@ def _train(plan: Plan) -> Iterator[str]:
 
 
 def _eval(plan: Plan) -> Iterator[str]:
-    if plan.eval is not None and ("label_accuracy" in plan.eval.metrics) != bool(plan.eval.labels):
-        yield "labels go with label accuracy, and only with it"
+    for suite in plan.all_suites:
+        labelled = any(name in METRICS and load(name).needs == "labels" for name in suite.metrics)
+        if labelled != bool(suite.labels):
+            yield f"labels go with a metric among labels, and only with it ({suite.name})"
+        if {gate.metric for gate in suite.gates} - set(suite.metrics):
+            yield f"a gate is about what is not measured ({suite.name})"
 
 
 def _choices(plan: Plan) -> Iterator[str]:

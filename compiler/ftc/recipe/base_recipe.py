@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ KEY = ("model", "base", "recipe")
 def base_recipe(base: BaseRecipe, origins: Origins) -> Path:
     """The file of the recipe that `model.base` names; in a directory it is `recipe.toml`."""
     path = origins.directory(*KEY) / Path(base.recipe).expanduser()
+    short = Path(os.path.normpath(path))
+    if short.resolve() == path.resolve():  # not where a link stands before `..`
+        path = short
     return path / DEFAULT if path.is_dir() else path
 
 

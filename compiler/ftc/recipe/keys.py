@@ -14,6 +14,7 @@ from ftc.recipe.suggest import closest, either, listed
 _EXAMPLES: dict[Key, str] = {
     ("model",): '[model]\nbase = "HuggingFaceTB/SmolLM2-135M-Instruct"',
     ("model", "base"): 'base = "HuggingFaceTB/SmolLM2-135M-Instruct"',
+    ("model", "base", "recipe"): 'base = { recipe = "../domain/recipe.toml" }',
     ("data",): '[data]\nsources.rows = "data/rows.jsonl"',
     ("data", "sources"): 'sources.rows = "data/rows.jsonl"',
     ("data", "query"): 'query = "select question as prompt, answer as completion from rows"',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from ftc.recipe.overrides import read_overrides
 from ftc.recipe.partial import NOTHING, Known, known_mistakes, partial_recipe
 from ftc.recipe.toml_spans import Places
 from ftc.recipe.toml_text import to_toml
+from ftc.recipe.variants import NOTHING as NO_VARIANT
+from ftc.recipe.variants import variant_layers
 
 __all__ = ["Loaded", "Origins", "load_recipe"]
 
@@ -38,14 +40,17 @@ class Loaded:
     known: Known = NOTHING
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
-    """Read a recipe, what it extends and the overrides; never raises for a mistake of the user's."""
+def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Mapping[str, Any] = NO_VARIANT) -> Loaded:
+    """Read a recipe, what it extends and the overrides; never raises for a mistake of the user's.
+
+    `variant` has values for keys of its [sweep], which go before all others.
+    """
     files, findings = read_chain(path)
     set_layers, wrong = read_overrides(overrides, Path.cwd())
     if not files:
         empty = Layer(Source(str(path), ""), {}, Places(), path.parent)
         return Loaded(path, None, sort_findings(findings + wrong), Origins((), empty), "")
-    layers = (*set_layers, *files)
+    layers = (*variant_layers(variant, files), *set_layers, *files)
     values = merged(layers)
     origins = Origins(layers, files[0])
     recipe, refused = mistakes.typed(values, origins)
@@ -60,8 +65,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
 
 
 def _text(values: Values, origins: Origins) -> str:
-    """The resolved recipe as TOML, its paths relative to the recipe's own directory."""
-    return to_toml(_moved(values, origins, ()))
+    """The resolved recipe as TOML, its paths relative to its own directory; without what others it tries."""
+    own = {name: value for name, value in values.items() if name != "sweep"}
+    return to_toml(_moved(own, origins, ()))
 
 
 def _moved(value: Any, origins: Origins, path: Key) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ftc.evaluation import METRICS, Answer, Metric, Options, ScoreError, load
+from ftc.evaluation import Answer, Metric, Options, ScoreError, load
 from ftc.plan.steps import EvalStep, Part
 from ftc.runtime.events import Event, Progress
 from ftc.runtime.failure import BuildError
@@ -20,7 +20,7 @@ from ftc.runtime.stop import Stop
 When = Literal["before", "after", "few_shot", "retrieval"]
 Row = dict[str, Any]
 
-SPOKEN = {"answers": "answer", "judge": "answer", "labels": "label", "choices": "choice"}
+SPOKEN = {"answers": "answer", "labels": "label", "choices": "choice"}
 """The entry of a row that stands as the model's answer, by what a metric needs."""
 
 
@@ -120,9 +120,9 @@ class Evaluator:
         def count_tokens(text: str) -> int:
             return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-        return Options(
-            **{**self.settings.options, "labels": self.settings.labels, "count_tokens": count_tokens}
-        )
+        stated: dict[str, Any] = {"labels": self.settings.labels, "count_tokens": count_tokens}
+        stated.update(self.settings.options)
+        return Options(**stated)
 
     def asked(self, row: int) -> str:
         """The prompt as text: the row's own column, or what its tokens say."""
@@ -155,6 +155,9 @@ class Evaluator:
                 entry["scores"][metric.name] = entry["loss"]
                 entry["parts"][metric.name] = [entry["loss"] * entry["tokens"], entry["tokens"]]
             return
+        if metric.needs == "judge":
+            entry["scores"][metric.name] = entry.get("verdict", {}).get("score")
+            return
         spoken = entry.get(SPOKEN.get(metric.needs, ""))
         if metric.score is None or (spoken is None and metric.needs in SPOKEN):
             return
@@ -166,9 +169,6 @@ class Evaluator:
             if metric.parts is not None:
                 entry["parts"][metric.name] = list(metric.parts(answer, own))
         except ScoreError as error:
-            raise BuildError(
-                "FTC575" if metric.name in METRICS else "FTC731",
-                f"the metric `{metric.name}` of the suite `{self.settings.name}` cannot score the row "
-                f"{self.heldout.ids[row]}: {error}",
-                "mend the row or the metric, and run the same command again: what was trained is kept",
-            ) from error
+            message = f"the metric `{metric.name}` cannot score the row {self.heldout.ids[row]} of the suite "
+            again = "mend the row or the metric, and run the same command again: what was trained is kept"
+            raise BuildError("FTC575", f"{message}`{self.settings.name}`: {error}", again) from error

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
-from ftc.artifact.files import sha256, write_json
+from ftc.artifact.files import write_json
 from ftc.artifact.lock import exclusive
 from ftc.runtime import checkpoints, machine, rows, sequences
-from ftc.runtime.evaluate import Evaluated, Evaluator, When, report
-from ftc.runtime.events import Done, Evaluation, Event, Phase, Saved, Stopped, encode
+from ftc.runtime import suites as all_suites
+from ftc.runtime.events import Done, Event, Phase, Saved, Stopped, encode
 from ftc.runtime.failure import explain
 from ftc.runtime.job import Job
-from ftc.runtime.metrics import METRICS, TIMING, add_timing
+from ftc.runtime.metrics import METRICS, TIMING, TRAINING, add_timing
 from ftc.runtime.ready import Ready, read_plan
 from ftc.runtime.stop import Stop, StoppedError
+from ftc.runtime.suites import Suites
 from ftc.runtime.trainer import Session
 
 EXIT_DONE, EXIT_FAILED, EXIT_STOPPED = 0, 1, 130
@@ -56,29 +56,6 @@ class Ending:
         return True
 
 
-def _evaluate(evaluator: Evaluator, model: Any, when: When) -> Evaluated:
-    evaluator.emit(Phase("evaluate", when))
-    found = evaluator(model)
-    evaluator.emit(Evaluation(when, found.metrics))
-    return found
-
-
-def _before(evaluator: Evaluator | None, model: Any, job: Job) -> Evaluated | None:
-    """The evaluation before training, kept for a start that resumes the same plan."""
-    if evaluator is None:
-        return None
-    kept, made_for = job.work / "before.json", sha256(job.plan)
-    if kept.is_file():
-        stored = json.loads(kept.read_text(encoding="utf-8"))
-        if stored.pop("plan") == made_for:
-            found = Evaluated(**stored)
-            evaluator.emit(Evaluation("before", found.metrics))
-            return found
-    measured = _evaluate(evaluator, model, "before")
-    write_json(kept, {"plan": made_for, **asdict(measured)})
-    return measured
-
-
 def verify(plan: Ready, job: Job) -> None:
     """Raise BuildError unless the model and the compiled rows are what the plan says."""
     from ftc.runtime import load
@@ -89,13 +66,14 @@ def verify(plan: Ready, job: Job) -> None:
             rows.verify(part, job.data)
     if plan.data.sequences is not None:
         sequences.verify(plan.data.sequences, job.data)
+    all_suites.verify(plan, job.data)
 
 
 def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:
     """Load, evaluate, train, evaluate, save. Raises StoppedError and BuildError, with all progress kept."""
     from transformers import set_seed
 
-    from ftc.runtime import adapt, load, save, train
+    from ftc.runtime import adapt, convert, load, save, summary, train
 
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
@@ -103,21 +81,22 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     verify(plan, job)
     write_json(job.run / "environment.json", machine.describe(plan.environment.device))
     set_seed(plan.seed)
-    model = load.load_model(plan.model, job.model)
-    model.to(plan.environment.device)
+    model = load.load_base(plan, job.model)
     tokenizer = load.load_tokenizer(job.model)
-    evaluator = Evaluator.make(plan, job.data, job.model, emit=emit, stop=stop)
+    suites = Suites.make(plan, job.data, job.model, emit=emit, stop=stop)
     stop.check()
-    before = _before(evaluator, model, job)
+    before = suites.before(model, job)
     set_seed(plan.seed)
-    model = adapt.adapt(model, plan.tune)
+    model = adapt.adapt(model, plan.tune, job.model)
+    adapt.verify(model, plan.tune)
+    before_training = convert.initial(model, plan.tune)
     session = Session(plan, job.data, job.run / METRICS, job.checkpoints, emit, stop)
     trained = train.train(plan, job, session, model=model, tokenizer=tokenizer)
-    after = _evaluate(evaluator, trained, "after") if evaluator else None
+    after = suites(trained, "after")
     emit(Phase("save"))
-    found = report(evaluator.heldout if evaluator else None, before, after)
-    write_json(job.run / "eval.json", found)
-    emit(Saved(save.save_model(plan, trained, job.model, job.run / "model")))
+    found = suites.write(before, after, job)
+    write_json(job.run / TRAINING, summary.summary(session, found))
+    emit(Saved(save.save_model(plan, trained, job.model, job.run / "model", before_training)))
     seconds = round(time.monotonic() - started, 3)
     add_timing(
         job.run / TIMING, {"from_step": session.first_step, "seconds": seconds, "tokens": session.tokens}

@@ -19,7 +19,7 @@ from typing import Any
 
 from ftc.artifact.files import write_json
 from ftc.runtime import adapt, checkpoints, load, save, score
-from ftc.runtime.evaluate import Evaluator
+from ftc.runtime.evaluate import Evaluator, Host
 from ftc.runtime.events import Done, Event, Phase, Progress, Step
 from ftc.runtime.job import Job
 from ftc.runtime.metrics import METRICS
@@ -101,13 +101,12 @@ def measure(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     with measured.timing("load"):
         verify(plan, job)
         set_seed(plan.seed)
-        model = load.load_model(plan.model, job.model)
-        model.to(plan.environment.device)
+        model = load.load_base(plan, job.model)
         tokenizer = load.load_tokenizer(job.model)
-        evaluator = Evaluator.make(plan, job.data, job.model, emit=_silent, stop=stop)
+        evaluator = _evaluator(plan, job, stop)
     if evaluator is not None:
         _evaluate(measured, evaluator, model, adapted=False)
-    model = adapt.adapt(model, plan.tune)
+    model = adapt.adapt(model, plan.tune, job.model)
     model = _train(measured, model, tokenizer)
     if evaluator is not None:
         _evaluate(measured, evaluator, model, adapted=True)
@@ -117,6 +116,14 @@ def measure(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     measured.once["save bytes"] = float(_size(job.run / "model"))
     write_json(job.run / MEASURED, _found(measured))
     emit(Done())
+
+
+def _evaluator(plan: Ready, job: Job, stop: Stop) -> Evaluator | None:
+    """That of the held-out rows; None where the plan measures nothing on them."""
+    step = next((step for step in plan.suites if step.rows is None), None)
+    if step is None or plan.data.eval is None or not plan.data.eval.rows:
+        return None
+    return Evaluator.make(Host.make(plan, job.data, job.model, emit=_silent, stop=stop), step, plan.data.eval)
 
 
 def _silent(_: Event) -> None:
@@ -156,11 +163,12 @@ def _evaluate(measured: Measurement, evaluator: Evaluator, model: Any, *, adapte
     import torch
 
     measured.emit(Phase("evaluate", "after" if adapted else "before"))
-    ways = {"loss": _losses, "exact_match": _answers, "label_accuracy": _labels}
+    ways = {"loss": _losses, "answers": _answers, "labels": _labels}
+    needs = dict.fromkeys(evaluator.metric(name).needs for name in evaluator.settings.metrics)
     model.eval()
     with torch.no_grad():
-        for metric in evaluator.settings.metrics:
-            kind, work, batches = ways[metric](evaluator, model)
+        for need in (need for need in needs if need in ways):
+            kind, work, batches = ways[need](evaluator, model)
             runs = rounds(batches, BATCHES_AGAIN)
             for done, batch in enumerate(runs, 1):
                 measured.time(kind, partial(work, batch), adapted=adapted)

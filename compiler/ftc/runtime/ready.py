@@ -27,7 +27,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Ready:
-    """The steps of a finished plan; `eval` is None where nothing is measured."""
+    """The steps of a finished plan; `suites` are all that is measured."""
 
     seed: int
     model: ModelStep
@@ -38,7 +38,7 @@ class Ready:
     tune: TuneStep
     train: TrainStep
     environment: EnvironmentStep
-    eval: EvalStep | None
+    suites: tuple[EvalStep, ...]
 
 
 def _finished(step: Part | None, name: str) -> Part:
@@ -59,7 +59,7 @@ def ready(plan: Plan) -> Ready:
         tune=_finished(plan.tune, "tune"),
         train=_finished(plan.train, "train"),
         environment=_finished(plan.environment, "environment"),
-        eval=plan.eval,
+        suites=plan.all_suites,
     )
 
 

@@ -47,8 +47,7 @@ def _dtype(context: Context, device: str) -> tuple[Dtype, tuple[Choice, ...]]:
     lacking = _without_bfloat16(context)
     if lacking is None:
         return "bfloat16", (choice("model.dtype", "bfloat16", "the usual precision on a GPU"),)
-    tune = context.recipe.tune
-    if tuning.load(tune.method).lower(tune).peft is None:
+    if not tuning.load(context.recipe.tune.method).adapter:
         reason = f"{lacking} has no bfloat16, and float16 weights are too coarse to be trained themselves"
         return "float32", (choice("model.dtype", "float32", reason),)
     reason = f"{lacking} has no bfloat16; the weights below the adapters stay as they are"
@@ -62,10 +61,11 @@ def _queries(context: Context) -> tuple[tuple[QueryStep, ...], tuple[Choice, ...
         choices.append(choice("data.query", found[0].sql, "every row of the only source"))
     if data.id is None:
         choices.append(_row_ids(found))
-    return tuple(_step(described, data) for described in found), tuple(choices)
+    return tuple(query_step(described, data) for described in found), tuple(choices)
 
 
-def _step(described: Described, data: Data) -> QueryStep:
+def query_step(described: Described, data: Data) -> QueryStep:
+    """A query as the plan has it."""
     part = data.mix[described.name] if data.mix is not None else None
     return QueryStep(
         name=described.name,

@@ -1,0 +1,214 @@
+"""The suites of a recipe with rows of their own: their sources and queries, and the user's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ftc.diagnostics import Finding, Span
+from ftc.facts.cache import Cache
+from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sources
+from ftc.facts.metric_files import MetricFile, metric_file
+from ftc.facts.query import Described
+from ftc.facts.sources import ResolvedSource
+from ftc.facts.sources.place import Reach
+from ftc.recipe.evaluation import OPTIONS, Eval, PythonMetric, suites_of
+from ftc.recipe.layers import Key, Origins
+from ftc.recipe.model import Data, Recipe, Render
+from ftc.recipe.partial import NOTHING, Known
+from ftc.recipe.rows import SourceEntry, SqlFile
+from ftc.recipe.suggest import did_you_mean, listed
+from ftc.recipe.templates import FIELDS, undefined_variables
+
+SHIPPED = "package://ftc/evaluation/suites/{}.jsonl"
+PROMPT, REFERENCE = "prompt", "reference"
+TRAINED = ("completion", "messages", "chosen", "text", "anchor")
+"""Columns of which a row with a prompt is one as the training rows are."""
+
+
+class SuiteOrigins(Origins):
+    """The places of a recipe, seen from a suite: its query and sources stand where those of [data] do."""
+
+    def __init__(self, origins: Origins, suite: Key, moved: tuple[str, ...]) -> None:
+        super().__init__(origins.layers, origins.main)
+        self._suite, self._own = suite, moved
+
+    def _at(self, path: Key) -> Key:
+        if path[:1] == ("data",) and len(path) > 1 and path[1] in self._own:
+            return (*self._suite, *path[1:])
+        return path
+
+    def key(self, *path: str | int) -> Span | None:
+        """The key of a setting, or of the nearest table around it that exists in a text."""
+        return super().key(*self._at(path))
+
+    def value(self, *path: str | int) -> Span | None:
+        """The value of a setting, or of the nearest table around it that exists in a text."""
+        return super().value(*self._at(path))
+
+    def inside(self, path: Key, start: int, end: int) -> Span | None:
+        """Characters of a decoded string value, as they stand in the text."""
+        return super().inside(self._at(path), start, end)
+
+    def directory(self, *path: str | int) -> Path:
+        """The directory against which a relative path written at this place resolves."""
+        return super().directory(*self._at(path))
+
+
+@dataclass(frozen=True)
+class SuiteFacts:
+    """A suite as it was found: `recipe` is the recipe with the suite's rows in place of the training rows.
+
+    `query` is None for the held-out rows. Where rows have no `references` they are prompts alone.
+    """
+
+    at: Key
+    name: str
+    settings: Eval
+    recipe: Recipe
+    origins: Origins
+    sources: tuple[ResolvedSource, ...] = ()
+    query: Described | None = None
+    references: bool = True
+    functions: tuple[MetricFile, ...] = ()
+
+
+def suite_name(suite: Eval) -> str:
+    """A suite's name in reports."""
+    return suite.name or suite.suite or ("query" if suite.own_rows else "held_out")
+
+
+def look_at_suites(
+    recipe: Recipe, origins: Origins, cache: Cache, known: Known, reach: Reach,
+    sources: tuple[ResolvedSource, ...],
+) -> tuple[tuple[SuiteFacts, ...], tuple[Finding, ...]]:  # fmt: skip
+    """Each suite with its rows' columns and its own metrics, and everything that is wrong with them."""
+    suites: list[SuiteFacts] = []
+    findings: list[Finding] = []
+    for at, suite in () if known.takes("eval") else suites_of(recipe.eval):
+        functions, wrong = _functions(suite, at, origins)
+        found = SuiteFacts(at, suite_name(suite), suite, recipe, origins, functions=functions)
+        checked = _checked(suite, at, origins)
+        if suite.own_rows:
+            found, more = _own_rows(found, cache, reach, sources)
+            wrong += more
+        suites.append(found)
+        findings += [*wrong, *checked]
+    return tuple(suites), tuple(findings)
+
+
+def _functions(suite: Eval, at: Key, origins: Origins) -> tuple[tuple[MetricFile, ...], tuple[Finding, ...]]:
+    entries = [
+        metric_file(entry, (*at, "metrics", number, "python"), origins)
+        for number, entry in enumerate(suite.metrics or ())
+        if isinstance(entry, PythonMetric)
+    ]
+    files = tuple(entry for entry in entries if isinstance(entry, MetricFile))
+    return files, tuple(entry for entry in entries if isinstance(entry, Finding))
+
+
+def _checked(suite: Eval, at: Key, origins: Origins) -> Iterator[Finding]:
+    """What the metrics themselves say of the options they are given."""
+    from ftc.evaluation import load
+
+    options = options_of(suite)
+    for number, entry in enumerate(suite.metrics or ()):
+        if isinstance(entry, str):
+            span = origins.value(*at, "metrics", number)
+            yield from (replace(one, span=one.span or span) for one in load(entry).problems(options))
+
+
+def options_of(suite: Eval) -> Any:
+    """The options that metrics read, as `ftc.evaluation` has them."""
+    from ftc.evaluation import Options
+
+    stated = {key: getattr(suite, key) for key in OPTIONS if getattr(suite, key) is not None}
+    return Options(labels=suite.labels or (), **stated)
+
+
+def _own_rows(
+    found: SuiteFacts, cache: Cache, reach: Reach, sources: tuple[ResolvedSource, ...]
+) -> tuple[SuiteFacts, tuple[Finding, ...]]:
+    suite = found.settings
+    if suite.suite is not None:
+        from ftc.evaluation.suites import SUITES
+
+        if suite.suite not in SUITES:
+            return found, ()
+    recipe, origins = _variant(found)
+    shared = suite.suite is None and suite.sources is None
+    seen = (sources, (), ()) if shared else look_at_sources(recipe, origins, cache, NOTHING, reach)
+    if len(seen[0]) < len(recipe.data.sources):
+        return found, seen[2]
+    queries, problems = look_at_queries(recipe, origins, cache, NOTHING, seen)
+    found = replace(found, recipe=recipe, origins=origins, sources=seen[0])
+    if not queries.rows or not queries.rows[0].columns:
+        return found, (*seen[2], *problems)
+    query = queries.rows[0]
+    columns = {column.name: column.type for column in query.columns}
+    recipe, references = _rendered(recipe, columns, origins)
+    found = replace(found, recipe=recipe, query=query, references=references)
+    misfits = _misfits(found, columns) or look_at_columns(recipe, origins, NOTHING, query)
+    return found, (*seen[2], *problems, *misfits)
+
+
+def _variant(found: SuiteFacts) -> tuple[Recipe, Origins]:
+    """The recipe whose data are the suite's rows, and where its settings stand."""
+    suite, data = found.settings, found.recipe.data
+    sources: dict[str, SourceEntry] = dict(suite.sources or data.sources)
+    moved = tuple(key for key in ("sources", "query") if getattr(suite, key) is not None)
+    if suite.suite is not None:
+        sources, moved = {"rows": SHIPPED.format(suite.suite)}, ("sources", "query")
+    origins = SuiteOrigins(found.origins, found.at, moved)
+    names = _asked(suite, origins)
+    own = Data(
+        sources=sources,
+        query=suite.query,
+        parameters={key: value for key, value in data.parameters.items() if f"${key}" in names},
+        redact=data.redact,
+        invalid=data.invalid,
+    )
+    train = found.recipe.train.model_copy(update={"objective": None})
+    return found.recipe.model_copy(update={"data": own, "train": train, "eval": Eval()}), origins
+
+
+def _asked(suite: Eval, origins: Origins) -> str:
+    """The SQL of a suite, as far as it can be read; what is wrong with a file is said elsewhere."""
+    if isinstance(suite.query, SqlFile):
+        path = origins.directory("data", "query") / suite.query.file
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    return suite.query or ""
+
+
+def _rendered(recipe: Recipe, columns: dict[str, str], origins: Origins) -> tuple[Recipe, bool]:
+    """The recipe with the rendering that fits a suite's columns, and whether its rows have references.
+
+    Rows like the training rows are rendered as those are. A `prompt` is what the user says, and a `reference`
+    what the assistant would answer.
+    """
+    render = recipe.render
+    stated = any(getattr(render, key) is not None for key in FIELDS if key != "system")
+    if stated and not undefined_variables(recipe, origins, tuple(columns)):
+        return recipe, True
+    plain = {key: None for key in FIELDS if key != "system"}
+    own: dict[str, Any] = render.model_dump() | plain
+    trained = any(name in columns for name in TRAINED)
+    references = trained or REFERENCE in columns
+    if not trained and PROMPT in columns:
+        own["completion"] = f"{{{{ {REFERENCE} }}}}" if references else "-"
+    own["train_on"] = None
+    return recipe.model_copy(update={"render": Render(**own)}), references
+
+
+def _misfits(found: SuiteFacts, columns: dict[str, str]) -> tuple[Finding, ...]:
+    """A suite whose rows have neither a prompt nor what the training rows have."""
+    stated = any(getattr(found.recipe.render, key) is not None for key in FIELDS if key != "system")
+    if stated or PROMPT in columns or any(name in columns for name in TRAINED):
+        return ()
+    span = found.origins.value("data", "query") or found.origins.value(*found.at)
+    near = did_you_mean(PROMPT, columns) or ("name the columns: select … as prompt, … as reference",)
+    notes = (f"it returns {listed(columns)}",)
+    message = f"the query of the suite `{found.name}` returns no column `{PROMPT}`"
+    return (Finding("FTC563", message, span, help=near, notes=notes),)

@@ -1,0 +1,68 @@
+"""Compile the rows of the suites that have rows of their own, and settle what is measured on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ftc.diagnostics import Finding, has_errors
+from ftc.facts.suites import SuiteFacts
+from ftc.plan.context import Context, Outcome, SuiteRequest, filled
+from ftc.plan.passes import objective, render
+from ftc.plan.passes.inputs import query_step
+from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan
+from ftc.plan.suite_settings import Measured, settled
+
+
+def run(plan: Plan, context: Context) -> Outcome:
+    """Each suite's rows are rendered as the training rows are, and compiled to a file of their own."""
+    steps: list[EvalStep] = []
+    choices: list[Choice] = []
+    findings: list[Finding] = []
+    for suite in context.facts.suites:
+        if suite.query is None:
+            continue
+        found = _suite(suite, plan, context)
+        findings += found.findings
+        if isinstance(found, _Compiled):
+            steps.append(found.step)
+            choices += found.choices
+    if has_errors(findings):
+        return Outcome(plan, tuple(findings))
+    return Outcome(filled(plan, tuple(choices), suites=tuple(steps)), tuple(findings))
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A suite's step with what was chosen and found."""
+
+    step: EvalStep
+    choices: tuple[Choice, ...]
+    findings: tuple[Finding, ...]
+
+
+def _suite(suite: SuiteFacts, plan: Plan, context: Context) -> _Compiled | Outcome:
+    assert suite.query is not None  # noqa: S101 - the caller has looked
+    own = replace(
+        context,
+        recipe=suite.recipe,
+        origins=suite.origins,
+        facts=replace(context.facts, queries=(suite.query,), sources=suite.sources, held_out=None),
+    )
+    chosen = objective.run(plan, own)
+    rendered = render.run(chosen.plan, own) if chosen.ok else chosen
+    if not rendered.ok or rendered.plan.render is None or plan.model is None or plan.limits is None:
+        return Outcome(plan, rendered.findings)
+    step = rendered.plan.render.model_copy(
+        update={"carried": tuple(column.name for column in suite.query.columns)}
+    )
+    limits = LimitStep(max_length=plan.model.context_length, too_long="drop", invalid=plan.limits.invalid)
+    request = SuiteRequest(suite, query_step(suite.query, suite.recipe.data), step, limits)
+    done = context.compile_suite(plan, request)
+    if done.rows is None:
+        return Outcome(plan, done.findings)
+    measured = Measured(done.labels, done.longest_target, suite.references)
+    made = settled(suite, measured, plan, context)
+    findings = (*done.findings, *made.findings)
+    if made.step is None:
+        return Outcome(plan, findings)
+    return _Compiled(made.step.model_copy(update={"rows": done.rows}), made.choices, findings)
