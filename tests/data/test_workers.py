@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 
 from data_requests import Job, chat, pairs, source, write_jsonl
 from ftc.data.query import result
-from ftc.data.work import workers
+from ftc.data.work import crew, workers
 from ftc.data.work.batch import Rows
+from ftc.data.work.row_work import RowSpec
 from ftc.facts.cache import Cache
 from ftc.plan.steps import SplitStep
 
@@ -97,31 +99,125 @@ def test_a_killed_worker_is_a_finding(tmp_path: Path, monkeypatch: pytest.Monkey
     seen: list[int] = []
     compile_rows = workers._Worker.compile
 
-    def kill(self: workers._Worker, rows: Rows) -> Any:
-        seen.append(self._process.pid)
+    def kill(self: workers._Worker, spec: RowSpec, rows: Rows) -> Any:
+        seen.append(self.pid(spec))
         if len(seen) == 3:
-            os.kill(self._process.pid, signal.SIGKILL)
-        return compile_rows(self, rows)
+            os.kill(seen[-1], signal.SIGKILL)
+        return compile_rows(self, spec, rows)
 
     monkeypatch.setattr(workers._Worker, "compile", kill)
     (problem,) = job.run().problems
     assert problem.code == "FTC718"
     assert "SIGKILL" in problem.message
-    assert not any(alive(pid) for pid in seen)
+    assert all_end(seen)
     monkeypatch.setattr(workers._Worker, "compile", compile_rows)
     step = job.run().step
     assert step is not None
     assert step.train.rows == 300
 
 
+def test_processes_are_forked_from_one_that_has_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTC_JOBS", "3")
+    parents: dict[int, int] = {}
+    compile_rows = workers._Worker.compile
+
+    def look(self: workers._Worker, spec: RowSpec, rows: Rows) -> Any:
+        pid = self.pid(spec)
+        parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return compile_rows(self, spec, rows)
+
+    monkeypatch.setattr(workers._Worker, "compile", look)
+    assert large(tmp_path).run().step is not None
+    (first,) = [pid for pid, parent in parents.items() if parent == os.getpid()]
+    assert set(parents.values()) <= {os.getpid(), first}
+    assert len(parents) > 1
+
+
+def test_each_process_loads_where_none_can_be_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_JOBS", "2")
+    job = large(tmp_path)
+
+    def made() -> dict[str, bytes]:
+        job.cache = Cache(tmp_path / f"cache-{len(list(tmp_path.iterdir()))}")
+        directory = job.run().directory
+        assert directory is not None
+        return {file.name: file.read_bytes() for file in directory.iterdir()}
+
+    forked = made()
+    thread = (
+        "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); main"
+    )
+    monkeypatch.setattr(crew, "START", crew.START.replace("import main; main", f"import main; {thread}"))
+    started: list[int] = []
+    alone = workers.Workers.alone
+    monkeypatch.setattr(
+        workers.Workers, "alone", lambda self, number: (started.append(number), alone(self, number))[1]
+    )
+    assert made() == forked
+    assert started == [1]
+    monkeypatch.setattr(workers, "FORKS", False)
+    assert made() == forked
+    assert started == [1]
+
+
+def test_processes_are_started_early_where_there_is_much_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftc.data import compile as compiling
+
+    said: list[str] = []
+    made: list[workers.Workers] = []
+    start = workers.Workers.start
+
+    def noted(self: workers.Workers) -> None:
+        said.append("start")
+        made.append(self)
+        start(self)
+
+    monkeypatch.setattr(workers.Workers, "start", noted)
+    monkeypatch.setenv("FTC_JOBS", "2")
+    monkeypatch.setattr(compiling, "LARGE", 0)
+    job = large(tmp_path)
+    read = compiling._sources
+    monkeypatch.setattr(compiling, "_sources", lambda *given: (said.append("read"), read(*given))[1])
+    step = job.run().step
+    assert step is not None
+    assert step.train.rows == 300
+    assert said == ["start", "read", "start"]
+    assert len(set(map(id, made))) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_what_was_started_early_ends_when_a_source_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftc.data import compile as compiling
+
+    crews: list[crew.Crew] = []
+    made = workers.Workers._crew
+    monkeypatch.setattr(
+        workers.Workers, "_crew", lambda self, numbers: (crews.append(made(self, numbers)), crews[-1])[1]
+    )
+    monkeypatch.setenv("FTC_JOBS", "2")
+    monkeypatch.setattr(compiling, "LARGE", 0)
+    job = large(tmp_path)
+    monkeypatch.setattr(compiling, "_sources", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(OSError, match="gone"):
+        job.run()
+    (one,) = crews
+    assert not alive(one._process.pid)
+
+
 def test_a_fast_library_that_crashes_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTC_JOBS", "2")
     compile_rows = workers._Worker.compile
 
-    def crash(self: workers._Worker, rows: Rows) -> Any:
-        if self._spec.backend == "fastokens" and rows.number > 100:
-            os.kill(self._process.pid, signal.SIGSEGV)
-        return compile_rows(self, rows)
+    def crash(self: workers._Worker, spec: RowSpec, rows: Rows) -> Any:
+        if spec.backend == "fastokens" and rows.number > 100:
+            os.kill(self.pid(spec), signal.SIGSEGV)
+        return compile_rows(self, spec, rows)
 
     monkeypatch.setattr(workers._Worker, "compile", crash)
     done = large(tmp_path).run()
@@ -132,8 +228,8 @@ def test_a_fast_library_that_crashes_is_not_used(tmp_path: Path, monkeypatch: py
 
 def test_a_mistake_in_a_worker_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTC_JOBS", "2")
-    monkeypatch.setattr(workers, "START", "{path}; raise LookupError('a mistake of ours')")
-    with pytest.raises(workers.WorkerError, match="a mistake of ours"):
+    monkeypatch.setattr(crew, "START", "{path}; raise LookupError('a mistake of ours')")
+    with pytest.raises(crew.WorkerError, match="a mistake of ours"):
         large(tmp_path).run()
 
 
@@ -163,12 +259,13 @@ from ftc.data.work import dispatch, workers
 from ftc.facts.cache import Cache
 
 dispatch.INLINE_BYTES, result.BATCH = -1, 16
-enter = workers.Workers.__enter__
-def entered(self):
-    enter(self)
-    print("workers", *(worker._process.pid for worker in self._all), flush=True)
-    return self
-workers.Workers.__enter__ = entered
+told, compile_rows = [], workers._Worker.compile
+def compiled(self, spec, rows):
+    if not told:
+        told.append(self)
+        print("workers", *(worker.pid(spec) for worker in self._workers._all), flush=True)
+    return compile_rows(self, spec, rows)
+workers._Worker.compile = compiled
 request, paths, tokenizer = pickle.loads(Path(sys.argv[1]).read_bytes())
 def slow(stage, done, total):
     if stage == "compiling rows" and len(sys.argv) > 3:
@@ -206,6 +303,14 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def all_end(pids: Sequence[int]) -> bool:
+    """Whether processes end, within half a minute."""
+    deadline = time.monotonic() + 30
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(alive(pid) for pid in pids)
+
+
 def test_a_program_without_a_guard_runs_once(tmp_path: Path) -> None:
     with program(tmp_path) as process:
         out, err = process.communicate(timeout=120)
@@ -228,11 +333,8 @@ def test_no_worker_outlives_the_program(tmp_path: Path, number: signal.Signals) 
         process.wait(timeout=60)
         said = process.stderr.read()
     assert said.count("Traceback") == (number == signal.SIGINT), said
-    deadline = time.monotonic() + 30
-    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
     assert len(pids) == 2
-    assert not any(alive(pid) for pid in pids)
+    assert all_end(pids)
     assert not list((tmp_path / "cache" / "data").glob("*/*"))
 
 

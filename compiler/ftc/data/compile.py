@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftc.data.problems import RowProblem, jobs_problem, killed_problem, query_problem, unfit_note
 from ftc.data.query.ingest import Ingested, UnreadableSource, ingested
@@ -15,7 +15,8 @@ from ftc.data.query.result import Result
 from ftc.data.query.run_query import QueryFailure, query_key
 from ftc.data.query.ties import read_ties, write_ties
 from ftc.data.selection.problem import SelectionProblem
-from ftc.data.work.workers import BadJobs, WorkerKilled
+from ftc.data.work.crew import Preparation, WorkerKilled
+from ftc.data.work.workers import BadJobs, Workers, job_count
 from ftc.facts.cache import Cache, CacheProblem, cache_key, code_digest
 from ftc.lints.spec import library_versions
 from ftc.plan.account import Ledger
@@ -50,6 +51,9 @@ CODE = (
     "recipe/templates.py",
 )
 STEP = "step.json"
+LARGE = 32 << 20
+"""Bytes of sources from which on processes are started before it is known how many rows there are."""
+
 EVERY_ROW = SelectionStep(sample=None, dedupe=None, seed=0)
 
 Progress = Callable[[str, int, int | None], None]
@@ -177,11 +181,14 @@ def _made(request: Request, locations: Locations, cache: Cache, key: str, progre
 def _compiled(request: Request, locations: Locations, cache: Cache, key: str, progress: Progress) -> Compiled:
     from ftc.data.selection.select import select
 
-    progress("reading sources", 0, None)
-    sources = _sources(request, locations, cache, progress)
     with cache.scratch() as scratch:
-        progress("running the query", 0, None)
         with ExitStack() as opened:
+            started = _started(request, locations, scratch)
+            if started is not None:
+                opened.callback(started.stop)
+            progress("reading sources", 0, None)
+            sources = _sources(request, locations, cache, progress)
+            progress("running the query", 0, None)
             results = [
                 opened.enter_context(Result(query, sources, scratch / f"query-{number}"))
                 for number, query in enumerate(request.queries)
@@ -191,7 +198,7 @@ def _compiled(request: Request, locations: Locations, cache: Cache, key: str, pr
             selection = select(request.selection, request.split, results, sources, scratch, look_at)
             if all(stratum.looked_at == stratum.rows for stratum in selection.strata):
                 key, selection.strata = request_key(replace(request, look_at=None)), ()
-            made = _by_backends(request, locations, sources, selection, scratch, progress)
+            made = _by_backends(request, locations, sources, selection, _Site(scratch, started), progress)
         if made.step is None or made.directory is None:
             return made
         (made.directory / STEP).write_text(made.step.model_dump_json(), encoding="utf-8")
@@ -201,12 +208,33 @@ def _compiled(request: Request, locations: Locations, cache: Cache, key: str, pr
         return replace(made, directory=cache.adopt("data", key, made.directory), notes=notes)
 
 
+class _Site(NamedTuple):
+    """A directory that goes afterwards, and processes that may have been started."""
+
+    scratch: Path
+    started: Workers | None
+
+
+def _started(request: Request, locations: Locations, scratch: Path) -> Workers | None:
+    """Processes that load while the sources are read, where there may well be rows enough for them."""
+    from ftc.data.tokens.encoders import REFERENCE, installed
+
+    jobs, files = job_count(), [path for paths in locations.sources.values() for path in paths]
+    size = sum(path.stat().st_size for path in files if path.is_file())
+    if request.look_at is not None or jobs == 1 or size < LARGE:
+        return None
+    backend = REFERENCE if request.render.convention == "trl" else installed()[0]
+    workers = Workers(Preparation(locations.tokenizer, backend, request.render.form == "chat"), jobs, scratch)
+    workers.start()
+    return workers
+
+
 def _by_backends(
     request: Request,
     locations: Locations,
     sources: Ingested,
     selection: Selection,
-    scratch: Path,
+    site: _Site,
     progress: Progress,
 ) -> Compiled:
     """The rows by the first tokenizer library that serves: one that does not leaves nothing but a note."""
@@ -215,11 +243,11 @@ def _by_backends(
 
     notes: tuple[RowProblem, ...] = ()
     for backend in installed():
-        directory = scratch / f"data-{backend}"
+        directory = site.scratch / f"data-{backend}"
         directory.mkdir()
         pipeline = Pipeline(request, locations, selection, directory, progress, backend)
         try:
-            step, ledger, problems = pipeline.run(sources.accounts)
+            step, ledger, problems = pipeline.run(sources.accounts, site.started)
         except Unfit as unfit:
             notes += (unfit_note(backend, REFERENCE, str(unfit)),)
         else:

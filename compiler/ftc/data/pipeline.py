@@ -27,6 +27,7 @@ from ftc.plan.steps import DataStep, Part
 if TYPE_CHECKING:
     from ftc.data.compile import Locations, Progress, Request
     from ftc.data.selection.select import Selection
+    from ftc.data.work.workers import Workers
 
 LEFT_OUT = "the query leaves the row out"
 
@@ -58,12 +59,15 @@ class Pipeline:
         self._worked: dict[tuple[Fate, str], Worked] = {}
 
     def run(
-        self, accounts: Sequence[SourceAccount]
+        self, accounts: Sequence[SourceAccount], started: Workers | None = None
     ) -> tuple[DataStep | None, Ledger, tuple[RowProblem, ...]]:
-        """Go through all rows; the step is None where there are problems."""
+        """Go through all rows; the step is None where there are problems.
+
+        `started` are processes that may have loaded the tokenizer already.
+        """
         try:
             self._unread(accounts)
-            self._rows()
+            self._rows(started)
             train, eval_ = (part.close() for part in self._parts.values())
             self._parts[TRAIN].sizes.write(self._directory)
             self._write_sample()
@@ -131,10 +135,10 @@ class Pipeline:
             empty = tuple(too_small(problem, self._selection.strata) for problem in empty)
         return found or empty
 
-    def _rows(self) -> None:
+    def _rows(self, started: Workers | None) -> None:
         done = 0
         rows = joined(self._selected()) if self._selection.strata else self._selected()
-        with closing(compiled(self._spec(), rows, self._directory.parent)) as batches:
+        with closing(compiled(self._spec(), rows, self._directory.parent, started)) as batches:
             for batch in batches:
                 self._add(batch)
                 done += batch.read

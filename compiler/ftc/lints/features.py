@@ -44,6 +44,14 @@ def loose_form(text: str) -> bytes:
     return text.casefold().encode("utf-8", "surrogatepass").translate(None, _DROPPED).rstrip(b".,;:")
 
 
+def load() -> None:
+    """Load what lints look with, so that a process that is forked later has it."""
+    for name in LINTS:
+        loading = getattr(module(name), "load", None)
+        if loading is not None:
+            loading()
+
+
 class RowLints:
     """The lints of single rows, for one compilation; what is seen in a row depends on that row alone."""
 

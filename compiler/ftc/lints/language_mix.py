@@ -11,7 +11,6 @@ from ftc.lints.evidence import Evidence
 from ftc.lints.features import Look
 from ftc.lints.kinds import is_installed
 from ftc.lints.row import Row, Sighting
-from ftc.lints.seen import Seen
 from ftc.lints.spec import LintSpec
 
 PACKAGE = "py3langid"
@@ -45,8 +44,14 @@ def identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
+def load() -> None:
+    """Load the library's model, if it is there."""
+    if is_installed(PACKAGE):
+        identifier()
+
+
 def looker(spec: LintSpec) -> Look:
-    """Takes samples of what rows teach; their language is told at the end, in one process alone."""
+    """Tells the language of what a sample of the rows teaches."""
     installed = is_installed(PACKAGE)
     below = (2**64 * SAMPLE // max(spec.rows, SAMPLE + 1)).to_bytes(8, "big")
     every = spec.rows <= SAMPLE
@@ -55,7 +60,9 @@ def looker(spec: LintSpec) -> Look:
         if not installed or len(row.learned) < LEAST:
             return None
         if every or sha256(row.id.encode()).digest() < below:
-            return Sighting((), row.learned, 0, MOST)
+            text = row.learned[:MOST]
+            language = language_of(text)
+            return None if language is None else Sighting((language,), text, 0, len(text))
         return None
 
     return look
@@ -73,11 +80,7 @@ def judge(evidence: Evidence) -> LintResult | None:
     """Rows in another language, where most are in one."""
     if not is_installed(PACKAGE):
         return LintResult(lint="language_mix", rows=0, looked_at=0, missing=PACKAGE)
-    seen = Seen()
-    for id_, text in evidence.seen["language_mix"].sampled:
-        language = language_of(text)
-        if language is not None:
-            seen.count(id_, Sighting((language,), text, 0, len(text)))
+    seen = evidence.seen["language_mix"]
     if not seen.rows:
         return None
     main, rows = max(seen.kinds.items(), key=lambda pair: (pair[1], pair[0]))

@@ -18,10 +18,7 @@ PACKED = ("[{", '{"')
 
 
 class Sighting(NamedTuple):
-    """Something in a row: its kinds, and the stretch of a text that shows it.
-
-    Without a kind it is a sample, of which that will be told later.
-    """
+    """Something in a row: its kinds, and the stretch of a text that shows it."""
 
     kinds: tuple[str, ...]
     text: str

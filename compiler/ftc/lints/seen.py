@@ -12,39 +12,27 @@ from ftc.lints.row import Row, Sighting
 
 @dataclass(slots=True)
 class Seen:
-    """Rows in which a lint saw something: how many, how many of each kind, the first of each kind.
-
-    `sampled` are ids and texts of rows that it looks at later, once for all processes.
-    """
+    """Rows in which a lint saw something: how many, how many of each kind, the first of each kind."""
 
     rows: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     first: dict[str, list[Hit]] = field(default_factory=dict)
-    sampled: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, row: Row, sighting: Sighting) -> None:
-        """Count a row, or take it as a sample if it is of no kind yet."""
-        if sighting.kinds:
-            self.count(row.id, sighting)
-        else:
-            self.sampled.append((row.id, sighting.text[sighting.start : sighting.end]))
-
-    def count(self, id_: str, sighting: Sighting) -> None:
-        """Count a row by its id. Only a row that may be shown has its excerpt made."""
+        """Count a row. Only one that may be shown has its excerpt made."""
         self.rows += 1
         hit = None
         for kind in sighting.kinds:
             before = self.kinds.get(kind, 0)
             self.kinds[kind] = before + 1
             if before < FIRST:
-                hit = hit or Hit(id=id_, excerpt=excerpt(sighting.text, sighting.start, sighting.end))
+                hit = hit or Hit(id=row.id, excerpt=excerpt(sighting.text, sighting.start, sighting.end))
                 self.first.setdefault(kind, []).append(hit)
 
     def merge(self, later: Seen) -> None:
         """Count the rows of a later batch."""
         self.rows += later.rows
         self.kinds.update(later.kinds)
-        self.sampled += later.sampled
         for kind, hits in later.first.items():
             known = self.first.setdefault(kind, [])
             known += hits[: FIRST - len(known)]

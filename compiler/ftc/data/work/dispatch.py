@@ -11,8 +11,9 @@ from pathlib import Path
 from ftc.data.tokens.encoders import REFERENCE, Unfit
 from ftc.data.tokens.gate import Gate
 from ftc.data.work.batch import Batch, Rows
+from ftc.data.work.crew import WorkerKilled
 from ftc.data.work.row_work import RowCompiler, RowSpec
-from ftc.data.work.workers import WorkerKilled, Workers, job_count
+from ftc.data.work.workers import Workers, job_count
 
 MOST_BYTES = 4 << 20
 """Of a batch that is compiled at once: a thousand rows may be long documents."""
@@ -24,8 +25,12 @@ INLINE_BYTES = 4 << 20
 """So much text is compiled here, by the reference, in the time that anything faster needs to start."""
 
 
-def compiled(spec: RowSpec, rows: Iterable[Rows], logs: Path) -> Generator[Batch]:
+def compiled(
+    spec: RowSpec, rows: Iterable[Rows], logs: Path, started: Workers | None = None
+) -> Generator[Batch]:
     """The rows compiled, in order; workers write what goes wrong to `logs`.
+
+    Those that are `started` are used if they are prepared for the spec.
 
     Raises Unfit where the spec's back end cannot serve: then nothing of what came before may be used.
     Raises BadJobs, WorkerKilled and WorkerError.
@@ -38,7 +43,9 @@ def compiled(spec: RowSpec, rows: Iterable[Rows], logs: Path) -> Generator[Batch
         if whole or jobs == 1:
             batches = map(RowCompiler(spec), chain(few, pieces))
         else:
-            batches = stack.enter_context(Workers(spec, jobs, logs)).map(chain(few, pieces))
+            if started is None or started.preparation != spec.preparation:
+                started = Workers(spec.preparation, jobs, logs)
+            batches = stack.enter_context(started).map(spec, chain(few, pieces))
         yield from batches if gate is None else _checked(batches, gate)
 
 

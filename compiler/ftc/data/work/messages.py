@@ -1,15 +1,17 @@
-"""Values between the compiler and its worker processes, over pipes: pickles, large buffers beside them."""
+"""Values between the compiler and its worker processes, over sockets: pickles, large buffers beside them."""
 
 from __future__ import annotations
 
 import pickle
 import struct
+from io import BufferedRWPair
 from typing import IO, Any
 
+Stream = IO[bytes] | BufferedRWPair
 NUMBER = struct.Struct("<Q")
 
 
-def write(stream: IO[bytes], value: object) -> None:
+def write(stream: Stream, value: object) -> None:
     """Send a value; raises OSError where nobody reads any more."""
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
@@ -20,7 +22,7 @@ def write(stream: IO[bytes], value: object) -> None:
     stream.flush()
 
 
-def read(stream: IO[bytes]) -> Any:
+def read(stream: Stream) -> Any:
     """The next value; raises EOFError where the other side has ended."""
     count = _number(stream)
     sizes = [_number(stream) for _ in range(count)]
@@ -28,11 +30,11 @@ def read(stream: IO[bytes]) -> Any:
     return pickle.loads(body, buffers=buffers)  # noqa: S301 - from a process of our own
 
 
-def _number(stream: IO[bytes]) -> int:
+def _number(stream: Stream) -> int:
     return int(NUMBER.unpack(_exactly(stream, NUMBER.size))[0])
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
+def _exactly(stream: Stream, size: int) -> bytes:
     found = stream.read(size)
     if len(found) < size:
         raise EOFError

@@ -24,6 +24,7 @@ from ftc.data.tokens.pieces import Pieces
 from ftc.data.tokens.tokenise import Encoder
 from ftc.data.tokens.tokenise_whole import WholeEncoder
 from ftc.data.work.batch import EVAL, TRAIN, Account, Batch, Rows
+from ftc.data.work.crew import Preparation
 from ftc.lints.features import Features, RowLints
 from ftc.lints.redact import Redactor, replaced_by
 from ftc.lints.row import Row
@@ -58,6 +59,11 @@ class RowSpec:
     traits: Traits | None = None
     lints: LintSpec = field(default_factory=LintSpec)
 
+    @property
+    def preparation(self) -> Preparation:
+        """What of it a process can load before there are rows."""
+        return Preparation(self.tokenizer_file, self.backend, self.render.form == "chat")
+
 
 @contextmanager
 def without_collector() -> Iterator[None]:
@@ -72,12 +78,16 @@ def without_collector() -> Iterator[None]:
 
 
 class RowCompiler:
-    """Compiles batches of rows; what becomes of a row depends on that row alone."""
+    """Compiles batches of rows; what becomes of a row depends on that row alone.
 
-    def __init__(self, spec: RowSpec) -> None:
+    `loaded` is the spec's tokenizer library, where that has been loaded.
+    """
+
+    def __init__(self, spec: RowSpec, loaded: Backend | None = None) -> None:
         self._spec = spec
-        self._sampled = Sampled(BACKENDS[spec.backend](spec.tokenizer_file)) if spec.traits else None
-        backend = self._sampled or Tokenizers(spec.tokenizer_file)
+        encoding = loaded or BACKENDS[spec.backend if spec.traits else REFERENCE](spec.tokenizer_file)
+        self._sampled = Sampled(encoding) if spec.traits else None
+        backend = self._sampled or encoding
         self._renderer = Renderer(spec.render, spec.tokenizer, backend.text(spec.tokenizer.eos_id))
         self._encoder = _encoder(spec, backend)
         self._convert = {name: converter(shape) for name, shape in spec.shapes.items()}

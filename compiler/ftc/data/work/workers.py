@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from ftc.data.work import messages
+from ftc.data.work.crew import FORKS, Crew, Preparation
 
 if TYPE_CHECKING:
     from ftc.data.tokens.encoders import Unfit
@@ -31,23 +29,13 @@ MOST = 16
 AHEAD = 2
 """Batches per process that are under way or wait for those before them."""
 
-# One process for each core, so that none of them needs threads of its own.
-SINGLE = dict.fromkeys(("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-SINGLE["TOKENIZERS_PARALLELISM"] = "false"
-
-START = "import sys; sys.path[:] = {path!r}; from ftc.data.work.worker import main; main()"
-
 
 class BadJobs(Exception):  # noqa: N818 - it names a finding
     """`FTC_JOBS` is not a number of processes."""
 
 
-class WorkerKilled(Exception):  # noqa: N818 - it names a finding
-    """A worker process was ended from outside, such as by the system when memory ran out."""
-
-
-class WorkerError(RuntimeError):
-    """A worker process ended by a mistake of ftc's; the text is its traceback."""
+class _Stopped(Exception):  # noqa: N818 - nobody waits for the answer
+    pass
 
 
 def job_count() -> int:
@@ -69,109 +57,102 @@ def _cores() -> int:
 
 
 class _Worker:
-    """One process; its messages about mistakes go to `log`."""
+    """One process of a crew; of a crew of its own where it could not be forked."""
 
-    def __init__(self, spec: RowSpec, log: Path) -> None:
-        self._spec, self._log, self._ready = spec, log, False
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START.format(path=sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                env=os.environ | SINGLE,
-            )
+    def __init__(self, workers: Workers, crew: Crew, number: int, place: int) -> None:
+        self._workers, self._crew, self._number, self._place = workers, crew, number, place
 
-    @property
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        process = self._process
-        assert process.stdin is not None  # noqa: S101 - both are pipes
-        assert process.stdout is not None  # noqa: S101
-        return process.stdin, process.stdout
+    def pid(self, spec: RowSpec) -> int:
+        """The process, once it has loaded; raises WorkerKilled and WorkerError."""
+        pids = self._crew.pids(spec)
+        if self._place >= len(pids):
+            self._crew, self._place = self._workers.alone(self._number), 0
+            pids = self._crew.pids(spec)
+        return pids[self._place]
 
-    def compile(self, rows: Rows) -> Batch:
+    def compile(self, spec: RowSpec, rows: Rows) -> Batch:
         """The compiled rows; raises WorkerKilled, WorkerError and Unfit."""
-        requests, answers = self._pipes
-        try:
-            if not self._ready:
-                messages.write(requests, self._spec)
-                self._ready = True
-            messages.write(requests, rows)
-            answer: Batch | Unfit = messages.read(answers)
-        except (BrokenPipeError, EOFError) as error:
-            raise self._end() from error
+        self.pid(spec)
+        answer: Batch | Unfit = self._crew.ask(self._place, rows)  # type: ignore[assignment]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _end(self) -> Exception:
-        code = self._process.wait()
-        said = self._log.read_text(encoding="utf-8", errors="replace").strip()
-        if code > 0:
-            return WorkerError(said or f"exit code {code}")
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        return WorkerKilled(name)
-
-    def stop(self) -> None:
-        """End the process; what it was doing is lost."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Close the pipes of a process that has ended."""
-        for pipe in self._pipes:
-            with suppress(BrokenPipeError):
-                pipe.close()
-
 
 class Workers:
-    """A number of worker processes; use as a context manager, whose end ends them all."""
+    """A number of worker processes; use as a context manager, whose end ends them all.
 
-    def __init__(self, spec: RowSpec, count: int, logs: Path) -> None:
-        self._spec, self._count, self._logs = spec, count, logs
+    `start` may be called long before: they load what the preparation says, and wait for rows.
+    """
+
+    def __init__(self, preparation: Preparation, count: int, logs: Path) -> None:
+        self.preparation = preparation
+        self._count, self._logs = count, logs
+        self._crews: list[Crew] = []
         self._all: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._lock, self._stopped = Lock(), False
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="ftc-rows")
 
-    def __enter__(self) -> Workers:
+    def start(self) -> None:
+        """Start the processes, if they are not."""
+        if self._all:
+            return
         try:
-            for number in range(self._count):
-                self._all.append(_Worker(self._spec, self._logs / f"worker-{number}.log"))
+            size = self._count if FORKS else 1
+            for first in range(0, self._count, size):
+                crew = self._crew(range(first, first + size))
+                self._all += [_Worker(self, crew, first + place, place) for place in range(size)]
         except BaseException:
-            self._stop()
+            self.stop()
             raise
         for worker in self._all:
             self._idle.put(worker)
+
+    def _crew(self, numbers: range) -> Crew:
+        with self._lock:
+            if self._stopped:
+                raise _Stopped
+            logs = [self._logs / f"worker-{number}.log" for number in numbers]
+            self._crews.append(Crew(self.preparation, logs))
+            return self._crews[-1]
+
+    def alone(self, number: int) -> Crew:
+        """A crew of one process."""
+        return self._crew(range(number, number + 1))
+
+    def __enter__(self) -> Workers:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self.stop()
 
-    def _stop(self) -> None:
-        for worker in self._all:
-            worker.stop()
+    def stop(self) -> None:
+        """End the processes; may be called again."""
+        with self._lock:
+            again, self._stopped = self._stopped, True
+        for crew in self._crews:
+            crew.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        for worker in self._all:
-            worker.close()
+        for crew in () if again else self._crews:
+            crew.close()
 
-    def map(self, batches: Iterable[Rows]) -> Iterator[Batch]:
+    def map(self, spec: RowSpec, batches: Iterable[Rows]) -> Iterator[Batch]:
         """The batches compiled, in order; raises WorkerKilled and WorkerError."""
         waiting: deque[Future[Batch]] = deque()
         for rows in batches:
-            waiting.append(self._threads.submit(self._compile, rows))
+            waiting.append(self._threads.submit(self._compile, spec, rows))
             if len(waiting) >= AHEAD * self._count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-    def _compile(self, rows: Rows) -> Batch:
+    def _compile(self, spec: RowSpec, rows: Rows) -> Batch:
         worker = self._idle.get()
         try:
-            return worker.compile(rows)
+            return worker.compile(spec, rows)
         finally:
             self._idle.put(worker)
