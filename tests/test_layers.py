@@ -21,7 +21,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ftc.plan",),
     ("ftc.runtime", "ftc.launch", "ftc.artifact"),
     ("ftc.estimate.abstract", "ftc.forecasting"),
-    ("ftc.api", "ftc.building", "ftc.calibrating", "ftc.chaining", "ftc.diffing", "ftc.planning", "ftc.results"),
+    (
+        "ftc.api",
+        "ftc.building",
+        "ftc.calibrating",
+        "ftc.chaining",
+        "ftc.diffing",
+        "ftc.planning",
+        "ftc.results",
+        "ftc.sweeping",
+    ),
     ("ftc.cli", "ftc.__main__"),
 )
 ABSTRACT = "ftc.estimate.abstract"

@@ -30,12 +30,14 @@ from ftc.results import (
     PlanResult,
     TraceResult,
 )
+from ftc.sweeping.results import SweepResult
 
 if TYPE_CHECKING:
     from ftc.data.kept.lineage import CompiledRows
     from ftc.data.kept.lookup import Order, Side
     from ftc.plan.account import Fate
     from ftc.runtime.events import Event
+    from ftc.sweeping.results import VariantResult
 
 __all__ = [
     "AccountResult",
@@ -44,6 +46,7 @@ __all__ = [
     "DiffResult",
     "ExamplesResult",
     "PlanResult",
+    "SweepResult",
     "TraceResult",
     "account",
     "build",
@@ -52,6 +55,7 @@ __all__ = [
     "examples",
     "plan",
     "run_name",
+    "sweep",
     "trace",
 ]
 
@@ -244,3 +248,38 @@ def _build(
 
     made = planned(path, Options(tuple(overrides), progress=progress), cache)
     return built(made, Workshop(runs, cache, on_event or (lambda _: None)))
+
+
+def sweep(  # noqa: PLR0913 - options of a sweep, each by its name
+    recipe: str | Path,
+    *,
+    set: Sequence[str] = (),  # noqa: A002
+    runs: Path | None = None,
+    plan_only: bool = False,
+    progress: Progress | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_variant: Callable[[VariantResult], None] | None = None,
+) -> SweepResult:
+    """Build the variants that the recipe's [sweep] describes, all planned and checked before the first.
+
+    With `plan_only` none is built. `on_variant` is told of each when it has been tried. What is there of a
+    sweep that was stopped is not built again.
+    """
+    from ftc.sweeping.sweep import Wishes
+    from ftc.sweeping.sweep import sweep as made
+
+    def silent(*_: object) -> None:
+        """Tell nobody."""
+
+    path = Path(recipe)
+    wishes = Wishes(
+        overrides=tuple(set),
+        runs=runs,
+        plan_only=plan_only,
+        progress=progress or silent,
+        on_event=on_event or silent,
+        on_variant=on_variant or silent,
+    )
+    with open_cache(path) as cache:
+        result = made(path, wishes, cache)
+        return replace(result, findings=sort_findings((*result.findings, *damaged(cache))))

@@ -12,6 +12,7 @@ from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
 from ftc.facts.cache import Cache, CacheProblem
 from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.sources.place import HERE, Reach
+from ftc.facts.trackers import check_trackers
 from ftc.facts.trl_fields import check_trl_options
 from ftc.recipe.base_recipe import following
 from ftc.recipe.load import Loaded, Origins, load_recipe
@@ -125,6 +126,7 @@ def checked_recipe(
         return Checked(loaded, None, sort_findings(loaded.findings))
     seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
     options = check_trl_options(loaded.partial, loaded.origins)
+    options += check_trackers(loaded.partial, loaded.origins)
     hardware = _hardware(loaded.partial, loaded.origins)
     varied = () if variant else _of_variants(path, overrides, loaded)
     said = {(finding.code, finding.span) for finding in loaded.findings}

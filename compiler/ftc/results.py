@@ -118,7 +118,7 @@ class BuildResult:
 
     @property
     def gates_failed(self) -> bool:
-        """Whether the run is whole and a gate of its suites does not hold, or so it is with what it builds on."""
+        """Whether a gate of a whole run does not hold, of this one or of one that it builds on."""
         gates = (self.evaluation or {}).get("gates", ())
         below = self.base is not None and self.base.gates_failed
         return below or (self.ok and any(not gate["passed"] for gate in gates))

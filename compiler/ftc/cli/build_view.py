@@ -56,6 +56,20 @@ def metric_rows(first: Metrics, last: Metrics) -> list[tuple[str, str, str, str]
     ]
 
 
+def bases(result: BuildResult) -> list[BuildResult]:
+    """The builds that a build came after, the first one first."""
+    return [] if result.base is None else [*bases(result.base), result.base]
+
+
+def _base_lines(last: BuildResult, terminal: Terminal) -> list[str]:
+    """Each recipe of the chain below with its state and its run."""
+    rows = []
+    for one in (*bases(last), last):
+        name = one.plan.name if one.plan is not None else str(one.path)
+        rows.append((name, one.status, "" if one.run is None else terminal.style(str(one.run), "accent")))
+    return table(rows)
+
+
 def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
     """What is to be said of a build that is whole."""
     from ftc.artifact.chain import read_chain
@@ -63,6 +77,8 @@ def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
 
     name = result.plan.name if result.plan else str(result.path)
     lines = [f"{terminal.style(name, 'strong')}  {terminal.style(result.status, 'good')}", ""]
+    if result.base is not None:
+        lines += ["built on:", *(f"  {line}" for line in _base_lines(result.base, terminal)), ""]
     if result.evaluation is not None:
         lines += [*evaluation_lines(result.evaluation, terminal), ""]
     if result.run is not None:

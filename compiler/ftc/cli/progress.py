@@ -14,6 +14,7 @@ from ftc.runtime.events import Checkpoint, Event, Phase, Progress, Step, Warned
 DataProgress = Callable[[str, int, int | None], None]
 PHASES = {
     "recipe": "building",
+    "variant": "variant",
     "load": "loading the model",
     "evaluate": "evaluating",
     "train": "training",

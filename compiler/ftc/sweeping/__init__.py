@@ -1,0 +1,1 @@
+"""`ftc sweep`: variants of a recipe, picked, planned, built through the one cache, and compared."""
