@@ -36,7 +36,11 @@ def combine(sums: Sequence[float]) -> float:
 
     whole = [round(one) for one in sums]
     found = BLEU.compute_bleu(
-        correct=whole[:ORDER], total=whole[ORDER : 2 * ORDER], sys_len=whole[-2], ref_len=whole[-1]
+        correct=whole[:ORDER],
+        total=whole[ORDER : 2 * ORDER],
+        sys_len=whole[-2],
+        ref_len=whole[-1],
+        smooth_method="exp",
     )
     return float(found.score)
 
