@@ -41,6 +41,7 @@ RUNTIME_READS = (
     "ftc.plan.canonical",
     "ftc.recipe.base",
     "ftc.evaluation",
+    "ftc.tuning.modules",
     "ftc.diagnostics",
     "ftc.artifact",
 )

@@ -118,7 +118,7 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
     def execute() -> None:
         stop, quiet = Stop(), lambda _: None
         set_seed(0)
-        model = load.load_model(ready.model, job.model)
+        model = load.load_base(ready, job.model)
         for weight in model.parameters():  # files are mapped into memory, which the profiler does not see
             weight.data = weight.data.clone()
         tokenizer = load.load_tokenizer(job.model)
@@ -126,7 +126,7 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
         if evaluator:
             with phase("before"):
                 evaluator(model)
-        model = adapt.adapt(model, ready.tune)
+        model = adapt.adapt(model, ready.tune, job.model)
         session = Session(ready, job.data, job.run / "metrics.jsonl", job.checkpoints, quiet, stop)
         with phase("train"):
             trained = train.train(ready, job, session, model=model, tokenizer=tokenizer)

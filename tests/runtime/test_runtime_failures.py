@@ -95,7 +95,7 @@ def test_without_scaling_the_first_one_has_diverged(tmp_path: Path):
 
 def test_a_device_that_is_not_there(tiny: Tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("ftc.runtime.load.load_model", lambda *_: pytest.fail("loaded the model"))
+    monkeypatch.setattr("ftc.runtime.load.load_base", lambda *_: pytest.fail("loaded the model"))
     plan = tiny.plan()
     on_gpu = plan.model_copy(update={"environment": EnvironmentStep(device="cuda", packages={})})
     event = failed(execute(tiny, on_gpu, tmp_path / "run"))

@@ -45,6 +45,7 @@ WORDS = {
     "train.learning_rate": "learning rate",
     "objective": "objective",
     "tune.method": "method",
+    "tune.parameters": "parameters trained",
     "model": "base",
     "model.dtype": "precision",
     "device": "device",

@@ -15,6 +15,7 @@ from ftc.cli.lint_view import lint_lines
 from ftc.cli.packing_view import batch_words, sequence_lines
 from ftc.cli.sample_view import ABOUT, estimated_tokens, fate_range, is_estimated, sample_lines
 from ftc.cli.terminal import Terminal, escape
+from ftc.cli.tune_view import tune_line
 from ftc.plan.account import STAYING, LedgerLine
 from ftc.plan.steps import (
     Choice,
@@ -28,7 +29,6 @@ from ftc.plan.steps import (
     SourceStep,
     SplitStep,
     TrainStep,
-    TuneStep,
 )
 
 if TYPE_CHECKING:
@@ -172,17 +172,6 @@ def render_line(render: RenderStep) -> str:
     made = [name for name, source in render.fields.items() if source is not None]
     templates = f"; [render] makes {', '.join(made)}" if made else ""
     return f"{forms[render.form]}{templates}; trains on {render.train_on.replace('_', ' ')}"
-
-
-def tune_line(tune: TuneStep) -> str:
-    """Which weights train."""
-    if tune.peft is None:
-        return f"{tune.method}: every weight"
-    options = tune.peft
-    targets = options.get("target_modules")
-    layers = ", ".join(map(str, targets)) if isinstance(targets, list) else targets
-    parts = [f"{key} {options[key]:g}" for key in ("r", "lora_alpha", "lora_dropout") if options.get(key)]
-    return f"{tune.method}: {', '.join(part.replace('lora_', '') for part in parts)}, on {layers}"
 
 
 def train_lines(train: TrainStep, objective: str, sequences: Sequences | None, scaled: str = "") -> list[str]:

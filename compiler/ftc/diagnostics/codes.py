@@ -99,6 +99,7 @@ CODES: dict[str, str] = {
     "FTC551": "A training option does not fit the objective or the rows.",
     "FTC552": "Kernels or a compiler are not there.",
     "FTC553": "A tracker is not installed.",
+    "FTC587": "The adapter of a base's run was trained on a quantised model.",
     "FTC601": "There are no rows to train on.",
     "FTC602": "The evaluation split is empty.",
     "FTC603": "Rows are longer than the limit.",

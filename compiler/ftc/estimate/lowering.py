@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol
 
 from ftc.estimate import trainer_options as options
 from ftc.estimate.architecture import InexpressibleError, architecture
-from ftc.estimate.step import Batch, Code, Dtype, Evaluation, Loss, TrainingStep, Tuning
-from ftc.plan.steps import DataStep, Part, Plan
+from ftc.estimate.step import Batch, Code, Dtype, Evaluation, Loss, Quantisation, TrainingStep, Tuning
+from ftc.plan.steps import DataStep, Part, Plan, UnfrozenStep
 
 Config = Mapping[str, Any]
 Kernel = Literal["eager", "efficient", "flash"]
@@ -29,7 +29,7 @@ FLASH_HEAD = 256
 """Features of a head up to which it does."""
 
 EVALUATED = 2**28
-"""Numbers in the logits of one batch of held-out rows at most (`runtime/evaluate.py`, LOGITS)."""
+"""Numbers in the logits of one batch of held-out rows at most (`runtime/heldout.py`, LOGITS)."""
 
 LABEL_ROWS = 256
 """Rows at a time when prompts are tried with many labels (`runtime/score.py`)."""
@@ -40,6 +40,7 @@ ENDS = 2
 PEFT_OPTIONS = (
     "type",
     "task_type",
+    "init_lora_weights",
     "r",
     "lora_alpha",
     "lora_dropout",
@@ -143,12 +144,13 @@ def training_step(
     def kernel(masked: bool) -> Kernel:
         return _attention(config, weights, device, cuda=cuda, masked=masked)
 
-    full = tuning.method == "full"
+    full = tuning.method != "lora"
     return TrainingStep(
         config=dict(config),
         tuning=tuning,
         batch=batch,
         weights=weights,
+        quantisation=_quantisation(plan),
         autocast="bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None,
         optimizer=options.optimizer(arguments, weights if full else tuning.dtype, cuda=cuda, full=full),
         attention=kernel(masked),
@@ -165,6 +167,8 @@ def _tuning(plan: Plan) -> Tuning:
     """Which weights train, and their dtype: PEFT makes adapters of half-precision models in float32."""
     assert plan.tune is not None  # noqa: S101 - the caller has looked
     assert plan.model is not None  # noqa: S101
+    if plan.tune.unfrozen is not None:
+        return _frozen(plan.tune.unfrozen)
     if plan.tune.peft is None:
         if plan.tune.method != "full":
             raise InexpressibleError(f"the method {plan.tune.method} is not modelled")
@@ -172,6 +176,8 @@ def _tuning(plan: Plan) -> Tuning:
     peft = dict(plan.tune.peft)
     if peft.get("type") != "LoraConfig" or peft.get("bias", "none") != "none":
         raise InexpressibleError(f"adapters of PEFT's {peft.get('type')} are not modelled")
+    if plan.tune.converted or peft.get("init_lora_weights") == "mica":
+        raise InexpressibleError("adapters that begin with the base's own weights are not modelled")
     unknown = sorted(name for name in peft if name not in PEFT_OPTIONS and peft[name] not in (None, False))
     if unknown:
         raise InexpressibleError(f"LoRA with {', '.join(unknown)} is not modelled")
@@ -181,8 +187,25 @@ def _tuning(plan: Plan) -> Tuning:
         rank=_whole(peft["r"]),
         dropout=float(str(peft.get("lora_dropout") or 0.0)),
         targets="all-linear" if targets == "all-linear" else tuple(targets),
-        dtype="float32",
+        dtype="bfloat16" if plan.tune.quantise else "float32",
     )
+
+
+def _frozen(how: UnfrozenStep) -> Tuning:
+    """The last layers and the ends, which the estimate knows; no gradient goes below the first of them."""
+    if how.first or how.norms or how.modules:
+        raise InexpressibleError("training the first layers, the norms or modules by name is not modelled")
+    return Tuning(method="freeze", layers=how.last, embedding=how.embeddings, head=how.head)
+
+
+def _quantisation(plan: Plan) -> Quantisation | None:
+    """The base in few bits, its other weights as they were loaded (TRL casts the adapters to bfloat16)."""
+    assert plan.tune is not None  # noqa: S101 - the caller has looked
+    assert plan.model is not None  # noqa: S101
+    how = plan.tune.quantise
+    if how is None:
+        return None
+    return Quantisation(kind=how.kind, double=how.double, compute=plan.model.dtype, upcast=False)
 
 
 def _whole(value: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ftc import tuning
 from ftc.diagnostics import Finding, Severity
 from ftc.estimate import catalogue
 from ftc.estimate.catalogue import Device
@@ -72,7 +73,7 @@ def _dtype(recipe: Recipe, origins: Origins) -> Iterator[Finding]:
     device = requested_gpu(recipe)
     if device is None or device.has_bfloat16 or recipe.model.dtype != "bfloat16":
         return
-    adapters = recipe.tune.method != "full"
+    adapters = tuning.load(recipe.tune.method).adapter
     better = "float16" if adapters else "float32"
     yield Finding(
         "FTC853",

@@ -13,7 +13,7 @@ from typing import Any
 
 from ftc import __version__
 
-PACKAGES = ("accelerate", "liger-kernel", "peft", "tokenizers", "torch", "transformers", "trl")
+PACKAGES = ("accelerate", "bitsandbytes", "liger-kernel", "peft", "tokenizers", "torch", "transformers", "trl")
 """Packages whose version can change the weights."""
 
 

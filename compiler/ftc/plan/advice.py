@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ftc.plan.fitting import Trial
 
 DEVICES = (2, 4, 8)
-NF4 = Quantisation(kind="nf4", double=True)
+NF4 = Quantisation(kind="nf4", double=True, upcast=False)
 OFFERED = tuning.METHODS
 
 
@@ -80,7 +80,7 @@ def _adapters(trial: Trial, _: int, again: bool) -> Iterator[str]:
     if tune is None or tune.peft is not None:
         return
     method = tuning.load("lora")
-    lora = method.lower(method.options(method="lora"))
+    lora = method.lower(method.options(method="lora"), None)
     other = replace(trial, plan=trial.plan.model_copy(update={"tune": lora}))
     needs = other.needed(1, True)
     if needs.bytes <= trial.limit:

@@ -106,6 +106,8 @@ def _run(plan: Plan) -> Iterator[tuple[str, Value]]:
         yield "objective", plan.objective.name
     if plan.tune is not None:
         yield "tune.method", plan.tune.method
+        if plan.tune.parameters is not None:
+            yield "tune.parameters", plan.tune.parameters
 
 
 def _forecast(build: Forecast | None) -> Iterator[tuple[str, Value]]:
@@ -163,6 +165,7 @@ ORDER = (
     "train.learning_rate",
     "objective",
     "tune.method",
+    "tune.parameters",
     "model",
     "model.dtype",
     "device",

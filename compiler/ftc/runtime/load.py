@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ftc.artifact.files import sha256
-from ftc.plan.steps import ModelStep
+from ftc.plan.steps import ModelStep, QuantiseStep
 from ftc.runtime.failure import BuildError
+from ftc.runtime.quantise import bitsandbytes_config
+from ftc.runtime.ready import Ready
+
+NEW_HEADS = ("score", "classifier")
+"""What transformers calls the layer of a head of scores, by the model's family."""
 
 
 def _differs(path: Path, digest: str, size: int | None = None) -> bool:
@@ -19,10 +24,11 @@ def _differs(path: Path, digest: str, size: int | None = None) -> bool:
 def changed_files(step: ModelStep, directory: Path) -> tuple[str, ...]:
     """Names of the model's files which are not what the plan says.
 
-    A GGUF file is pinned by its own digest, so of its conversion only the tokenizer is checked.
+    A GGUF file is pinned by its own digest, so of its conversion only the tokenizer is checked; and what
+    another recipe made by the digest of that plan, and by the manifest of that run.
     """
     digests: list[tuple[str, str, int | None]] = [("tokenizer.json", step.tokenizer_sha256, None)]
-    if step.kind != "gguf":
+    if step.kind not in ("gguf", "run"):
         digests.append(("config.json", step.config_sha256, None))
         digests.extend((file.name, file.sha256, file.bytes) for file in step.weights)
     return tuple(name for name, digest, size in digests if _differs(directory / name, digest, size))
@@ -39,23 +45,49 @@ def verify(step: ModelStep, directory: Path) -> None:
         )
 
 
-def load_model(step: ModelStep, directory: Path) -> Any:
-    """The base model in the plan's precision, every weight from the files.
+def load_base(plan: Ready, directory: Path) -> Any:
+    """The base model as the plan trains it, on the plan's device: in its precision, or in few bits."""
+    device = plan.environment.device
+    model = load_model(plan.model, directory, plan.tune.quantise, device, plan.objective.head)
+    if plan.objective.head == "scores":  # scores are read at a row's last token that is no padding
+        model.config.get_text_config().pad_token_id = plan.tokenizer.pad_id
+    return model if plan.tune.quantise is not None else model.to(device)
 
-    Raises BuildError where a weight is missing: transformers would fill it with random numbers.
+
+def load_model(
+    step: ModelStep,
+    directory: Path,
+    quantise: QuantiseStep | None = None,
+    device: str = "cpu",
+    head: str = "vocabulary",
+) -> Any:
+    """The base model in the plan's precision, every weight from the files but those of a new head of scores.
+
+    With `quantise` its linear layers are stored in few bits as they are read, on the device. Raises BuildError
+    where a weight is missing: transformers would fill it with random numbers.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    scores = head == "scores"
+    kind: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    few_bits: dict[str, Any] = {"num_labels": 1} if scores else {}
+    if quantise is not None:
+        few_bits |= {
+            "quantization_config": bitsandbytes_config(quantise, step.dtype),
+            "device_map": {"": device},
+        }
+    loaded: Any = kind.from_pretrained(
         str(directory),
         dtype=getattr(torch, step.dtype),
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        **few_bits,
     )
     model, report = loaded
-    missing = sorted(report["missing_keys"])
+    new = tuple(f"{name}.weight" for name in NEW_HEADS) if scores else ()
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith(new or ("\n",)))
     if missing or report["mismatched_keys"]:
         raise BuildError(
             "FTC405", f"the model's files lack weights: {', '.join(missing[:5]) or 'wrong shapes'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc.artifact.files import write_json, write_text
+from ftc.runtime.convert import convert
 from ftc.runtime.ready import Ready
 
 TOKENIZER_FILES = (
@@ -62,17 +63,25 @@ def _sorted(value: Any) -> Any:
 def portable_adapter_config(config: dict[str, Any], base: str) -> dict[str, Any]:
     """PEFT's configuration with the base as the recipe names it, and its sets in one order."""
     ordered = {key: _sorted(config[key]) for key in sorted(config)}
-    return {**ordered, "base_model_name_or_path": base, "inference_mode": True}
+    named = {"tokenizer_name_or_path": base} if config.get("tokenizer_name_or_path") else {}
+    return {**ordered, **named, "base_model_name_or_path": base, "inference_mode": True}
 
 
-def save_model(plan: Ready, model: Any, base: Path, target: Path) -> tuple[str, ...]:
-    """Write adapter or weights with the tokenizer into `target`, at once; returns the files' names."""
+def save_model(
+    plan: Ready, model: Any, base: Path, target: Path, before: dict[str, Any] | None = None
+) -> tuple[str, ...]:
+    """Write adapter or weights with the tokenizer into `target`, at once; returns the files' names.
+
+    `before` has the adapter's factors before training where they were taken out of the base.
+    """
     part = target.with_name(f".{target.name}.part")
     for old in (part, target):
         shutil.rmtree(old, ignore_errors=True)
     model.save_pretrained(str(part))
     if plan.tune.peft is not None:
         (part / "README.md").unlink(missing_ok=True)
+        if before:
+            convert(part, before)
         file = part / ADAPTER_CONFIG
         config = json.loads(file.read_text(encoding="utf-8"))
         write_json(file, portable_adapter_config(config, plan.model.location))

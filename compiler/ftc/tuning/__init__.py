@@ -8,8 +8,27 @@ from ftc.tuning.base import Method
 
 METHODS: dict[str, str] = {
     "full": "ftc.tuning.full",
+    "freeze": "ftc.tuning.freeze",
     "lora": "ftc.tuning.lora",
+    "qlora": "ftc.tuning.qlora",
+    "adalora": "ftc.tuning.adalora",
+    "loha": "ftc.tuning.loha",
+    "lokr": "ftc.tuning.lokr",
+    "vera": "ftc.tuning.vera",
+    "oft": "ftc.tuning.oft",
+    "boft": "ftc.tuning.boft",
+    "ia3": "ftc.tuning.ia3",
+    "ln": "ftc.tuning.ln",
+    "prompt": "ftc.tuning.prompt",
+    "prefix": "ftc.tuning.prefix",
+    "p_tuning": "ftc.tuning.p_tuning",
 }
+
+REFUSED: dict[str, str] = {
+    "adaption_prompt": "PEFT's adaption prompts lose what TRL's loss puts through the model (TRL 1.16, PEFT 0.21)",
+    "corda": 'as an initialisation of LoRA it needs statistics of a data set; PiSSA is `init = "pissa"`',
+}
+"""Methods that the installed libraries name and that do not train with them, with the reason."""
 
 
 def load(name: str) -> Method:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftc.plan.steps import TuneStep
 from ftc.recipe.base import Table
+from ftc.tuning.modules import Modules
 
 
 class Options(Table):
@@ -17,16 +18,66 @@ class Options(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why options cannot be used with a model: at the setting `key` under `[tune]`, with what to write.
+
+    `unknown` is a name that the model does not have.
+    """
+
+    code: str
+    key: tuple[str | int, ...]
+    message: str
+    help: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaulted:
+    """A value that the method picked for a setting under `[tune]` that the recipe leaves open, and why."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+def _nothing_picked(_options: Any, _step: TuneStep) -> tuple[Defaulted, ...]:
+    return ()
+
+
+def _no_problem(_options: Any, _modules: Modules) -> tuple[Problem, ...]:
+    return ()
+
+
+def _as_it_is(step: TuneStep, _steps: int) -> TuneStep:
+    return step
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A row of the methods' table.
 
-    `options` is the type of the recipe's `[tune]` table under this method; `lower` resolves it to the
-    step; `learning_rate` is the default, with the reason that the plan prints.
+    `options` is the type of the recipe's `[tune]` table under this method. `lower` resolves it to the step,
+    on a model whose modules are known or None, and `count` says how many numbers train under that step.
+    `learning_rate` is the default, with the reason that the plan prints; `defaults` are the other values
+    picked, `problems` what of the options does not fit the model. `scheduled` completes the step once the
+    number of optimizer steps is known.
+
+    An `adapter` leaves the base as it is. `merges` says whether it can be added to the base's weights, and
+    `packs` whether its rows may train packed; `recomputes` whether with gradient checkpointing.
     """
 
     name: str
     title: str
     options: type[Options]
-    lower: Callable[[Any], TuneStep]
+    lower: Callable[[Any, Modules | None], TuneStep]
+    count: Callable[[TuneStep, Modules], int]
     learning_rate: float
     learning_rate_reason: str
+    defaults: Callable[[Any, TuneStep], tuple[Defaulted, ...]] = _nothing_picked
+    problems: Callable[[Any, Modules], tuple[Problem, ...]] = _no_problem
+    scheduled: Callable[[TuneStep, int], TuneStep] = _as_it_is
+    adapter: bool = True
+    merges: bool = True
+    packs: bool = True
+    recomputes: bool = True
+    quantises: bool = False

@@ -11,7 +11,7 @@ from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.step import TrainingStep, Tuning
-from ftc.plan.steps import TuneStep
+from ftc.plan.steps import TuneStep, UnfrozenStep
 from ftc.runtime.adapt import adapt
 
 
@@ -62,9 +62,7 @@ def prepared(model: Any, step: TrainingStep) -> Any:
 
 
 def tuned(model: Any, tuning: Tuning) -> Any:
-    """The model made trainable as the tuning says."""
-    if tuning.method == "freeze":
-        return frozen(model, tuning)
+    """The model made trainable as the tuning says, by what makes it trainable in a run."""
     model = adapt(model, tune_step(tuning))
     if tuning.method == "lora":
         for parameter in model.parameters():
@@ -77,6 +75,9 @@ def tune_step(tuning: Tuning) -> TuneStep:
     """The tuning as the plan has it."""
     if tuning.method == "full":
         return TuneStep(method="full", peft=None)
+    if tuning.method == "freeze":
+        ends = UnfrozenStep(last=tuning.layers, embeddings=tuning.embedding, head=tuning.head)
+        return TuneStep(method="freeze", peft=None, unfrozen=ends)
     targets: JsonValue = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets or ())
     return TuneStep(
         method=tuning.method,
@@ -91,30 +92,6 @@ def tune_step(tuning: Tuning) -> TuneStep:
             "modules_to_save": list(tuning.modules_to_save) or None,
         },
     )
-
-
-def layers(model: Any) -> torch.nn.ModuleList:
-    """The decoder's layers."""
-    wanted = model.config.get_text_config().num_hidden_layers
-    found: torch.nn.ModuleList = next(
-        module
-        for module in model.modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == wanted
-    )
-    return found
-
-
-def frozen(model: Any, tuning: Tuning) -> Any:
-    """The model with only its last layers, and the embedding or the head where asked, trainable."""
-    model.requires_grad_(False)
-    trained = list(layers(model))[-tuning.layers :] if tuning.layers else []
-    if tuning.embedding:
-        trained.append(model.get_input_embeddings())
-    if tuning.head:
-        trained.append(model.get_output_embeddings())
-    for module in trained:
-        module.requires_grad_(True)
-    return model
 
 
 def name_weights(model: Any, tracker: Tracker) -> None:

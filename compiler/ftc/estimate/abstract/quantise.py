@@ -8,19 +8,8 @@ import torch
 
 from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.step import Quantisation
-
-
-def _config(how: Quantisation) -> Any:
-    from transformers import BitsAndBytesConfig
-
-    if how.kind == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True,
-        bnb_4bit_quant_type=how.kind,
-        bnb_4bit_use_double_quant=how.double,
-        bnb_4bit_compute_dtype=getattr(torch, how.compute),
-    )
+from ftc.plan.steps import QuantiseStep
+from ftc.runtime.quantise import bitsandbytes_config
 
 
 def replace(model: Any, how: Quantisation) -> None:
@@ -29,7 +18,8 @@ def replace(model: Any, how: Quantisation) -> None:
 
     head = model.get_output_embeddings()
     skipped = [name for name, module in model.named_modules() if module is head and not how.head]
-    replace_with_bnb_linear(model, skipped, _config(how))
+    few_bits = QuantiseStep(kind=how.kind, double=how.double)
+    replace_with_bnb_linear(model, skipped, bitsandbytes_config(few_bits, how.compute))
     bits = "8bit" if how.kind == "int8" else "4bit"
     setattr(model, f"is_loaded_in_{bits}", True)
 

@@ -11,13 +11,14 @@ from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.abstract.loss import criterion, inputs
-from ftc.estimate.abstract.model import dtype, layers, loaded, name_weights, prepared, skeleton
+from ftc.estimate.abstract.model import dtype, loaded, name_weights, prepared, skeleton
 from ftc.estimate.abstract.patches import abstract
 from ftc.estimate.abstract.quantise import name_scales
 from ftc.estimate.abstract.scratch import BACKENDS
 from ftc.estimate.abstract.segments import base_of, mark_layers, mark_loss
 from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.step import Evaluation, TrainingStep
+from ftc.runtime.unfreeze import layers
 
 Backend = Literal["cuda", "cpu"]
 ROUNDING: dict[str, int] = {"cuda": 512, "cpu": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftc import tuning
 from ftc.diagnostics import Finding
 from ftc.facts.isolation import Isolation, isolation
 from ftc.plan.context import Context, Outcome, choice, filled
@@ -24,7 +25,10 @@ def run(plan: Plan, context: Context) -> Outcome:
         found = _isolation(context)
         findings = () if found.apart else (_refused(found, context),)
         return Outcome(filled(plan, packing=PackingStep(packed=True)), findings)
+    method = tuning.load(context.recipe.tune.method)
     packed, reason = _chosen(plan, context)
+    if packed and not method.packs:
+        packed, reason = False, f"{method.title} cannot keep packed rows apart"
     return Outcome(filled(plan, (choice(KEY, packed, reason),), packing=PackingStep(packed=packed)))
 
 

@@ -174,7 +174,8 @@ def run(plan: Plan, context: Context) -> Outcome:
     draft = Draft(Fit(micro, train.gradient_checkpointing is True), micro_choices)
     settled = settle(_tried(plan, context, step), context, draft, units.tokens)
     choices = batch_choices + step_choices + settled.choices + rate_choices + options.choices + save_choices
-    plan = filled(plan, choices, train=with_fit(step, settled.fit))
+    tuned = tuning.load(context.recipe.tune.method).scheduled(plan.tune, steps) if plan.tune else None
+    plan = filled(plan, choices, train=with_fit(step, settled.fit), tune=tuned)
     return Outcome(plan, (*_unfit(plan, context), *options.findings, *settled.findings))
 
 

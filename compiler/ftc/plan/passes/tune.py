@@ -2,59 +2,139 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
 from ftc import tuning
 from ftc.diagnostics import Finding
+from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.inventory import modules
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Plan, TuneStep
 from ftc.recipe.suggest import did_you_mean
+from ftc.tuning.base import Method, Problem
+from ftc.tuning.modules import SCORE, Modules, ends_with, with_scores
+
+BITSANDBYTES = "bitsandbytes"
 
 
-def _defaulted(context: Context, step: TuneStep) -> tuple[Choice, ...]:
+def known_modules(context: Context, *, scores: bool = False) -> Modules | None:
+    """The model's modules by its config.json; None for a model type whose names are not in the tables."""
+    try:
+        found = modules(context.facts.model.config)
+    except InexpressibleError:
+        return None
+    return with_scores(found) if scores else found
+
+
+def tune_step(context: Context, known: Modules | None, *, scores: bool = False) -> TuneStep:
+    """The recipe's `[tune]` table through its method, with how many numbers train where that is known."""
     tune = context.recipe.tune
-    chosen = []
-    if "tune" not in context.recipe.model_fields_set or "method" not in tune.model_fields_set:
-        reason = "trains few weights, leaves the base as it is, and needs a fraction of the memory"
-        chosen.append(choice("tune.method", step.method, reason))
-    if step.method == "lora" and step.peft is not None:
-        if "rank" not in tune.model_fields_set:
-            chosen.append(choice("tune.rank", step.peft["r"], "enough for most tasks of this size"))
-        if getattr(tune, "alpha", None) is None:
-            chosen.append(choice("tune.alpha", step.peft["lora_alpha"], "twice the rank, a common setting"))
-        if "targets" not in tune.model_fields_set:
-            reason = "every linear layer but the output head, as the QLoRA paper found best"
-            chosen.append(choice("tune.targets", step.peft["target_modules"], reason))
-    return tuple(chosen)
+    method = tuning.load(tune.method)
+    step = method.lower(tune, known)
+    if scores and step.peft is not None:
+        step = step.model_copy(update={"peft": _scored(step.peft)})
+    if known is None:
+        return step
+    trained = method.count(step, known)
+    return step.model_copy(update={"parameters": trained, "total": known.numel})
 
 
-def _modules(tensors: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(part for name in tensors for part in name.split(".")[:-1] if not part.isdigit())
+def _scored(peft: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """PEFT's options where the model has a head of scores: that is new, so it trains whole."""
+    given = peft.get("modules_to_save")
+    saved: list[JsonValue] = [*(given if isinstance(given, list) else []), SCORE]
+    return peft | {"task_type": "SEQ_CLS", "modules_to_save": saved}
 
 
-def _unknown_targets(context: Context, step: TuneStep) -> tuple[Finding, ...]:
-    """Layer names which match no module, as far as the weights' names are at hand."""
-    targets = (step.peft or {}).get("target_modules")
+def _defaulted(context: Context, method: Method, step: TuneStep) -> tuple[Choice, ...]:
+    tune = context.recipe.tune
+    picked = method.defaults(tune, step)
+    chosen = tuple(choice(f"tune.{one.key}", one.value, one.reason) for one in picked)
+    if "tune" in context.recipe.model_fields_set and "method" in tune.model_fields_set:
+        return chosen
+    reason = "trains few weights, leaves the base as it is, and needs a fraction of the memory"
+    return (choice("tune.method", step.method, reason), *chosen)
+
+
+def _finding(problem: Problem, context: Context, known: Modules) -> Finding:
+    span = context.origins.value("tune", *problem.key) or context.origins.value("tune", "method")
+    if not problem.unknown:
+        return Finding(problem.code, problem.message, span, help=problem.help)
+    helps = did_you_mean(problem.unknown, known.names())
+    notes = (f"the model has {', '.join(sorted(known.names()))}",)
+    return Finding(problem.code, problem.message, span, help=helps, notes=notes)
+
+
+def _by_tensors(context: Context, step: TuneStep) -> Iterator[Finding]:
+    """Layer names which match no weight, where only the weights' names are at hand."""
     tensors = context.facts.model.tensor_names
-    if not isinstance(targets, list) or not tensors:
-        return ()
-    modules = {name.rpartition(".")[0] for name in tensors}
-    findings = []
-    for index, target in enumerate(targets):
-        if any(module == target or module.endswith(f".{target}") for module in modules):
-            continue
-        findings.append(
-            Finding(
-                "FTC505",
-                f"no layer of the model is named `{target}`",
-                context.origins.value("tune", "targets", index),
-                help=did_you_mean(str(target), _modules(tensors)),
-                notes=(f"the model has {', '.join(sorted(_modules(tensors)))}",),
-            )
+    names = {name.rpartition(".")[0] for name in tensors}
+    parts = frozenset(part for name in names for part in name.split(".") if not part.isdigit())
+    keys = {"targets": "target_modules", "modules_to_save": "modules_to_save"}
+    for key, option in keys.items():
+        given = (step.peft or {}).get(option)
+        for index, target in enumerate(given if isinstance(given, list) and names else ()):
+            if any(ends_with(name, str(target)) for name in names):
+                continue
+            span = context.origins.value("tune", key, index)
+            message = f"no layer of the model is named `{target}`"
+            notes = (f"the model has {', '.join(sorted(parts))}",)
+            yield Finding("FTC505", message, span, help=did_you_mean(str(target), parts), notes=notes)
+
+
+def _unfit(plan: Plan, context: Context, method: Method) -> Iterator[Finding]:
+    """What the method does not go together with, of the rest of the recipe and of the machine."""
+    recipe, origins = context.recipe, context.origins
+    span = origins.value("tune", "method")
+    if not method.recomputes and recipe.train.gradient_checkpointing is not False:
+        message = f"{method.title} does not work with gradient checkpointing (PEFT)"
+        again = origins.value("train", "gradient_checkpointing")
+        yield Finding("FTC541", message, again, help=("remove `gradient_checkpointing`",))
+    if not method.packs and recipe.data.packing:
+        message = f"{method.title} cannot keep packed rows apart: PEFT ignores their positions"
+        yield Finding("FTC541", message, origins.value("data", "packing"), help=("write packing = false",))
+    quantised = context.facts.model.config.get("quantization_config")
+    if quantised is not None and (method.quantises or not method.adapter):
+        how = quantised.get("quant_method", "some") if isinstance(quantised, dict) else "some"
+        message = f"the base is stored in few bits already ({how}), which {method.title} cannot train"
+        yield Finding(
+            "FTC541", message, span, help=('write method = "lora", or take the base it was made of',)
         )
-    return tuple(findings)
+    if method.quantises:
+        yield from _quantising(plan, context)
+
+
+def _quantising(plan: Plan, context: Context) -> Iterator[Finding]:
+    span = context.origins.value("tune", "method")
+    assert plan.environment is not None  # noqa: S101 - the order of the passes
+    assert plan.model is not None  # noqa: S101
+    saved = getattr(context.recipe.tune, "modules_to_save", None)
+    if saved and plan.model.dtype != "bfloat16":
+        message = f"TRL trains `{saved[0]}` in bfloat16 here, and the model's dtype is {plan.model.dtype}"
+        helps = ('write dtype = "bfloat16" under [model]', 'or write method = "lora"')
+        yield Finding("FTC541", message, context.origins.value("tune", "modules_to_save"), help=helps)
+    if plan.environment.device == "mps":
+        message = "bitsandbytes stores no weights in few bits on Apple's GPUs"
+        yield Finding("FTC541", message, span, help=('write method = "lora"',))
+    if BITSANDBYTES not in context.facts.packages:
+        message = "weights in few bits need bitsandbytes, which is not installed"
+        yield Finding("FTC542", message, span, help=("pip install bitsandbytes",))
 
 
 def run(plan: Plan, context: Context) -> Outcome:
-    """Lower the recipe's `[tune]` table through its method."""
-    tune = context.recipe.tune
-    step = tuning.load(tune.method).lower(tune)
-    return Outcome(filled(plan, _defaulted(context, step), tune=step), _unknown_targets(context, step))
+    """Lower the recipe's `[tune]` table through its method, and hold it against the model."""
+    scores = plan.objective is not None and plan.objective.head == "scores"
+    tune, known = context.recipe.tune, known_modules(context, scores=scores)
+    method = tuning.load(tune.method)
+    step = tune_step(context, known, scores=scores)
+    if known is None:
+        found = list(_by_tensors(context, step))
+    else:
+        found = [_finding(problem, context, known) for problem in method.problems(tune, known)]
+    found += _unfit(plan, context, method)
+    return Outcome(filled(plan, _defaulted(context, method, step), tune=step), tuple(found))
+
+
+__all__ = ["known_modules", "run", "tune_step"]
