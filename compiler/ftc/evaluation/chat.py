@@ -71,12 +71,13 @@ class Chat:
 
     def hidden(self, text: str) -> str:
         """A text without the key, which endpoints like to repeat in their errors."""
-        return text.replace(self.key, "…") if self.key else text
+        key = (self.key or "").strip()
+        return text.replace(key, "…") if key else text
 
     def _once(self, messages: Sequence[Message]) -> str:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
+        if self.key and self.key.strip():
+            headers["Authorization"] = f"Bearer {_printable(self.key)}"
         data = json.dumps(self.body(messages)).encode()
         request = Request(address(self.endpoint), data, headers, method="POST")  # noqa: S310 - http(s) alone
         with build_opener(_NoRedirect).open(request, timeout=self.timeout_s) as reply:
@@ -86,6 +87,13 @@ class Chat:
         with error:
             body = error.read(2000).decode("utf-8", "replace")
         return self.hidden(f"{error.code} {error.reason}: {' '.join(body.split())[:300]}")
+
+
+def _printable(key: str) -> str:
+    """The key as a header takes it. Raises RefusedError where it has other characters."""
+    if not (key.isascii() and key.strip().isprintable()):
+        raise RefusedError("the key has characters that no header can hold")
+    return key.strip()
 
 
 def address(endpoint: str) -> str:
