@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from ftc.objectives import load as load_objective
+from ftc.objectives import options as objective_options
 from ftc.plan.account import Ledger, SourceRows
 from ftc.plan.canonical import canonical_bytes
 from ftc.plan.steps import (
@@ -123,7 +124,7 @@ def train_arguments(
 ) -> dict[str, JsonValue]:
     """The trainer's arguments as a plan carries them."""
     return {
-        **load_objective("sft").arguments(),
+        **load_objective("sft").arguments(objective_options("sft", None)),
         "max_steps": steps,
         "per_device_train_batch_size": micro_batch,
         "gradient_accumulation_steps": accumulation,

@@ -174,15 +174,16 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
 def _with_rounding(
     made: Planned, below: BuildResult | None, cache: Cache, said: list[Finding]
 ) -> Path | Finding:
-    """The directory with the weights to begin with; what is lost of a merged one is added to `said`."""
-    from ftc.artifact.merged import rounding
+    """The directory with the weights to begin with; what is to be said of a merged one is added to `said`."""
+    from ftc.artifact.merged import quantised, rounding
 
     place = _model(made, below, cache)
     if isinstance(place, Path) and made.base is not None and below is not None:
         assert made.result.plan is not None  # noqa: S101 - `built` has checked the plan
         assert made.result.plan.model is not None  # noqa: S101
-        lost = rounding(_base_run(made, below), place, made.result.plan.model.dtype)
-        said += [lost] if lost is not None else []
+        run = _base_run(made, below)
+        notes = (quantised(run), rounding(run, place, made.result.plan.model.dtype))
+        said += [note for note in notes if note is not None]
     return place
 
 

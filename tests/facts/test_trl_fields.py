@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftc import objectives
-from ftc.facts.trl_fields import OWNED, TrlNotFoundError, check_trl_options, config_fields
+from ftc.facts.trl_fields import OWNED, RETIRED, TrlNotFoundError, check_trl_options, config_fields
 from ftc.recipe.language import field_at
 from ftc.recipe.load import load_recipe
 
@@ -54,7 +54,7 @@ def test_what_is_not_installed_is_said(config: str) -> None:
 
 
 def test_every_key_named_instead_exists() -> None:
-    keys = set(OWNED.values()) | {
+    keys = set(OWNED.values()) | set(RETIRED.values()) | {
         key for name in objectives.OBJECTIVES for key in objectives.load(name).owned.values()
     }
     for key in keys - {""}:
@@ -74,8 +74,8 @@ def options(tmp_path: Path, text: str) -> list[tuple[str, str]]:
     [
         'optim = "adamw_torch"',
         "adam_beta1 = 1",
-        "neftune_noise_alpha = 5.0",
-        "lr_scheduler_kwargs = { num_cycles = 2 }",
+        "torch_compile_mode = 'default'",
+        "liger_kernel_config = { rope = true }",
         'include_num_input_tokens_seen = "all"',
         "dataloader_num_workers = 2",
         'optim_target_modules = ["q_proj"]',
@@ -93,6 +93,9 @@ def test_good_options_pass(tmp_path: Path, text: str) -> None:
         ("max_steps = 4", "FTC504", "write `train.steps` instead"),
         ("max_length = 4", "FTC504", "write `data.max_length` instead"),
         ("padding_free = true", "FTC504", "remove it: ftc decides this itself"),
+        ("neftune_noise_alpha = 5.0", "FTC504", "write `train.neftune` instead"),
+        ("lr_scheduler_kwargs = { num_cycles = 2 }", "FTC504", "write `train.schedule` instead"),
+        ("warmup_ratio = 0.1", "FTC504", "write `train.warmup` instead"),
         ("adam_beta1 = true", "FTC103", "write a number such as 0.1"),
         ("tf32 = 1", "FTC103", "write true"),
         ("optim_args = 3", "FTC103", 'put it in quotes: "3"'),

@@ -158,3 +158,15 @@ def test_arguments_are_all_taken(tiny: Tiny, lora_plan, tmp_path):
     assert {key: getattr(made, key) for key in same} == same
     assert made.report_to in ([], "none", ["none"])
     assert made.device.type == "cpu"
+
+
+def test_a_field_that_the_installed_trl_lacks_is_named(tiny: Tiny, tmp_path):
+    from ftc.runtime.failure import BuildError
+    from ftc.runtime.ready import ready
+    from ftc.runtime.train import config
+
+    plan = tiny.plan(warmup_share=0.1)
+    with pytest.raises(BuildError) as caught:
+        config(ready(plan), tiny.job(plan, tmp_path))
+    assert caught.value.event.code == "FTC503"
+    assert "`warmup_share` in its SFTConfig" in caught.value.event.message

@@ -31,7 +31,7 @@ OWNED: dict[str, str] = {
     "do_train": "",
     "eval_delay": "",
     "eval_on_start": "",
-    "eval_steps": "",
+    "eval_steps": "train.eval_every",
     "eval_strategy": "",
     "fp16": "model.dtype",
     "fp16_full_eval": "model.dtype",
@@ -40,27 +40,30 @@ OWNED: dict[str, str] = {
     "full_determinism": "",
     "gradient_accumulation_steps": "train.batch",
     "gradient_checkpointing": "train.gradient_checkpointing",
+    "greater_is_better": "",
     "hub_token": "",
     "ignore_data_skip": "",
+    "label_smoothing_factor": "train.label_smoothing",
     "learning_rate": "train.learning_rate",
-    "load_best_model_at_end": "",
+    "load_best_model_at_end": "train.keep",
     "local_rank": "",
-    "logging_dir": "",
     "logging_first_step": "",
     "logging_steps": "",
     "logging_strategy": "",
+    "lr_scheduler_kwargs": "train.schedule",
     "lr_scheduler_type": "train.schedule",
     "max_grad_norm": "train.max_grad_norm",
     "max_steps": "train.steps",
+    "metric_for_best_model": "train.keep",
     "model_init_kwargs": "model.dtype",
-    "no_cuda": "train.device",
+    "neftune_noise_alpha": "train.neftune",
     "num_train_epochs": "train.epochs",
     "output_dir": "name",
-    "overwrite_output_dir": "",
     "per_device_eval_batch_size": "eval.batch",
     "per_device_train_batch_size": "train.micro_batch",
+    "project": "name",
     "push_to_hub": "",
-    "report_to": "",
+    "report_to": "train.trackers",
     "resume_from_checkpoint": "",
     "run_name": "name",
     "save_only_model": "",
@@ -68,13 +71,22 @@ OWNED: dict[str, str] = {
     "save_strategy": "train.save_every",
     "save_total_limit": "",
     "seed": "seed",
+    "torch_compile": "train.compile",
     "use_cpu": "train.device",
-    "use_mps_device": "train.device",
-    "warmup_ratio": "train.warmup",
+    "use_liger_kernel": "train.kernels",
     "warmup_steps": "train.warmup",
     "weight_decay": "train.weight_decay",
 }
 """Fields of every trainer's config that ftc sets, with the recipe's key for each, empty where it has none."""
+
+RETIRED: dict[str, str] = {
+    "logging_dir": "",
+    "no_cuda": "train.device",
+    "overwrite_output_dir": "",
+    "use_mps_device": "train.device",
+    "warmup_ratio": "train.warmup",
+}
+"""The same of fields that earlier releases of transformers had."""
 
 
 class TrlNotFoundError(LookupError):
@@ -161,7 +173,7 @@ def check_trl_options(recipe: Recipe, origins: Origins, objective: str | None = 
     except TrlNotFoundError as error:
         message = f"the options of [train.trl] cannot be checked: {error}"
         return (Finding("FTC503", message, origins.key("train", "trl"), severity=Severity.WARNING),)
-    owned = {**OWNED, **chosen.owned}
+    owned = {**RETIRED, **OWNED, **chosen.owned}
     found = (_check(name, value, fields, owned, origins) for name, value in recipe.train.trl.items())
     return tuple(finding for finding in found if finding)
 

@@ -48,6 +48,17 @@ INHERITED = (
 )
 """Beginnings of the variables the runtime sees: no secret, and none that turns a tracker on."""
 
+TRACKED: dict[str, tuple[str, ...]] = {
+    "mlflow": ("DATABRICKS_", "MLFLOW_"),
+    "tensorboard": ("TENSORBOARD_",),
+    "trackio": ("TRACKIO_",),
+    "wandb": ("WANDB_",),
+}
+"""Beginnings of the variables that a tracker reads, among them its credentials."""
+
+NETWORK = ("CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT")
+"""Beginnings of the variables that say how to get to a tracker's server, in either case."""
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 FIXED = {
     "HF_HUB_OFFLINE": "1",
@@ -70,12 +81,17 @@ class Outcome:
     done: Done | None = None
 
 
-def environment() -> dict[str, str]:
-    """The runtime's environment variables.
+def environment(trackers: tuple[str, ...] = ()) -> dict[str, str]:
+    """The runtime's environment variables, with those of the trackers that the recipe names.
 
     It sees the first GPU alone, for which the plan is made: with several the trainer would spread each batch.
     """
-    kept = {key: value for key, value in os.environ.items() if key.startswith(INHERITED)}
+    more = tuple(start for name in trackers for start in TRACKED[name]) + (NETWORK if trackers else ())
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key.startswith(INHERITED) or (more and key.upper().startswith(more))
+    }
     seen = kept.get(VISIBLE, "0").split(",")[0]
     return {**kept, **FIXED, VISIBLE: seen}
 
@@ -85,6 +101,7 @@ def command(job: Job, *, measure: bool = False) -> list[str]:
     places = {"--plan": job.plan, "--data": job.data, "--model": job.model, "--run": job.run}
     words = [word for option, path in places.items() for word in (option, str(path.absolute()))]
     more = ["--measure"] if measure else []
+    more += [word for name in job.trackers for word in ("--tracker", name)]
     return [sys.executable, "-m", "ftc.runtime", *words, "--stop-on-eof", *more]
 
 
@@ -195,7 +212,7 @@ def launch(job: Job, on_event: Callable[[Event], None], *, measure: bool = False
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(),
+            env=environment(job.trackers),
             start_new_session=True,
         )
     with process, _forwarding(process) as asked:

@@ -79,6 +79,7 @@ _TAGGED = (
     ("data", "mix", None, "query"),
     ("data", "split", "query"),
     ("data", "dedupe"),
+    ("train", "schedule"),
     ("data", "sources", None),
     ("eval",),
     ("eval", "metrics", None),

@@ -22,8 +22,9 @@ def parse(arguments: list[str]) -> tuple[Job, argparse.Namespace]:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--stop-on-eof", action="store_true", help="stop when standard input ends")
     parser.add_argument("--measure", action="store_true", help="time a few steps instead of all")
+    parser.add_argument("--tracker", action="append", default=[], help="report each step there too")
     found = parser.parse_args(arguments)
-    return Job(found.plan, found.data, found.model, found.run), found
+    return Job(found.plan, found.data, found.model, found.run, tuple(found.tracker)), found
 
 
 def measured(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:

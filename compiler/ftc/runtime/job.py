@@ -8,12 +8,21 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Job:
-    """The plan's JSON, the compiled data, the base model, and the run directory that is filled."""
+    """The plan's JSON, the compiled data, the base model, and the run directory that is filled.
+
+    `trackers` are told of each step too; they decide nothing, and so are no part of the plan.
+    """
 
     plan: Path
     data: Path
     model: Path
     run: Path
+    trackers: tuple[str, ...] = ()
+
+    @property
+    def tracked(self) -> Path:
+        """Where trackers that write files write them: beside the runs, as their bytes differ each time."""
+        return self.run.parent / "trackers"
 
     @property
     def checkpoints(self) -> Path:

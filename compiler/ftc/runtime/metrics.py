@@ -11,6 +11,7 @@ from ftc.artifact.files import write_json, write_text
 
 METRICS = "metrics.jsonl"
 TIMING = "timing.json"
+TRAINING = "training.json"
 
 
 @dataclass(frozen=True)

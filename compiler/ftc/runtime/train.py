@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ftc.runtime import checkpoints, isolation
-from ftc.runtime.collate import Collator, PackedCollator
+from ftc.runtime import checkpoints, isolation, trackers
+from ftc.runtime.collate import collator
 from ftc.runtime.events import Phase, Warned
 from ftc.runtime.failure import BuildError
 from ftc.runtime.job import Job
+from ftc.runtime.load import load_model
 from ftc.runtime.metrics import METRICS, rewind
 from ftc.runtime.ready import Ready
 from ftc.runtime.rows import trainable
@@ -23,13 +26,33 @@ AGAIN = "run the same command again: it goes on from an earlier checkpoint"
 
 
 def config(plan: Ready, job: Job) -> Any:
-    """The trainer's config: the plan's arguments, and what belongs to this machine."""
+    """The trainer's config: the plan's arguments, and what belongs to this machine.
+
+    Raises BuildError where the installed TRL has no field of that name.
+    """
     device = plan.environment.device
-    return named(plan.objective.config)(
+    arguments = {
         **plan.train.arguments,
-        output_dir=str(job.checkpoints),
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device == "cuda",
+        "output_dir": str(job.checkpoints),
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device == "cuda",
+        "report_to": "none",
+        **trackers.arguments(job),
+    }
+    made = named(plan.objective.config)
+    missing = sorted(set(arguments) - {field.name for field in fields(made)})
+    if missing:
+        raise renamed(missing, plan.objective.config)
+    return made(**arguments)
+
+
+def renamed(missing: list[str], reference: str) -> BuildError:
+    """The failure where a field of a config is not there under the name that ftc knows."""
+    package, _, name = reference.partition(":")
+    return BuildError(
+        "FTC503",
+        f"the installed {package} {version(package)} has no `{', '.join(missing)}` in its {name}",
+        f"install a release of {package} that this ftc knows: pip install --upgrade ftc",
     )
 
 
@@ -44,13 +67,30 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
     trainer = extended(named(plan.objective.trainer))(
         model=model,
         args=config(plan, job),
-        train_dataset=training_set(plan.data, job.data, rows, job.work / "sequences.arrow"),
-        data_collator=PackedCollator(MappedRows(rows)) if packed else Collator(plan.tokenizer.pad_id),
+        train_dataset=_ordered(plan, training_set(plan.data, job.data, rows, job.work / "sequences.arrow")),
+        data_collator=collator(plan, MappedRows(rows), packed=packed),
         processing_class=tokenizer,
+        **_reference(plan, job),
     )
     trainer.session = session
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _ordered(plan: Ready, rows: Any) -> Any:
+    """The rows in the order of training where the trainer itself keeps the order it is given."""
+    if plan.train.arguments.get("train_sampling_strategy") != "sequential":
+        return rows
+    return rows.shuffle(seed=plan.seed, keep_in_memory=True)
+
+
+def _reference(plan: Ready, job: Job) -> dict[str, Any]:
+    """The model as it was, where the objective needs it; under adapters the base itself is there."""
+    if not plan.objective.reference or plan.tune.peft is not None:
+        return {}
+    model = load_model(plan.model, job.model)
+    model.requires_grad_(False)
+    return {"ref_model": model.to(plan.environment.device).eval()}
 
 
 def train(plan: Ready, job: Job, session: Session, *, model: Any, tokenizer: Any) -> Any:
