@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from ftc.runtime.ready import Ready
 from ftc.runtime.rows import IGNORED
 from ftc.runtime.sequences import MappedRows
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+UNSEEN = {"rows": ("row",), "pairs": ("row", "labels"), "labelled": ("row", "labels")}
+"""Of each kind of batch what is there to prove it, and does not go to the trainer."""
 
 Row = tuple[list[int], list[int]]
 """A row's tokens and labels."""
@@ -80,6 +85,96 @@ class PackedCollator:
         }
 
 
+def _split(tokens: list[int], lengths: list[int]) -> list[list[int]]:
+    """The members of a row, which lie end to end."""
+    ends = list(accumulate(lengths))
+    return [tokens[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+class PairCollator:
+    """Batches of rows with several members, as TRL's trainers take pairs: all first members, then all second.
+
+    Where the model has a head of scores, no token is predicted, so the batch says nothing of answers.
+    """
+
+    def __init__(self, pad_id: int, *, scores: bool = False) -> None:
+        self.pad_id, self._scores = pad_id, scores
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Tensors input_ids, attention_mask, labels, completion_mask (members × rows, longest), row (rows)."""
+        import torch
+
+        found = {}
+        for name in ("input_ids", "labels"):
+            split = [_split(example[name], example["lengths"]) for example in examples]
+            found[name] = [row[member] for member in range(len(split[0])) for row in split]
+        labels = padded(found["labels"], IGNORED)
+        batch = {
+            "input_ids": padded(found["input_ids"], self.pad_id),
+            "attention_mask": attention(found["input_ids"]),
+            "labels": labels,
+            "row": torch.tensor([example["row"] for example in examples]),
+        }
+        return batch if self._scores else batch | {"completion_mask": (labels != IGNORED).long()}
+
+
+class LabelledCollator:
+    """Batches of answers that are good or bad, as TRL's KTO takes them.
+
+    With `drift` each prompt comes a second time with the answer of the row before it in the batch, from which
+    the trainer estimates how far the model has moved (TRL's own rotation).
+    """
+
+    def __init__(self, pad_id: int, *, drift: bool) -> None:
+        self.pad_id, self._drift = pad_id, drift
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Tensors input_ids, attention_mask, labels, completion_mask (rows, longest), label, row (rows)."""
+        import torch
+
+        ids = [example["input_ids"] for example in examples]
+        labels = padded([example["labels"] for example in examples], IGNORED)
+        batch = {
+            "input_ids": padded(ids, self.pad_id),
+            "attention_mask": attention(ids),
+            "labels": labels,
+            "completion_mask": (labels != IGNORED).long(),
+            "label": torch.tensor([json.loads(example["carried"])["label"] for example in examples]),
+            "row": torch.tensor([example["row"] for example in examples]),
+        }
+        return batch | self._rotated(examples) if self._drift else batch
+
+    def _rotated(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Each prompt with another row's answer."""
+        starts = [_answer_start(example["labels"]) for example in examples]
+        cuts = list(zip(examples, starts, strict=True))
+        prompts = [example["input_ids"][:start] for example, start in cuts]
+        answers = [
+            [token for token in example["labels"][start:] if token != IGNORED] for example, start in cuts
+        ]
+        pairs = list(zip(prompts, [answers[-1], *answers[:-1]], strict=True))
+        ids = [prompt + answer for prompt, answer in pairs]
+        return {
+            "KL_input_ids": padded(ids, self.pad_id),
+            "KL_attention_mask": attention(ids),
+            "KL_completion_mask": padded([[0] * len(prompt) + [1] * len(one) for prompt, one in pairs], 0),
+        }
+
+
+def _answer_start(labels: list[int]) -> int:
+    return next(place for place, label in enumerate(labels) if label != IGNORED)
+
+
+def collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
+    """What makes the plan's batches, as its objective takes them."""
+    pad_id, step = plan.tokenizer.pad_id, plan.objective
+    if step.batches == "pairs":
+        return PairCollator(pad_id, scores=step.head == "scores")
+    if step.batches == "labelled":
+        return LabelledCollator(pad_id, drift=step.options["loss"] == "kto")
+    return PackedCollator(rows) if packed else Collator(pad_id)
+
+
 def tokens_of(batch: dict[str, Any]) -> int:
     """How many tokens a batch has, padding aside."""
     if "attention_mask" in batch:
@@ -88,10 +183,23 @@ def tokens_of(batch: dict[str, Any]) -> int:
 
 
 def rows_of(batch: dict[str, Any]) -> Iterator[Row | None]:
-    """The rows that are in a batch as the model tells them apart; None where padding carries a label."""
+    """The rows that are in a batch as the model tells them apart; None where padding carries a label.
+
+    Rows with members are put together again; `row` has their number.
+    """
     if "attention_mask" not in batch:
         yield from _end_to_end(batch)
         return
+    found = list(_padded_rows(batch))
+    rows = len(batch["row"])
+    for row in range(rows):
+        members = found[row::rows]
+        whole = [member for member in members if member is not None]
+        ids, labels = ([token for member in whole for token in member[part]] for part in range(2))
+        yield (ids, labels) if len(whole) == len(members) else None
+
+
+def _padded_rows(batch: dict[str, Any]) -> Iterator[Row | None]:
     masks = batch["attention_mask"].bool()
     for ids, labels, kept in zip(batch["input_ids"], batch["labels"], masks, strict=True):
         stray = (labels[~kept] != IGNORED).any().item()

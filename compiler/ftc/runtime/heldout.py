@@ -27,7 +27,10 @@ def trained_end(mask: list[bool]) -> int:
 
 @dataclass(frozen=True)
 class Heldout:
-    """Rows of one part as an Arrow table, addressed by number."""
+    """Rows of one part as an Arrow table, addressed by number.
+
+    Of a row with several members the first one is meant, such as the chosen answer, but by `member`.
+    """
 
     table: Any
 
@@ -62,7 +65,12 @@ class Heldout:
         """Tokens and mask of one of the texts that a row is made of."""
         lengths = self.table.column("lengths")[row].as_py()
         start, end = sum(lengths[:place]), sum(lengths[: place + 1])
-        return self.tokens(row)[start:end], self.mask(row)[start:end]
+        tokens, mask = (self.table.column(name)[row].as_py() for name in ("input_ids", "mask"))
+        return tokens[start:end], mask[start:end]
+
+    @cached_property
+    def _several(self) -> bool:
+        return "lengths" in self.table.column_names
 
     @cached_property
     def prompt_lengths(self) -> list[int | None]:
@@ -71,18 +79,20 @@ class Heldout:
 
     @cached_property
     def lengths(self) -> list[int]:
-        """Tokens of each row."""
+        """Tokens of each row; of the longest member where it has several."""
         import pyarrow.compute as pc
 
+        if self._several:
+            return [max(lengths) for lengths in self.table.column("lengths").to_pylist()]
         return list(pc.list_value_length(self.table.column("input_ids")).to_pylist())
 
     def tokens(self, row: int) -> list[int]:
         """The row's tokens."""
-        return list(self.table.column("input_ids")[row].as_py())
+        return self.member(row, 0)[0] if self._several else list(self.table.column("input_ids")[row].as_py())
 
     def mask(self, row: int) -> list[bool]:
         """Whether each token carries loss."""
-        return list(self.table.column("mask")[row].as_py())
+        return self.member(row, 0)[1] if self._several else list(self.table.column("mask")[row].as_py())
 
     def prompt(self, row: int) -> list[int]:
         """The tokens before the answer."""

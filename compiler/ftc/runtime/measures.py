@@ -85,13 +85,17 @@ def choices(evaluator: Evaluator, model: Any, rows: list[Row]) -> None:
 
 
 def pairs(evaluator: Evaluator, model: Any, rows: list[Row]) -> None:
-    """The log-probabilities of the chosen and of the rejected answer of each row."""
+    """Of the chosen and of the rejected answer of each row the model's score, or the log-probability."""
     held = evaluator.heldout
     for batch in evaluator.in_turn(list(range(len(rows))), held.lengths, "pairs"):
         for place in range(2):
             members = [held.member(row, place) for row in batch]
             tokens, masks = [ids for ids, _ in members], [mask for _, mask in members]
-            found = score.row_losses(model, tokens, masks, pad_id=evaluator.pad)
+            if evaluator.plan.objective.head == "scores":
+                found = score.row_scores(model, tokens, pad_id=evaluator.pad)
+            else:
+                losses = score.row_losses(model, tokens, masks, pad_id=evaluator.pad)
+                found = [-total for total, _ in losses]
             name = ("chosen", "rejected")[place]
-            for row, (total, _) in zip(batch, found, strict=True):
-                rows[row].setdefault("columns", {})[name] = -total
+            for row, figure in zip(batch, found, strict=True):
+                rows[row].setdefault("columns", {})[name] = figure

@@ -52,20 +52,34 @@ def _labels(input_ids: Any, mask: Any) -> Any:
 
 
 def write_trainable(part: Part, data: Path, target: Path) -> None:
-    """Write the rows as the trainer takes them: Arrow, columns row, input_ids and labels."""
+    """Write the rows as the trainer takes them: Arrow, columns row, input_ids and labels.
+
+    Rows with members have their `lengths` too, and what is carried with the tokens is in `carried`.
+    """
     import pyarrow as pa
 
-    integers = pa.list_(pa.int32())
-    schema = pa.schema([("row", pa.int64()), ("input_ids", integers), ("labels", integers)])
+    schema = _trainable_schema(part, data)
+    wanted = [name for name in schema.names if name not in ("row", "labels")]
     first = 0
     target.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for batch in batches(part, data, ["input_ids", "mask"]):
-            ids = batch.column("input_ids").cast(integers)
-            numbers = pa.array(range(first, first + batch.num_rows), pa.int64())
-            labels = _labels(ids, batch.column("mask"))
-            writer.write_batch(pa.record_batch([numbers, ids, labels], schema=schema))
+        for batch in batches(part, data, [*wanted, "mask"]):
+            found = {name: batch.column(name).cast(schema.field(name).type) for name in wanted}
+            found["row"] = pa.array(range(first, first + batch.num_rows), pa.int64())
+            found["labels"] = _labels(found["input_ids"], batch.column("mask"))
+            writer.write_batch(pa.record_batch([found[name] for name in schema.names], schema=schema))
             first += batch.num_rows
+
+
+def _trainable_schema(part: Part, data: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    integers = pa.list_(pa.int32())
+    there = pq.read_schema(data / part.shards[0].file.name).names
+    more = [("lengths", integers), ("carried", pa.string())]
+    fields = [("row", pa.int64()), ("input_ids", integers), ("labels", integers)]
+    return pa.schema([*fields, *((name, kind) for name, kind in more if name in there)])
 
 
 def trainable(part: Part, data: Path, target: Path) -> Any:

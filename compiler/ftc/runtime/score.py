@@ -55,6 +55,17 @@ def row_losses(
     return list(zip(sums, counts, strict=True))
 
 
+def row_scores(model: Any, tokens: list[list[int]], *, pad_id: int) -> list[float]:
+    """The score of each row by a model whose head gives one."""
+    logits = model(
+        input_ids=padded(tokens, pad_id).to(model.device),
+        attention_mask=attention(tokens).to(model.device),
+        use_cache=False,
+    ).logits
+    scores: list[float] = logits.float().squeeze(-1).tolist()
+    return scores
+
+
 def greedy(
     model: Any, prompts: list[list[int]], *, stops: list[int], pad_id: int, longest: int
 ) -> list[list[int]]:

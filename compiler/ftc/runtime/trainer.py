@@ -15,7 +15,7 @@ from typing import Any
 
 from ftc.artifact.files import write_json
 from ftc.runtime import checkpoints
-from ftc.runtime.collate import rows_of, tokens_of
+from ftc.runtime.collate import UNSEEN, rows_of, tokens_of
 from ftc.runtime.diagnosis import not_finite, row_ids, spike_help, spiked
 from ftc.runtime.events import Checkpoint, Event, HeldOut, Step, Warned
 from ftc.runtime.failure import BuildError
@@ -89,8 +89,10 @@ class Session:
 
     def feed(self, batch: dict[str, Any]) -> None:
         """Take note of a micro-batch on its way to the model."""
-        rows = batch.pop("row").tolist()
+        rows = batch["row"].tolist()
         self.prove(batch, rows)
+        for name in UNSEEN[self.plan.objective.batches]:
+            del batch[name]
         self.rows_in_step += rows
         self.tokens_in_step += tokens_of(batch)
 
@@ -227,6 +229,9 @@ class Additions:
         """The held-out loss after a step; None where a stop was asked for meanwhile."""
         with self.accelerator.autocast():  # type: ignore[attr-defined]
             return self.session.evaluate(step, self.model)  # type: ignore[attr-defined]
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset  # the rows are compiled
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Nothing: the run directory has a README of its own."""

@@ -58,11 +58,8 @@ def _by_hash(
     held_out, keys = split.eval or 0, identity if split.group is None else (split.group,)
     choices: tuple[Choice, ...] = ()
     if split.group is None:
-        equal = (
-            "equal in these columns"
-            if keys not in (("messages",), ("chosen",))
-            else "equal but for their last answer"
-        )
+        ends = keys in (("messages",), ("chosen",))
+        equal = "equal but for their last answer" if ends else "equal in these columns"
         reason = f"rows {equal} stay on one side, as they make the prompt"
         choices = (choice("data.split.group", list(keys), reason),)
     if split.stratify is not None:
