@@ -138,9 +138,12 @@ SMALL_GRID = (
 
 
 def large_grid() -> Iterator[tuple[str, str, str, tuple[int, int]]]:
-    """Every family by full fine-tuning and LoRA, and every method on two of them; the shapes take turns."""
-    pairs = [(m, how) for m in MODELS for how in ("full", "q and v" if m == "mixtral" else "lora")]
-    pairs += [(model, method) for model in ("llama", "qwen3") for method in METHODS]
-    for number, (model, method) in enumerate(dict.fromkeys(pairs)):
-        for checkpointing in CHECKPOINTING:
-            yield model, method, checkpointing, SHAPES[number % len(SHAPES)]
+    """Every family by full fine-tuning and LoRA, every method on two of them.
+
+    Checkpointing and the shapes take turns, so that each family and each method meets both of each.
+    """
+    families = [(m, how) for m in MODELS for how in ("full", "q and v" if m == "mixtral" else "lora")]
+    methods = [(model, method) for method in METHODS for model in ("llama", "qwen3")]
+    for number, (model, method) in enumerate((*families, *methods)):
+        place, side = divmod(number, 2)
+        yield model, method, CHECKPOINTING[(place + side) % 2], SHAPES[(place // 2 + side) % 2]

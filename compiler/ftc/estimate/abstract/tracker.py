@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
-from ftc.estimate.abstract.answers import answers
+from ftc.estimate.abstract.answers import Answer, answers
+from ftc.estimate.abstract.remembered import remembered
 
 Category = Literal[
     "weights",
@@ -25,6 +25,15 @@ Category = Literal[
     "temporaries",
 ]
 Scratch = Callable[[tuple[Any, ...], Any], int]
+
+
+def _tensors(out: Any) -> Iterator[torch.Tensor]:
+    """The tensors of an operation's result."""
+    if isinstance(out, torch.Tensor):
+        yield out
+    elif isinstance(out, (tuple, list)):
+        for part in out:
+            yield from _tensors(part)
 
 
 @dataclass(slots=True)
@@ -64,6 +73,7 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.rounding = rounding
         self.scratch = scratch or {}
         self.answers = answers(chosen)
+        self._by_operation: dict[Any, Answer | None] = {}
         self.segment = "load"
         self.scope: Category | None = None
         self.allocated = 0
@@ -76,15 +86,21 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         self.operations += 1
-        answer = self.answers.get(str(func))
-        out = func(*args, **(kwargs or {})) if answer is None else answer(func, args, kwargs or {})
-        for value in tree_iter(out):
-            if isinstance(value, torch.Tensor) and value.device.type == self.device:
+        answer = self._answer(func)
+        out = (answer or remembered)(func, args, kwargs or {})
+        for value in _tensors(out):
+            if value.device.type == self.device:
                 self.add(value.untyped_storage())
         scratch = self.scratch.get(func.overloadpacket.__name__)
         if scratch is not None:
             self._pass_through(scratch(args, out))
         return out
+
+    def _answer(self, func: Any) -> Answer | None:
+        """What answers in an operation's place, found by its name once."""
+        if func not in self._by_operation:
+            self._by_operation[func] = self.answers.get(str(func))
+        return self._by_operation[func]
 
     def rounded(self, size: int) -> int:
         """The bytes that the allocator hands out for `size`."""
