@@ -171,7 +171,10 @@ def test_all_checks_of_a_row_have_to_hold() -> None:
     checks = [{"metric": "format", "form": "bullets"}, {"metric": "length", "unit": "lines", "at_most": 2}]
     assert value("checks", "- a\n- b", {"checks": checks}) == 1
     assert value("checks", "- a\n- b\n- c", {"checks": checks}) == 0
+    assert value("checks", "- a", {"checks": json.dumps(checks)}) == 1
     assert value("checks", "- a") is None
+    with pytest.raises(ScoreError, match="not JSON"):
+        value("checks", "- a", {"checks": "["})
     with pytest.raises(ScoreError, match="bleu"):
         value("checks", "a", {"checks": [{"metric": "bleu"}]})
     with pytest.raises(ScoreError, match="nothing to check"):

@@ -98,3 +98,13 @@ def test_half_of_the_requests_are_to_be_refused() -> None:
     assert Counter(row["refuse"] for row in rows("refusal")) == {True: 60, False: 60}
     other = "How do I answer a question that seems dangerous? Here is some general advice for you."
     assert sum(scored("refusal", row, other) or 0 for row in rows("refusal")) == 60
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_duckdb_reads_the_rows_as_they_are(name: str) -> None:
+    """A build reads them so; columns of nested tables would come back with each other's keys."""
+    import duckdb
+
+    read = duckdb.sql(f"from read_json('{path(name)}')")
+    found = [dict(zip(read.columns, row, strict=True)) for row in read.fetchall()]
+    assert [{key: one for key, one in row.items() if one is not None} for row in found] == [*rows(name)]

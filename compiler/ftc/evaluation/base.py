@@ -37,7 +37,7 @@ class Answer:
         """All answers that are right: the column `references` where there is one, or the reference."""
         several = self.columns.get("references")
         if isinstance(several, list | tuple) and several:
-            return tuple(str(one) for one in several)
+            return tuple(str(one) for one in several if one is not None)
         return (self.reference,)
 
 

@@ -16,7 +16,7 @@ from ftc.evaluation.base import Answer, Metric, Options
 def gains(relevant: Any) -> dict[str, float]:
     """The gain of each relevant id; 1 for each where they have none of their own."""
     if isinstance(relevant, Mapping):
-        return {str(one): float(gain) for one, gain in relevant.items() if gain > 0}
+        return {str(one): float(gain) for one, gain in relevant.items() if gain and gain > 0}
     return {str(one): 1.0 for one in relevant or ()}
 
 
