@@ -272,7 +272,7 @@ def test_a_write_that_fails(name, number, code, request, tmp_path):
     def trained(job, on_event):
         from ftc.launch.local import Outcome
 
-        (job.run / "eval.json").write_text(json.dumps({"before": {}, "after": {}}))
+        (job.run / "eval.json").write_text(json.dumps({"before": {}, "after": {}, "suites": []}))
         return Outcome("done", 1, None, 0, job.log)
 
     monkeypatch.setattr(files_module, "whole_file", failing)
@@ -297,7 +297,7 @@ def test_the_ledger_in_the_card(plan: Plan):
     line = LedgerLine(fate="too_long", reason="more than 512 tokens", rows=2, first_ids=("a", "b"))
     ledger = plan.data.ledger.model_copy(update={"lines": (line,), "read": plan.data.ledger.read + 2})
     data = plan.data.model_copy(update={"ledger": ledger})
-    text = readme_text(plan.model_copy(update={"data": data}), {"before": {}, "after": {}})
+    text = readme_text(plan.model_copy(update={"data": data}), {"before": {}, "after": {}, "suites": []})
     assert "| too long | 2 | more than 512 tokens |" in text
     assert "nothing was measured" in text
 

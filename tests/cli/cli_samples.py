@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ftc.plan import account, steps
 
@@ -125,6 +126,22 @@ PLAN = steps.Plan(
     ),
 )
 
+def measured(
+    metric: str, better: str, before: tuple[float, float, float], after: tuple[float, float, float]
+) -> dict[str, Any]:
+    """A metric of eval.json: low, value and high before and after."""
+    sides = [dict(zip(("low", "value", "high"), one, strict=True)) | {"count": 512} for one in (before, after)]
+    change = {"difference": after[1] - before[1], "low": 0.0, "high": 0.0, "p_value": 1e-4}
+    return {
+        "metric": metric,
+        "title": metric,
+        "better": better,
+        "before": sides[0],
+        "after": sides[1],
+        "change": change | {"test": "permutation", "pairs": 512},
+    }
+
+
 EVALUATION = {
     "before": {
         "loss": 3.6912,
@@ -146,5 +163,28 @@ EVALUATION = {
         "label_accuracy_right": 344,
         "label_accuracy_rows": 512,
     },
+    "suites": [
+        {
+            "suite": "held_out",
+            "rows": 512,
+            "metrics": [
+                measured("loss", "lower", (3.61, 3.6912, 3.78), (0.66, 0.7312, 0.81)),
+                measured("exact_match", "higher", (0.0, 0.0, 0.0), (0.623, 0.6640625, 0.705)),
+                measured("label_accuracy", "higher", (0.311, 0.3515625, 0.393), (0.631, 0.671875, 0.711)),
+            ],
+            "gates": [
+                {
+                    "suite": "held_out",
+                    "metric": "exact_match",
+                    "gate": ">= base + 0.05",
+                    "bound": 0.05,
+                    "passed": True,
+                }
+            ],
+            "baselines": [],
+            "tokens": {"before": {}, "after": {}},
+        }
+    ],
+    "gates": [],
 }
 RUN = Path("runs/question-routing") / HASH[:16]

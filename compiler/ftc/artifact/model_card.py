@@ -11,11 +11,7 @@ from ftc import __version__
 from ftc.artifact.chain import ChainedRun
 from ftc.plan.steps import DataStep, ModelStep, Plan
 
-MEASURES = {
-    "loss": "loss per trained token",
-    "exact_match": "exact match of the generated answer",
-    "label_accuracy": "accuracy among the labels alone",
-}
+INTERVALS = "Intervals are 95 % bootstrap intervals over the rows; p-values are of paired tests on them."
 PACKAGED = "package://"
 
 
@@ -38,24 +34,44 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join("| " + " | ".join(row) + " |\n" for row in escaped)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}"
+def _figure(figure: Mapping[str, Any] | None) -> str:
+    """A value with its 95 % interval."""
+    if figure is None or figure["value"] is None:
+        return "n/a"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
-def _evaluation(plan: Plan, measured: Mapping[str, Any]) -> str:
-    before, after = measured["before"], measured["after"]
-    if not after:
+def _change(change: Mapping[str, Any] | None) -> str:
+    if change is None or change["difference"] is None:
+        return ""
+    return f"{change['difference']:+.3f} (p = {change['p_value']:.3g})"
+
+
+def _evaluation(measured: Mapping[str, Any]) -> str:
+    """Each suite before and after with intervals, and what its gates came to."""
+    suites = measured["suites"]
+    if not suites:
         return "No row was held out, so nothing was measured.\n"
-    rows = plan.data.eval.rows if plan.data and plan.data.eval else 0
+    return "\n".join(_suite(suite) for suite in suites) + f"\n{INTERVALS}\n"
+
+
+def _suite(suite: Mapping[str, Any]) -> str:
     lines = [
-        [title, _number(before[name]), _number(after[name])]
-        for name, title in MEASURES.items()
-        if name in before and name in after
+        [one["title"], _figure(one["before"]), _figure(one["after"]), _change(one["change"])]
+        for one in suite["metrics"]
     ]
+    rows = f"{suite['rows']} row{'s' if suite['rows'] != 1 else ''}"
+    held = f"{rows} {'were' if suite['rows'] != 1 else 'was'} held out and never trained on."
+    said = held if suite["suite"] == "held_out" else f"The suite `{suite['suite']}` has {rows}."
+    names = {one["metric"] for one in suite["metrics"]}
     note = "Exact match is mostly learned format; the accuracy among the labels is fair to the base."
-    fair = f"\n{note}\n" if {"exact_match", "label_accuracy"} <= set(after) else ""
-    head = ("on the held-out rows", "before", "after")
-    return f"{rows} rows were held out and never trained on.\n\n{_table(head, lines)}{fair}"
+    fair = f"\n{note}\n" if {"exact_match", "label_accuracy"} <= names else ""
+    gates = "".join(
+        f"- the gate `{gate['metric']} {gate['gate']}` {'holds' if gate['passed'] else 'FAILED'}\n"
+        for gate in suite["gates"]
+    )
+    table = _table(("", "before", "after", "change"), lines)
+    return f"{said}\n\n{table}{fair}" + (f"\n{gates}" if gates else "")
 
 
 def _ledger(data: DataStep) -> str:
@@ -153,7 +169,7 @@ def _choices(plan: Plan) -> str:
 def readme_text(plan: Plan, measured: Mapping[str, Any], chain: Sequence[ChainedRun] = ()) -> str:
     """The whole README.md; `measured` holds the metrics before and after, `chain` what it builds on."""
     sections = {
-        "Evaluation": _evaluation(plan, measured),
+        "Evaluation": _evaluation(measured),
         "Load": f"In this directory:\n\n```python\n{loading(plan, chain)}```\n",
         **({"Chain": _chain_text(chain)} if chain else {}),
         "Data": _ledger(plan.data) if plan.data else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ftc.cli.evaluation_view import evaluation_lines
 from ftc.cli.layout import number, table
 from ftc.cli.terminal import Terminal, escape
 
@@ -35,16 +36,6 @@ def _share(metrics: Metrics, name: str) -> str:
 def _change(before: Metrics, after: Metrics, name: str) -> str:
     first, last = before.get(name), after.get(name)
     return "" if first is None or last is None else f"{last - first:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def evaluation_lines(evaluation: Mapping[str, Any], terminal: Terminal) -> list[str]:
-    """The table of metrics before and after; a sentence where nothing was measured."""
-    before, after = evaluation.get("before") or {}, evaluation.get("after") or {}
-    rows = metric_rows(before, after)
-    if not rows:
-        return ["Nothing was measured: no row is held out."]
-    head, *body = table([("held-out rows", "before", "after", "change"), *rows])
-    return [terminal.style(head, "dim"), *body]
 
 
 def metric_rows(first: Metrics, last: Metrics) -> list[tuple[str, str, str, str]]:

@@ -90,12 +90,12 @@ def look_at_suites(
     for at, suite in () if known.takes("eval") else suites_of(recipe.eval):
         functions, wrong = _functions(suite, at, origins)
         found = SuiteFacts(at, suite_name(suite), suite, recipe, origins, functions=functions)
-        checked = _checked(suite, at, origins)
         if suite.own_rows:
             found, more = _own_rows(found, cache, reach, sources)
             wrong += more
         suites.append(found)
-        findings += [*wrong, *checked]
+        known_rows = found.query is not None or not suite.own_rows
+        findings += [*wrong, *(_checked(found) if known_rows else ())]
     return tuple(suites), tuple(findings)
 
 
@@ -109,23 +109,39 @@ def _functions(suite: Eval, at: Key, origins: Origins) -> tuple[tuple[MetricFile
     return files, tuple(entry for entry in entries if isinstance(entry, Finding))
 
 
-def _checked(suite: Eval, at: Key, origins: Origins) -> Iterator[Finding]:
-    """What the metrics themselves say of the options they are given."""
+def _checked(found: SuiteFacts) -> Iterator[Finding]:
+    """What the metrics themselves say of the options and columns that they are given, and of the judge."""
     from ftc.evaluation import load
 
-    options = options_of(suite)
+    suite, origins = found.settings, found.origins
+    options = options_of(suite, tuple(column.name for column in found.query.columns) if found.query else ())
     for number, entry in enumerate(suite.metrics or ()):
         if isinstance(entry, str):
-            span = origins.value(*at, "metrics", number)
+            span = origins.value(*found.at, "metrics", number)
             yield from (replace(one, span=one.span or span) for one in load(entry).problems(options))
+    yield from _unfit_judge(found)
 
 
-def options_of(suite: Eval) -> Any:
+def _unfit_judge(found: SuiteFacts) -> Iterator[Finding]:
+    suite, judge = found.settings, found.settings.judge
+    if judge is not None:
+        from ftc.evaluation.judge import problems
+
+        key = judge.key.env if judge.key else None
+        span = found.origins.value(*found.at, "judge")
+        yield from (replace(one, span=span) for one in problems(judge.endpoint, key, judge.prompt))
+    elif "judge" in (suite.metrics or ()):
+        span = found.origins.value(*found.at, "metrics")
+        help_ = 'name it: judge = { endpoint = "http://localhost:8000/v1", model = "…" }'
+        yield Finding("FTC577", "the suite names no judge", span, help=(help_,))
+
+
+def options_of(suite: Eval, columns: tuple[str, ...]) -> Any:
     """The options that metrics read, as `ftc.evaluation` has them."""
     from ftc.evaluation import Options
 
     stated = {key: getattr(suite, key) for key in OPTIONS if getattr(suite, key) is not None}
-    return Options(labels=suite.labels or (), **stated)
+    return Options(labels=suite.labels or (), columns=frozenset(columns), **stated)
 
 
 def _own_rows(

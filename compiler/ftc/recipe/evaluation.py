@@ -116,7 +116,7 @@ class Eval(Table):
     ends_with: Text | None = None
     """What answers must end with."""
 
-    unit: Literal["tokens", "words", "characters"] | None = None
+    unit: Literal["tokens", "words", "characters", "lines"] | None = None
     """What the length of an answer is counted in."""
 
     at_least: Annotated[int, Field(ge=0)] | None = None

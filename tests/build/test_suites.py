@@ -1,0 +1,158 @@
+"""Suites of a build on a model of random weights: rows by query, own metrics, gates, answers kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftc
+
+WORDS = ["fox", "dog", "country", "capital"]
+RECIPE = """
+name = "suites"
+[model]
+base = "{model}"
+[data]
+sources.chats = "chats.jsonl"
+split = {{ eval = 8 }}
+[lints]
+small_eval = "allow"
+[train]
+steps = 12
+batch = 8
+learning_rate = 1e-2
+
+[[eval]]
+metrics = ["exact_match", "loss"]
+gate = ">= base + 2"
+
+[[eval]]
+name = "asked"
+sources.extra = "extra.jsonl"
+query = "select question as prompt, answer as reference, level from extra where level < 9"
+metrics = ["loss", "exact_match", {{ python = "metrics.py:of_level" }}]
+max_new_tokens = 4
+gates.loss = "<= base * 1.02"
+
+[[eval]]
+name = "prompts"
+query = "select 'the dog number ' || i || '?' as prompt, 4 as at_most, 1 as at_least from (values (1), (5)) t(i)"
+metrics = ["length"]
+unit = "characters"
+max_new_tokens = 3
+"""
+METRICS = '''
+def of_level(answer, reference, columns):
+    """The level of the row, where its answer is right."""
+    return float(columns["level"]) if answer.strip() == reference else 0.0
+'''
+
+
+def write_project(directory: Path, model: Path, recipe: str = RECIPE) -> Path:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"the {WORDS[i % 4]} number {i}?"},
+                {"role": "assistant", "content": WORDS[i % 4]},
+            ]
+        }
+        for i in range(64)
+    ]
+    extra = [
+        {"question": f"the {WORDS[i % 4]} number {i + 90}?", "answer": WORDS[i % 4], "level": i % 3}
+        for i in range(6)
+    ]
+    extra += [{"question": "the fox number 8? " * 200, "answer": "fox", "level": 1}]
+    extra += [{"question": "left out", "answer": "fox", "level": 9}]
+    for name, lines in (("chats", rows), ("extra", extra)):
+        text = "".join(json.dumps(row) + "\n" for row in lines)
+        (directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    (directory / "metrics.py").write_text(METRICS, encoding="utf-8")
+    path = directory / "recipe.toml"
+    path.write_text(recipe.format(model=model), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> ftc.BuildResult:
+    directory = tmp_path_factory.mktemp("suites")
+    return ftc.build(write_project(directory, tiny_model), runs=directory / "runs")
+
+
+def answers(run: Path, suite: str) -> list[dict[str, Any]]:
+    lines = (run / "answers" / f"{suite}.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def suite_of(result: ftc.BuildResult, name: str) -> dict[str, Any]:
+    assert result.evaluation is not None
+    return next(suite for suite in result.evaluation["suites"] if suite["suite"] == name)
+
+
+def test_a_failed_gate_is_an_error_and_the_run_is_whole(built: ftc.BuildResult) -> None:
+    assert built.status == "built", built.findings
+    assert built.run is not None
+    assert built.gates_failed
+    failed = [finding for finding in built.findings if finding.code == "FTC730"]
+    assert len(failed) == 1
+    assert "exact_match of `held_out`" in failed[0].message
+    assert (built.run / "MANIFEST.sha256").is_file()
+
+
+def test_the_gate_that_holds_holds(built: ftc.BuildResult) -> None:
+    (gate,) = suite_of(built, "asked")["gates"]
+    figures = {one["metric"]: one for one in suite_of(built, "asked")["metrics"]}
+    loss = figures["loss"]
+    assert gate["passed"]
+    assert gate["bound"] == pytest.approx(loss["before"]["value"] * 1.02)
+    assert loss["after"]["value"] < loss["before"]["value"]
+    assert loss["after"]["low"] <= loss["after"]["value"] <= loss["after"]["high"]
+    assert loss["change"]["difference"] == pytest.approx(loss["after"]["value"] - loss["before"]["value"])
+
+
+def test_rows_that_are_too_long_are_said(built: ftc.BuildResult) -> None:
+    (left,) = [finding for finding in built.findings if finding.code == "FTC564"]
+    assert "1 of 8 rows of the suite `asked`" in left.message
+    assert suite_of(built, "asked")["rows"] == 6
+    assert built.plan is not None
+    asked = next(step for step in built.plan.suites if step.name == "asked")
+    assert asked.rows is not None
+    fates = {line.fate: line.rows for line in asked.rows.ledger.lines}
+    assert fates == {"too_long": 1, "filtered": 1}
+
+
+def test_own_metrics_see_the_columns(built: ftc.BuildResult) -> None:
+    assert built.run is not None
+    for number, row in enumerate(answers(built.run, "asked")):
+        assert row["prompt"] == f"the {WORDS[number % 4]} number {number + 90}?"
+        assert row["reference"] == WORDS[number % 4]
+        for when in ("before", "after"):
+            right = row[when]["answer"].strip() == row["reference"]
+            assert row[when]["scores"]["exact_match"] == right
+            assert row[when]["scores"]["of_level"] == (number % 3 if right else 0)
+
+
+def test_prompts_need_no_reference(built: ftc.BuildResult) -> None:
+    assert built.run is not None
+    for row in answers(built.run, "prompts"):
+        assert row["reference"] is None
+        for when in ("before", "after"):
+            assert row[when]["scores"]["length"] == (1 <= len(row[when]["answer"].strip()) <= 4)
+
+
+def test_a_prompt_that_is_trained_on_is_said(built: ftc.BuildResult) -> None:
+    found = [finding for finding in built.findings if finding.code == "FTC565"]
+    trained = (built.run / "plan.json").read_text() if built.run else ""
+    assert "suite-prompts-00000.parquet" in trained
+    assert [finding.message.split("`")[1] for finding in found] == ["prompts"]
+
+
+def test_an_unchanged_run_fails_its_gate_again(built: ftc.BuildResult) -> None:
+    assert built.run is not None
+    again = ftc.build(built.path, runs=built.run.parents[1])
+    assert again.status == "up to date"
+    assert again.gates_failed
+    assert again.digest == built.digest
