@@ -124,6 +124,8 @@ class Metric:
     score: Score | None = None
     low: float = 0.0
     high: float | None = 1.0
+    alone: bool = False
+    """Whether it looks at an answer without a reference."""
     check: Callable[[Options], tuple[Finding, ...]] | None = None
     parts: Parts | None = None
     combine: Combine | None = None

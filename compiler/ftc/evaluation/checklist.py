@@ -51,4 +51,4 @@ def score(answer: Answer, options: Options) -> float | None:
     return float(all(holds(check, answer, options) for check in own)) if own else None
 
 
-METRIC = Metric("checks", "passes the row's own checks", score=score)
+METRIC = Metric("checks", "passes the row's own checks", score=score, alone=True)

@@ -94,4 +94,4 @@ def check(options: Options) -> checks.Findings:
     return checks.needed("format", "form", 'form = "bullets"')
 
 
-METRIC = Metric("format", "has the format", score=score, check=check)
+METRIC = Metric("format", "has the format", score=score, alone=True, check=check)

@@ -193,4 +193,4 @@ class Judge:
         made.replace(self.kept / f"{digest}.json")
 
 
-METRIC = Metric("judge", "the judge's score", needs="judge")
+METRIC = Metric("judge", "the judge's score", needs="judge", alone=True)

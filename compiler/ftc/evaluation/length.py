@@ -43,4 +43,4 @@ def check(options: Options) -> checks.Findings:
     return ()
 
 
-METRIC = Metric("length", "has the length", score=score, check=check)
+METRIC = Metric("length", "has the length", score=score, alone=True, check=check)

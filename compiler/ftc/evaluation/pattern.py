@@ -34,4 +34,4 @@ def check(options: Options) -> checks.Findings:
     return checks.pattern(options.pattern)
 
 
-METRIC = Metric("regex", "matches the pattern", score=score, check=check)
+METRIC = Metric("regex", "matches the pattern", score=score, alone=True, check=check)

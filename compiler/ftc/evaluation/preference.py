@@ -17,4 +17,6 @@ def score(answer: Answer, options: Options) -> float | None:  # noqa: ARG001 - t
     return 0.5 if chosen == rejected else float(chosen > rejected)
 
 
-METRIC = Metric("preference_accuracy", "the chosen is above the rejected", needs="pairs", score=score)
+METRIC = Metric(
+    "preference_accuracy", "the chosen is above the rejected", needs="pairs", score=score, alone=True
+)

@@ -48,7 +48,7 @@ def _metric(name: str, title: str, measure: Any) -> Metric:
         ranked = [str(one) for one in answer.columns.get("ranked", ())]
         return float(measure(list(dict.fromkeys(ranked)), relevant, options.k)) if relevant else None
 
-    return Metric(name, title, needs="embeddings", score=score)
+    return Metric(name, title, needs="embeddings", score=score, alone=True)
 
 
 MRR = _metric("mrr", "MRR", reciprocal_rank)

@@ -77,4 +77,4 @@ def _wrong(schema: Mapping[str, Any] | bool) -> checks.Findings:
     return ()
 
 
-METRIC = Metric("json_schema", "satisfies the JSON Schema", score=score, check=check)
+METRIC = Metric("json_schema", "satisfies the JSON Schema", score=score, alone=True, check=check)

@@ -38,4 +38,4 @@ def score(answer: Answer, options: Options) -> float:  # noqa: ARG001 - the form
     return 1.0
 
 
-METRIC = Metric("valid_json", "valid JSON", score=score)
+METRIC = Metric("valid_json", "valid JSON", score=score, alone=True)

@@ -22,9 +22,6 @@ FREE_ANSWER = 256
 MEASURED = ("answers", "loss", "labels", "choices", "pairs", "judge")
 """What the runtime makes of a model for a metric (`ftc.evaluation.base.Needs`)."""
 
-ALONE = ("form", "length", "pattern", "refusal_rate", "schema", "json_schema", "valid_json")
-"""Metrics that look at an answer alone."""
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -149,13 +146,15 @@ def _length(about: _Open, names: tuple[str, ...]) -> int:
     suite, measured = about.suite, about.measured
     generates = any(_needs(name) in ("answers", "judge") for name in names)
     known = measured.references and measured.longest_target > 0
-    longest = suite.max_new_tokens or (measured.longest_target + 1 if known else FREE_ANSWER)
+    longest = measured.longest_target + 1 if known else FREE_ANSWER
+    reason = "the longest answer and its end token" if known else "the rows do not say how long answers are"
+    if suite.suite is not None:
+        from ftc.evaluation.suites import SUITES
+
+        longest, reason = SUITES[suite.suite].max_new_tokens, f"that of the suite `{suite.suite}`"
     if suite.max_new_tokens is None and generates:
-        reason = (
-            "the longest answer and its end token" if known else "the rows do not say how long answers are"
-        )
         about.choose("max_new_tokens", longest, reason)
-    return longest
+    return suite.max_new_tokens or longest
 
 
 def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
@@ -167,7 +166,7 @@ def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
         if needs not in MEASURED:
             message = f"`{name}` needs {needs}, which this build does not make"
             return Finding("FTC507", message, span, help=("measure another metric",))
-        if not measured.references and name in METRICS and needs != "judge" and name not in ALONE:
+        if not measured.references and name in METRICS and not load(name).alone:
             message = f"`{name}` compares answers with references, and the rows of `{found.name}` have none"
             helps = ("return a column `reference`, or measure what an answer shows alone",)
             return Finding("FTC563", message, span, help=helps)
