@@ -26,7 +26,8 @@ def value(name: str, answer: str, columns: dict[str, Any] | None = None, **optio
 
 
 def codes(name: str, **options: Any) -> list[str]:
-    return [finding.code for finding in load(name).problems(Options(**options))]
+    found = load(name).problems(Options(**options)) + load(name).late_problems(Options(**options))
+    return [finding.code for finding in found]
 
 
 @given(JSON_VALUES)

@@ -127,12 +127,18 @@ class Metric:
     alone: bool = False
     """Whether it looks at an answer without a reference."""
     check: Callable[[Options], tuple[Finding, ...]] | None = None
+    late: Callable[[Options], tuple[Finding, ...]] | None = None
+    """What takes a library to find, which is looked for when a plan is made."""
     parts: Parts | None = None
     combine: Combine | None = None
 
     def problems(self, options: Options) -> tuple[Finding, ...]:
         """What is missing or wrong before anything runs."""
         return self.check(options) if self.check else ()
+
+    def late_problems(self, options: Options) -> tuple[Finding, ...]:
+        """What is wrong that takes a library to find; nothing where `problems` has said something."""
+        return self.late(options) if self.late and not self.problems(options) else ()
 
 
 def mean(scores: Sequence[float | None]) -> float | None:

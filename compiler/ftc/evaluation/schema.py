@@ -19,7 +19,7 @@ def _validator(text: str) -> Any:
     from referencing import Registry
 
     schema = json.loads(text)
-    wrong = _wrong(schema)
+    wrong = outside(schema) or invalid(schema)
     if wrong:
         raise ScoreError(wrong[0].message)
     return validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
@@ -52,24 +52,29 @@ def references(schema: Any) -> Iterator[str]:
 
 
 def check(options: Options) -> checks.Findings:
-    """A schema that is missing, wrong or elsewhere, and a missing library."""
+    """A schema that is missing or elsewhere, and a missing library."""
+    schema = options.json_schema
     missing = checks.library("jsonschema", "jsonschema", "json_schema")
-    if missing:
-        return missing
-    if options.json_schema is None:
-        own = "json_schema" in options.columns
-        return () if own else checks.needed("json_schema", "json_schema", 'json_schema = { type = "object" }')
-    return _wrong(options.json_schema)
+    if missing or schema is not None:
+        return missing or outside(schema)
+    own = "json_schema" in options.columns
+    return () if own else checks.needed("json_schema", "json_schema", 'json_schema = { type = "object" }')
 
 
-def _wrong(schema: Mapping[str, Any] | bool) -> checks.Findings:
+def outside(schema: Any) -> checks.Findings:
+    """FTC572 where a schema refers to another document."""
+    found = sorted({one for one in references(schema) if not one.startswith("#")})
+    if not found:
+        return ()
+    why = f"it refers to {found[0]}, and nothing is fetched"
+    return checks.unusable("json_schema", why, "put that under $defs, and refer to it as #/$defs/NAME")
+
+
+def invalid(schema: Any) -> checks.Findings:
+    """FTC572 where a schema is not valid after its own meta-schema."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
 
-    outside = sorted({one for one in references(schema) if not one.startswith("#")})
-    if outside:
-        why = f"it refers to {outside[0]}, and nothing is fetched"
-        return checks.unusable("json_schema", why, "put that under $defs, and refer to it as #/$defs/NAME")
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:
@@ -77,4 +82,9 @@ def _wrong(schema: Mapping[str, Any] | bool) -> checks.Findings:
     return ()
 
 
-METRIC = Metric("json_schema", "satisfies the JSON Schema", score=score, alone=True, check=check)
+def late(options: Options) -> checks.Findings:
+    """A schema that is not valid."""
+    return () if options.json_schema is None else invalid(options.json_schema)
+
+
+METRIC = Metric("json_schema", "satisfies the JSON Schema", score=score, alone=True, check=check, late=late)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ftc import objectives
 from ftc.diagnostics import Finding
 from ftc.evaluation import METRICS, load
 from ftc.evaluation.gates import Condition, parse
-from ftc.facts.suites import SuiteFacts
+from ftc.facts.suites import SuiteFacts, options_of
 from ftc.plan.context import Context, choice
 from ftc.plan.steps import Choice, EvalStep, GateStep, JudgeStep, Plan
 from ftc.recipe.evaluation import OPTIONS, Eval
@@ -68,6 +68,9 @@ def settled(found: SuiteFacts, measured: Measured, plan: Plan, context: Context)
     wrong = _unfit(about, names)
     if wrong is not None:
         return Settled(None, findings=(wrong,))
+    unusable = _unusable(about, names)
+    if unusable:
+        return Settled(None, findings=unusable)
     gates, misses = _gates(about, names)
     if misses:
         return Settled(None, findings=misses)
@@ -155,6 +158,15 @@ def _length(about: _Open, names: tuple[str, ...]) -> int:
     if suite.max_new_tokens is None and generates:
         about.choose("max_new_tokens", longest, reason)
     return suite.max_new_tokens or longest
+
+
+def _unusable(about: _Open, names: tuple[str, ...]) -> tuple[Finding, ...]:
+    """What the metrics' libraries say of the suite's options."""
+    found = about.found
+    span = found.origins.value(*found.at, "metrics")
+    options = options_of(about.suite, ())
+    late = [load(name).late_problems(options) for name in names if name in METRICS]
+    return tuple(replace(one, span=span) for findings in late for one in findings)
 
 
 def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
