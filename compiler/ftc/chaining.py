@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from ftc.recipe.load import Origins
 
 SHORT = 16
-UNMERGEABLE = frozenset(
-    {
-        "AdaptionPromptConfig",
-        "CPTConfig",
-        "MultitaskPromptTuningConfig",
-        "PrefixTuningConfig",
-        "PromptEncoderConfig",
-        "PromptTuningConfig",
-        "XLoraConfig",
-    }
-)
-"""PEFT's methods whose weights stand beside those of the model, so that they cannot become part of them."""
-
-
 def base_facts(base: Planned, origins: Origins) -> ModelFacts | Finding:
     """What a plan must know of the model that another recipe makes, before and after it is made alike.
 
@@ -70,16 +56,22 @@ def is_adapter(tune: TuneStep | None) -> bool:
 
 def _unfit(plan: Plan, origins: Origins) -> Finding | None:
     """Why nothing can be built on what a plan makes; None where something can."""
-    tune = plan.tune
-    kind = tune.peft.get("type") if tune is not None and tune.peft is not None else None
-    if tune is None or kind not in UNMERGEABLE:
+    from ftc import tuning
+
+    assert plan.tune is not None  # noqa: S101 - the plan is whole
+    assert plan.objective is not None  # noqa: S101
+    span = origins.value(*KEY)
+    if plan.objective.head != "vocabulary":
+        message = f"the base recipe `{plan.name}` makes a model of {plan.objective.head}, not of text"
+        return Finding("FTC582", message, span, help=("name a recipe that trains a language model",))
+    if not is_adapter(plan.tune) or tuning.load(plan.tune.method).merges:
         return None
     return Finding(
         "FTC582",
-        f"the base recipe `{plan.name}` trains by {tune.method}, whose result is no model of its own",
-        origins.value(*KEY),
+        f"the base recipe `{plan.name}` trains by {plan.tune.method}, whose result is no model of its own",
+        span,
         help=('train the base by another method, such as method = "lora" or "full"',),
-        notes=("trained prompts stand beside the model's weights and cannot be merged into them",),
+        notes=("what it trains stands beside the model's weights and cannot be merged into them",),
     )
 
 

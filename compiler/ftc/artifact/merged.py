@@ -106,6 +106,20 @@ def _failed(base: BaseRun, output: str) -> Finding:
     )
 
 
+def quantised(base: BaseRun) -> Finding | None:
+    """What is to be said of an adapter that was trained on a model in few bits; None of any other."""
+    if base.plan.tune is None or base.plan.tune.quantise is None:
+        return None
+    return Finding(
+        "FTC587",
+        f"the adapter of `{base.plan.name}` was trained on its model in few bits, "
+        "and is merged into the model as it was before that",
+        base.span,
+        help=("compare the metrics before training with those that the base's run had after its own",),
+        severity=Severity.NOTE,
+    )
+
+
 def rounding(base: BaseRun, directory: Path, dtype: str) -> Finding | None:
     """What is lost where a merged model is used in lower precision; None where nothing is."""
     file = directory / REPORT

@@ -67,7 +67,7 @@ def merge(run: Path, directory: Path, target: Path) -> None:
 
     step: ModelStep = read_plan(run / "plan.json").model.model_copy(update={"dtype": "float32"})
     model = load_model(step, directory)
-    adapted = peft.PeftModel.from_pretrained(model, str(run / "model"), torch_dtype="float32")
+    adapted = peft.PeftModel.from_pretrained(model, str(run / "model"))
     whole: Any = adapted.merge_and_unload(safe_merge=True)
     whole.save_pretrained(str(target))
     copy_tokenizer(run, target)
