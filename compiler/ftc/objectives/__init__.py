@@ -11,6 +11,9 @@ OBJECTIVES: dict[str, str] = {
     "sft": "ftc.objectives.sft",
     "cpt": "ftc.objectives.cpt",
     "dpo": "ftc.objectives.dpo",
+    "orpo": "ftc.objectives.orpo",
+    "cpo": "ftc.objectives.cpo",
+    "simpo": "ftc.objectives.simpo",
     "reward": "ftc.objectives.reward",
 }
 """In the order in which columns are tried: what needs more of them stands first."""

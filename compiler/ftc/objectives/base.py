@@ -72,7 +72,7 @@ class Objective:
     implied: bool = True
     train_on: TrainOn | None = None
     loads: Loaded = Loaded()
-    batches: Literal["rows", "pairs", "labelled", "prompts", "classes"] = "rows"
+    batches: Literal["rows", "pairs", "pairs_apart", "labelled", "prompts"] = "rows"
     metrics: tuple[Metric, ...] | None = None
     epochs: float = 3.0
     epochs_reason: str = "usual for fine-tuning"

@@ -14,8 +14,15 @@ from ftc.runtime.sequences import MappedRows
 if TYPE_CHECKING:
     from torch import Tensor
 
-UNSEEN = {"rows": ("row",), "pairs": ("row", "labels"), "labelled": ("row", "labels")}
+UNSEEN = {
+    "rows": ("row",),
+    "pairs": ("row", "labels"),
+    "pairs_apart": ("row",),
+    "labelled": ("row", "labels"),
+}
 """Of each kind of batch what is there to prove it, and does not go to the trainer."""
+
+TENSORS = ("input_ids", "attention_mask", "labels")
 
 Row = tuple[list[int], list[int]]
 """A row's tokens and labels."""
@@ -118,6 +125,22 @@ class PairCollator:
         return batch if self._scores else batch | {"completion_mask": (labels != IGNORED).long()}
 
 
+class ApartCollator:
+    """Batches of pairs as those of TRL's trainers take them that put the answers together themselves."""
+
+    def __init__(self, pad_id: int) -> None:
+        self._pairs = PairCollator(pad_id)
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Tensors input_ids, attention_mask and labels (rows, longest) of each member, and row (rows)."""
+        batch, rows = self._pairs(examples), len(examples)
+        halves = {"chosen": slice(None, rows), "rejected": slice(rows, None)}
+        members = {
+            f"{member}_{name}": batch[name][half] for member, half in halves.items() for name in TENSORS
+        }
+        return members | {"row": batch["row"]}
+
+
 class LabelledCollator:
     """Batches of answers that are good or bad, as TRL's KTO takes them.
 
@@ -170,13 +193,27 @@ def collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
     pad_id, step = plan.tokenizer.pad_id, plan.objective
     if step.batches == "pairs":
         return PairCollator(pad_id, scores=step.head == "scores")
+    if step.batches == "pairs_apart":
+        return ApartCollator(pad_id)
     if step.batches == "labelled":
         return LabelledCollator(pad_id, drift=step.options["loss"] == "kto")
     return PackedCollator(rows) if packed else Collator(pad_id)
 
 
+def _whole(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch whose members stand apart with all of them together."""
+    if "chosen_input_ids" not in batch:
+        return batch
+    import torch
+
+    return batch | {
+        name: torch.cat([batch[f"{member}_{name}"] for member in ("chosen", "rejected")]) for name in TENSORS
+    }
+
+
 def tokens_of(batch: dict[str, Any]) -> int:
     """How many tokens a batch has, padding aside."""
+    batch = _whole(batch)
     if "attention_mask" in batch:
         return int(batch["attention_mask"].sum())
     return int(batch["input_ids"].numel())
@@ -187,6 +224,7 @@ def rows_of(batch: dict[str, Any]) -> Iterator[Row | None]:
 
     Rows with members are put together again; `row` has their number.
     """
+    batch = _whole(batch)
     if "attention_mask" not in batch:
         yield from _end_to_end(batch)
         return

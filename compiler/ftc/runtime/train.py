@@ -79,9 +79,11 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
 
 def _ordered(plan: Ready, rows: Any) -> Any:
     """The rows in the order of training where the trainer itself keeps the order it is given."""
-    if plan.train.arguments.get("train_sampling_strategy") != "sequential":
-        return rows
-    return rows.shuffle(seed=plan.seed, keep_in_memory=True)
+    if plan.train.arguments.get("train_sampling_strategy") == "sequential":
+        rows = rows.shuffle(seed=plan.seed, keep_in_memory=True)
+    if plan.objective.batches == "pairs_apart":
+        rows.map = lambda *_, **__: rows  # what the trainer would tokenise is compiled
+    return rows
 
 
 def _reference(plan: Ready, job: Job) -> dict[str, Any]:
