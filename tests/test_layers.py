@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ftc.building",
         "ftc.calibrating",
         "ftc.chaining",
+        "ftc.comparing",
         "ftc.diffing",
         "ftc.planning",
         "ftc.results",

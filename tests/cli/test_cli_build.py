@@ -99,7 +99,7 @@ def test_nothing_to_do_is_said(ftc, built) -> None:
     ran = ftc("build", "r.toml")
     assert ran.code == 0
     assert ran.out.splitlines()[0] == "question-routing  up to date"
-    assert "label accuracy  0.352  180 of 512  0.672  344 of 512  +0.320" in ran.out
+    assert "label accuracy       0.352 (0.311–0.393)  0.672 (0.631–0.711)  +0.320, p < 0.001" in ran.out
 
 
 def test_a_build_without_held_out_rows_says_so(ftc, built) -> None:

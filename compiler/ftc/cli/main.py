@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "diff": "ftc.cli.diff",
     "show": "ftc.cli.show",
     "build": "ftc.cli.build",
+    "compare": "ftc.cli.compare",
     "sweep": "ftc.cli.sweep",
     "calibrate": "ftc.cli.calibrate",
     "cache": "ftc.cli.cache",
