@@ -96,6 +96,7 @@ class Bars:
             refresh_per_second=8,
         )
         self._begun: set[str] = set()
+        self._held_out = ""
         self._current: _Current | None = None
 
     def __enter__(self) -> Self:
@@ -165,7 +166,9 @@ class Bars:
             case events.Progress():
                 self._update(completed=event.done, total=event.total, counted=True)
             case events.Step():
-                detail = step_text(event)
+                detail = step_text(event) + self._held_out
                 self._update(completed=event.step, total=event.steps, counted=True, detail=detail)
+            case events.HeldOut():
+                self._held_out = f", held out {event.loss:.3f}"
             case events.Warned():
                 self._progress.console.print(f"warning: {escape(event.message)}", style="yellow")

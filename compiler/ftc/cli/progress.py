@@ -9,7 +9,7 @@ from typing import Protocol
 from ftc.cli.layout import duration, number, plural
 from ftc.cli.options import Request
 from ftc.cli.terminal import Terminal
-from ftc.runtime.events import Checkpoint, Event, Phase, Progress, Step, Warned
+from ftc.runtime.events import Checkpoint, Event, HeldOut, Phase, Progress, Step, Warned
 
 DataProgress = Callable[[str, int, int | None], None]
 PHASES = {
@@ -102,6 +102,13 @@ def step_text(event: Step) -> str:
     return f"loss {event.loss:.3f}, {speed}, {duration(event.seconds_left)} left"
 
 
+def held_out_text(event: HeldOut) -> str:
+    """The held-out loss beside the best so far."""
+    now = f"held-out loss {event.loss:.3f} at step {event.step}"
+    best = f"best {event.best:.3f} at step {event.best_step}"
+    return f"{now}, the best so far" if event.best_step == event.step else f"{now}, {best}"
+
+
 def _due(event: Step) -> bool:
     every = max(1, event.steps // LINES_A_RUN)
     return event.step % every == 0 or event.step in (1, event.steps)
@@ -115,6 +122,8 @@ def event_line(event: Event) -> str | None:
             return phase_title(event) + (f" ({detail})" if detail else "")
         case Step() if _due(event):
             return f"  step {event.step:>{len(str(event.steps))}}/{event.steps}  {step_text(event)}"
+        case HeldOut():
+            return f"  {held_out_text(event)}"
         case Warned():
             return f"warning: {event.message}"
         case Checkpoint():

@@ -215,6 +215,7 @@ def on_machine(work: Workload, found: Calibration, subject: Subject) -> Duration
         "load": measured.once(found.load, work.loaded),
         "evaluation before": measured.evaluation(work.before, adapted=False),
         "training": measured.training(),
+        "evaluation while training": measured.passes("losses", work.watched, adapted=True),
         "checkpoints": checkpoint.scaled(work.checkpoints),
         "evaluation after": measured.evaluation(work.after, adapted=True),
         "save": measured.once(found.save, work.saved),

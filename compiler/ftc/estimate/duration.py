@@ -61,6 +61,7 @@ def on_device(work: Workload, device: Device) -> Duration:
         "load": _moved(work.loaded, gpu.table),
         "evaluation before": gpu.evaluation(work.before, adapted=False),
         "training": training,
+        "evaluation while training": gpu.passes(work.watched, 1, adapted=True),
         "checkpoints": _moved(work.checkpoint * work.checkpoints, gpu.table),
         "evaluation after": gpu.evaluation(work.after, adapted=True),
         "save": _moved(work.saved, gpu.table),
@@ -68,7 +69,7 @@ def on_device(work: Workload, device: Device) -> Duration:
     known = any(record.device == device.name for record in gpu.table.records)
     if not known:
         by = gpu.table["other devices"].high
-        computed = ("evaluation before", "training", "evaluation after")
+        computed = ("evaluation before", "training", "evaluation while training", "evaluation after")
         parts |= {name: _wider(parts[name], by) for name in computed}
     return summed(parts, _basis(work, device, gpu.table, known=known))
 

@@ -2,7 +2,8 @@
 
 After `runtime/score.py`: logits are made of the positions that carry loss, cast to float32, transposed (which
 the softmax makes contiguous by a copy) and normalised; all four are there at once. It runs before training,
-on the base alone, and after it, when gradients and the optimizer's states are gone.
+on the base alone, and after it, when gradients and the optimizer's states are gone. Losses that are watched
+are evaluated between two steps as well, when the states are there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ def evaluate(play: Play, how: Evaluation) -> None:
     """Note the peaks of the evaluations before training and after it, as segments of one name."""
     for trained in (False, True):
         _note(play, how, trained=trained)
+
+
+def watch(play: Play, how: Evaluation) -> None:
+    """Note the peak of the losses evaluated between two steps, with all that is held there."""
+    if how.watched and how.positions:
+        _note(play, how.model_copy(update={"generated": None, "labels": None}), trained=True)
 
 
 def _note(play: Play, how: Evaluation, *, trained: bool) -> None:

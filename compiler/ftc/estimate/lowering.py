@@ -285,6 +285,7 @@ def _evaluation(plan: Plan, rows: Rows, kernel: Callable[[bool], Kernel]) -> Eva
     assert plan.model is not None  # noqa: S101 - the caller has looked
     if plan.eval is None:
         return None
+    watched = plan.train is not None and plan.train.watch is not None
     at_once = min(plan.eval.batch, rows.count)
     length, most = rows.longest, EVALUATED // plan.model.vocabulary
     if at_once * length > most:  # shorter rows fill what the longest leave of the bound
@@ -297,12 +298,13 @@ def _evaluation(plan: Plan, rows: Rows, kernel: Callable[[bool], Kernel]) -> Eva
     return Evaluation(
         rows=at_once,
         length=length,
-        positions=positions if "loss" in plan.eval.metrics else 0,
+        positions=positions if watched or "loss" in plan.eval.metrics else 0,
         padded=padded,
         attention=kernel(padded),
         generated=plan.eval.max_new_tokens if answers else None,
         labels=tries if labelled else None,
         label=max(1, (rows.trained or 1) - 1),
+        watched=watched,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.forward import INDEX, forward, surroundings, tape_of
-from ftc.estimate.heldout import evaluate
+from ftc.estimate.heldout import evaluate, watch
 from ftc.estimate.layer import norm
 from ftc.estimate.ledger import (
     ACTIVATIONS,
@@ -52,6 +52,8 @@ def simulate(step: TrainingStep) -> Play:
         ledger.hold(buckets, GRADIENTS)
     ledger.restart()
     play.note("save")
+    if step.evaluation is not None:
+        watch(play, step.evaluation)
     _evaluate(play)
     _generate(play)
     _accumulated(play)

@@ -167,7 +167,7 @@ class Evaluation(Frozen):
     With `positions` it is that of ftc's runtime, before training and after: logits of so many positions of
     each row. `generated` tokens are then made for each row, and so many `labels` of `label` tokens tried at a
     time behind it, each with a copy of the row's keys and values. `attention` is the kernel where it is not
-    that of training.
+    that of training. What is `watched` is evaluated while training too, among the optimizer's states.
     """
 
     rows: Count
@@ -179,6 +179,7 @@ class Evaluation(Frozen):
     generated: Count | None = None
     labels: Count | None = None
     label: Count = 1
+    watched: bool = False
 
 
 class Code(Frozen):

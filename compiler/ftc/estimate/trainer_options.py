@@ -95,6 +95,14 @@ REASONS = {
 }
 
 
+OWN_KEYS = {
+    "label_smoothing_factor": "train.label_smoothing",
+    "neftune_noise_alpha": "train.neftune",
+    "torch_compile": "train.compile",
+}
+"""Keys of a recipe that become options of the trainer."""
+
+
 def refuse(arguments: Arguments) -> None:
     """Raise InexpressibleError for an option that is set and whose memory the estimate has no account of."""
     for name, value in arguments.items():
@@ -103,7 +111,7 @@ def refuse(arguments: Arguments) -> None:
         if name == "loss_type" and value in ("nll", "dft"):
             continue
         reason = REASONS.get(name, "what it takes is not modelled")
-        raise InexpressibleError(f"train.trl.{name} is set, and {reason}")
+        raise InexpressibleError(f"{OWN_KEYS.get(name, f'train.trl.{name}')} is set, and {reason}")
 
 
 def optimizer(arguments: Arguments, trained: Dtype, *, cuda: bool, full: bool) -> Optimizer:

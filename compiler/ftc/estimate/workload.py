@@ -25,7 +25,7 @@ from ftc.estimate.play import Play, prepared
 from ftc.estimate.step import BYTES, Dtype, TrainingStep
 
 if TYPE_CHECKING:
-    from ftc.plan.steps import Plan
+    from ftc.plan.steps import Plan, TrainStep
 
 READ = 2
 """Times that the model's files are read: for their digests, then to be loaded."""
@@ -104,8 +104,9 @@ class Workload:
 
     `training` counts micro-batches as calls; `reference` are passes of a reference model, `generation` tokens
     that GRPO writes. `spread` is how far training's tokens vary (standard deviation), as a part of them, and
-    `basis` how they are known. `loaded` is read at the start, `checkpoint` written `checkpoints` times, and
-    `saved` once.
+    `basis` how they are known. `watched` are the losses of the held-out rows evaluated while training, over
+    all its steps, as nothing says whether it will end earlier. `loaded` is read at the start, `checkpoint`
+    written `checkpoints` times, and `saved` once.
     """
 
     traits: Traits
@@ -116,6 +117,7 @@ class Workload:
     generation: Work = NO_WORK
     before: Evaluation | None = None
     after: Evaluation | None = None
+    watched: Work = NO_WORK
     loaded: float = 0.0
     checkpoint: float = 0.0
     checkpoints: int = 0
@@ -125,7 +127,7 @@ class Workload:
     @property
     def flops(self) -> float:
         """Operations of the whole build, evaluation's likely ones."""
-        works = [self.training, self.reference, self.generation]
+        works = [self.training, self.reference, self.generation, self.watched]
         for part in (self.before, self.after):
             works += [part.losses, part.likely, part.labels] if part else []
         return sum(work.flops for work in works)
@@ -215,12 +217,38 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         spread=found.spread,
         before=_evaluation(plan, lengths, step, counted, trained=False),
         after=_evaluation(plan, lengths, step, counted, trained=True),
+        watched=_watched(plan, lengths, step, counted),
         loaded=_loaded(plan, play),
         checkpoint=saved + 2 * BYTES[step.optimizer.state] * about.trained,
-        checkpoints=-(-plan.train.steps // plan.train.save_every),
+        checkpoints=_checkpoints(plan.train),
         saved=saved,
         basis=found.basis,
     )
+
+
+def _evaluations(train: TrainStep) -> int:
+    """How often the held-out loss is evaluated in all steps."""
+    return -(-train.steps // train.watch.every) if train.watch else 0
+
+
+def _checkpoints(train: TrainStep) -> int:
+    """Checkpoints that are written, if every evaluation is the best so far where the best is kept."""
+    best = _evaluations(train) if train.watch and train.watch.keep == "best" else 0
+    return -(-train.steps // train.save_every) + best
+
+
+def _watched(plan: Plan, lengths: Lengths, step: TrainingStep, counted: StepFlops) -> Work:
+    """The losses of all held-out rows, as often as they are evaluated while training."""
+    heldout = lengths.heldout
+    if plan.train is None or plan.train.watch is None or plan.model is None or heldout is None:
+        return NO_WORK
+    import numpy as np
+
+    kernel = (step.evaluation.attention if step.evaluation else None) or step.attention
+    every = np.arange(len(heldout.lengths))
+    batches = list(by_length(every, heldout.lengths, plan.train.watch.batch, plan.model.vocabulary))
+    once = _work(len(batches), losses(heldout, batches, Attends.of(kernel, masked=True)), counted.forward)
+    return once.scaled(_evaluations(plan.train))
 
 
 def base_bytes(plan: Plan, step: TrainingStep) -> float:
@@ -231,7 +259,7 @@ def base_bytes(plan: Plan, step: TrainingStep) -> float:
 def _loaded(plan: Plan, play: Play) -> float:
     assert plan.model is not None  # noqa: S101 - the caller has looked
     files = sum(file.bytes for file in plan.model.weights)
-    return float(READ * (_base_bytes(play) if plan.model.kind == "gguf" else files))
+    return float(READ * (_base_bytes(play) if plan.model.kind in ("gguf", "run") else files))
 
 
 def _base_bytes(play: Play) -> int:

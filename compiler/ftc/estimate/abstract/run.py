@@ -154,6 +154,8 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
         training.fill_states()
         training.micro_batch()
         training.update()
+        if step.evaluation is not None and step.evaluation.watched and step.evaluation.positions:
+            training.held_out(step.evaluation, trained=True)
         if step.evaluation is not None and not runtimes:
             training.evaluate(step.evaluation)
         tracker.begin("save")
