@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
+from warnings import catch_warnings, simplefilter
 
 from ftc.recipe.sweep import Sweep, SweepRange
 from ftc.sweeping.space import TRIALS, Variant, rounded
@@ -98,7 +99,7 @@ class _OptunaTrial:
             return False
         self._reported.add(step)
         self._trial.report(-loss if self._higher else loss, step)
-        return self._prune and self._trial.should_prune()
+        return self._prune and bool(self._trial.should_prune())
 
     def tell(self, value: float | None, *, pruned: bool = False) -> None:
         """Hand the result to the sampler."""
@@ -151,6 +152,15 @@ def search_of(sweep: Sweep, listed: Sequence[Variant] | None, *, higher: bool) -
 
 
 def _sampler(sweep: Sweep) -> BaseSampler:
+    """The sampler of a method, without Optuna's word that some of them are young."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with catch_warnings():
+        simplefilter("ignore", ExperimentalWarning)
+        return _made_sampler(sweep)
+
+
+def _made_sampler(sweep: Sweep) -> BaseSampler:
     from optuna import samplers
 
     match sweep.method:
