@@ -143,6 +143,36 @@ def test_losses_where_a_pad_token_is_the_end_token(tiny_model):
         assert loss == pytest.approx(want, rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "granite"])
+def test_losses_in_pieces_are_those_of_all_logits(kind: str, monkeypatch):
+    """The rows are read once, and the model's own code bounds or scales the logits of each piece."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from ftc.runtime import score
+
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 300}
+    own = {"gemma2": {"final_logit_softcapping": 2.0}, "granite": {"logits_scaling": 3.0}}.get(kind, {})
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "pad_token_id": 0}
+    config = AutoConfig.for_model(kind, **sizes, **heads, **own)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    rows = [list(range(3, 20)), [8, 2], list(range(40, 75))]
+    masks = [[place >= len(row) // 3 for place in range(len(row))] for row in rows]
+    read: list[int] = []
+    model.model.layers[0].register_forward_pre_hook(lambda *_: read.append(1))
+    with torch.no_grad():
+        whole = score.row_losses(model, rows, masks, pad_id=2)
+        monkeypatch.setattr(score, "PIECE", 3 * 3 * 300)  # three positions at a time
+        parts = score.row_losses(model, rows, masks, pad_id=2)
+    assert len(read) == 2
+    assert "forward" not in vars(model.model)
+    for (one, count), (other, number), ids, mask in zip(whole, parts, rows, masks, strict=True):
+        assert count == number
+        assert one == pytest.approx(other, rel=1e-6)
+        want, _ = oracle_loss(model, {"input_ids": ids, "mask": mask})
+        assert other == pytest.approx(want, rel=1e-5)
+
+
 def test_generation_ignores_the_models_own_settings(tiny_model):
     """A repetition penalty or sampling in generation_config.json has no say, and is put back."""
     import torch

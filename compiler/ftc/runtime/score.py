@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ftc.runtime.collate import attention, padded
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 LABEL_ROWS = 256
 """Rows at a time when a batch of prompts is tried with many labels."""
+
+PIECE = 2**24
+"""Numbers in the logits that are there at once, unless those of one position are more."""
 
 
 def _base(model: Any) -> Any:
@@ -30,29 +35,81 @@ def row_losses(
 ) -> list[tuple[float, int]]:
     """For each row the sum of its trained tokens' losses, in nats, and their number."""
     import torch
-    from torch.nn.functional import cross_entropy
 
     labels = [
         [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
         for ids, mask in zip(tokens, masks, strict=True)
     ]
-    wanted = padded(labels, IGNORED)[:, 1:].to(model.device)
+    wanted = padded(labels, IGNORED)[:, 1:]
     columns = (wanted != IGNORED).any(dim=0).nonzero().flatten()
     if not len(columns):
         return [(0.0, 0) for _ in tokens]
-    some = {"logits_to_keep": columns} if takes_positions(model) else {}
-    logits = model(
-        input_ids=padded(tokens, pad_id).to(model.device),
-        attention_mask=attention(tokens).to(model.device),
-        use_cache=False,
-        **some,
-    ).logits
-    kept = logits if some else logits[:, columns]
-    wanted = wanted[:, columns]
-    losses = cross_entropy(kept.float().transpose(1, 2), wanted, ignore_index=IGNORED, reduction="none")
+    losses = position_losses(model, tokens, wanted[:, columns], columns, pad_id=pad_id)
     sums = losses.to(torch.float64).sum(dim=1).tolist()
     counts = (wanted != IGNORED).sum(dim=1).tolist()
     return list(zip(sums, counts, strict=True))
+
+
+def position_losses(
+    model: Any, tokens: list[list[int]], wanted: Tensor, columns: Tensor, *, pad_id: int
+) -> Tensor:
+    """The losses of some positions of each row, in nats, of shape (rows, positions); 0 where none is wanted.
+
+    The rows are read once. Their logits are made and given back in pieces of `PIECE` numbers, as the head
+    makes each position's from its hidden state alone.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    inputs = {
+        "input_ids": padded(tokens, pad_id).to(model.device),
+        "attention_mask": attention(tokens).to(model.device),
+        "use_cache": False,
+    }
+    wanted, columns = wanted.to(model.device), columns.to(model.device)
+    if not takes_positions(model):
+        logits = model(**inputs).logits[:, columns].float().transpose(1, 2)
+        return cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
+    base = _base(model)
+    apart = base.base_model is not base
+    at_once = max(1, PIECE // (len(tokens) * _words(base))) if apart else len(columns)
+    losses = []
+    with read_once(base) if apart else nullcontext():
+        for start in range(0, len(columns), at_once):
+            some, these = (all_of[..., start : start + at_once] for all_of in (columns, wanted))
+            logits = model(**inputs, logits_to_keep=some).logits.float().transpose(1, 2)
+            losses.append(cross_entropy(logits, these, ignore_index=IGNORED, reduction="none"))
+            del logits
+    return torch.cat(losses, dim=1)
+
+
+def _words(model: Any) -> int:
+    """Numbers in the logits of one position."""
+    words: int = model.config.get_text_config().vocab_size
+    return words
+
+
+@contextmanager
+def read_once(model: Any) -> Iterator[None]:
+    """While the block runs, the decoder computes in its first call; later ones get the same hidden states.
+
+    So the model's own code makes logits of other positions, whatever it does behind its decoder.
+    """
+    decoder = model.base_model
+    own, forward, read = vars(decoder).get("forward"), decoder.forward, list[Any]()
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        if not read:
+            read.append(forward(*args, **kwargs))
+        return read[0]
+
+    decoder.forward = once
+    try:
+        yield
+    finally:
+        del decoder.forward
+        if own is not None:
+            decoder.forward = own
 
 
 def row_scores(model: Any, tokens: list[list[int]], *, pad_id: int) -> list[float]:
@@ -70,6 +127,12 @@ def greedy(
     model: Any, prompts: list[list[int]], *, stops: list[int], pad_id: int, longest: int
 ) -> list[list[int]]:
     """The likeliest next token again and again, to a stop token (left out) or to `longest` tokens."""
+    made = continued(model, prompts, stops=stops, pad_id=pad_id, longest=longest)
+    return [_until(row, stops) for row in made.tolist()]
+
+
+def continued(model: Any, prompts: list[list[int]], *, stops: list[int], pad_id: int, longest: int) -> Tensor:
+    """The tokens written behind each prompt, of shape (prompts, written)."""
     import transformers
 
     make: Any = transformers.GenerationConfig
@@ -85,7 +148,8 @@ def greedy(
         generation_config=settings,
     )
     base.generation_config = kept
-    return [_until(row, stops) for row in made[:, ids.shape[1] :].tolist()]
+    written: Tensor = made[:, ids.shape[1] :]
+    return written
 
 
 def _until(tokens: list[int], stops: list[int]) -> list[int]:
