@@ -88,6 +88,7 @@ CODES: dict[str, str] = {
     "FTC575": "A metric cannot score a row.",
     "FTC576": "The judge cannot be asked as it is set up.",
     "FTC577": "The judge does not answer.",
+    "FTC578": "lm-evaluation-harness has no task of this name.",
     "FTC580": "The recipe that another one builds on cannot be read.",
     "FTC581": "Recipes build on each other in a circle.",
     "FTC582": "What a recipe makes cannot be built on.",

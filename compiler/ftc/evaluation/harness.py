@@ -1,0 +1,172 @@
+"""Tasks of EleutherAI's lm-evaluation-harness, by name, put to a model through functions of the runtime.
+
+The harness is the package `lm-eval`. It fetches a task's rows from a hub unless they are in its cache or in
+local files, so a task that works here may not work on a machine without a network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ftc.diagnostics import Finding
+from ftc.evaluation import checks
+from ftc.evaluation.base import Better
+
+NAMED = re.compile(
+    rb"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([\w.+:/-]+)["']?[ \t]*(?:\#.*)?\r?$""", re.MULTILINE
+)
+LONGEST = 256
+"""Tokens of an answer where a task states no length; the harness's own default."""
+
+
+class SamplingError(Exception):
+    """A task wants answers that are drawn at random."""
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What the harness asks of a model.
+
+    `score` gives the summed log-probability of each continuation after its context, and whether it is what
+    the model would have written; `whole` that of each text alone; `write` an answer to each prompt, without
+    the stop text that ended it, from a prompt, its stop texts and the tokens at most.
+    """
+
+    score: Callable[[Sequence[tuple[str, str]]], list[tuple[float, bool]]]
+    whole: Callable[[Sequence[str]], list[float]]
+    write: Callable[[Sequence[tuple[str, tuple[str, ...], int]]], list[str]]
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One figure of one task; `scores` are those of its rows in order, or empty where rows have none."""
+
+    task: str
+    metric: str
+    value: float
+    better: Better
+    scores: tuple[float, ...]
+
+
+def problems(tasks: Sequence[str], own: Path | None = None) -> checks.Findings:
+    """FTC570 where the harness is not installed, FTC578 for each task that it does not have.
+
+    `own` is a directory with task files of the user's, which are looked at as well.
+    """
+    if find_spec("lm_eval") is None:
+        message = "tasks of lm-evaluation-harness need the package lm-eval, which is not installed"
+        return (Finding("FTC570", message, help=('install it: pip install "ftc[harness]"',)),)
+    there = {name for root in _roots(own) for name in names(root)}
+    missing = [task for task in tasks if task not in there]
+    indexed = _indexed(own) if missing else set()
+    return tuple(_unknown(task, there | indexed) for task in missing if task not in indexed)
+
+
+def _unknown(task: str, there: set[str]) -> Finding:
+    near = get_close_matches(task, sorted(there), 1)
+    help_line = f'write "{near[0]}"' if near else "its tasks are listed by: lm-eval ls tasks"
+    return Finding("FTC578", f"lm-evaluation-harness has no task `{task}`", help=(help_line,))
+
+
+def _roots(own: Path | None) -> Iterator[Path]:
+    found = find_spec("lm_eval")
+    for place in (found.submodule_search_locations or ()) if found else ():
+        yield Path(place) / "tasks"
+    if own is not None:
+        yield own
+
+
+def names(root: Path) -> set[str]:
+    """The tasks, groups and tags that the files under a directory name in so many words."""
+    files = sorted(root.rglob("*.yaml"))
+    return {name.decode() for file in files for name in NAMED.findall(file.read_bytes())}
+
+
+def _indexed(own: Path | None) -> set[str]:
+    """All tasks by the harness's own index, which takes it some seconds."""
+    return set(_manager(own, shipped=True).all_tasks)
+
+
+def _manager(own: Path | None, *, shipped: bool) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(own) if own else None, include_defaults=shipped)
+
+
+def adapted(functions: Functions) -> Any:
+    """The functions as a model of the harness."""
+    from lm_eval.api.model import LM
+
+    class Adapted(LM):  # type: ignore[misc]
+        def loglikelihood(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
+            return functions.score([request.args for request in requests])
+
+        def loglikelihood_rolling(self, requests: Sequence[Any], **_: Any) -> list[float]:
+            return functions.whole([request.args[0] for request in requests])
+
+        def generate_until(self, requests: Sequence[Any], **_: Any) -> list[str]:
+            return functions.write([_asked(*request.args) for request in requests])
+
+    return Adapted()
+
+
+def _asked(prompt: str, settings: dict[str, Any]) -> tuple[str, tuple[str, ...], int]:
+    """A prompt with its stop texts and longest length, out of the harness's settings. Raises for sampling."""
+    if settings.get("do_sample") or settings.get("temperature"):
+        raise SamplingError("a task that samples its answers is left to chance, and is not measured")
+    stops = settings.get("until") or ()
+    stops = (stops,) if isinstance(stops, str) else tuple(stops)
+    return prompt, stops, int(settings.get("max_gen_toks") or LONGEST)
+
+
+def measured(
+    tasks: Sequence[str],
+    functions: Functions,
+    *,
+    own: Path | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> tuple[TaskResult, ...]:
+    """Every figure of the tasks, in their order; `limit` takes the first rows of each task alone."""
+    from lm_eval import simple_evaluate
+
+    seeds = dict.fromkeys(
+        ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed"), seed
+    )
+    shipped = not own or not set(tasks) <= names(own)
+    found = simple_evaluate(
+        model=adapted(functions),
+        tasks=[*tasks],
+        task_manager=_manager(own, shipped=shipped),
+        bootstrap_iters=0,
+        log_samples=True,
+        limit=limit,
+        **dict.fromkeys(SEEDS, seed),
+    )
+    return tuple(_results(found))
+
+
+def _results(found: dict[str, Any]) -> Iterator[TaskResult]:
+    for task, figures in found["results"].items():
+        rows = sorted(found.get("samples", {}).get(task, ()), key=lambda row: row["doc_id"])
+        for key, value in figures.items():
+            metric, comma, kind = key.partition(",")
+            if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
+                continue
+            higher = found["higher_is_better"].get(task, {}).get(metric, True)
+            scores = _scores([row for row in rows if row.get("filter", kind) == kind], metric)
+            name = metric if kind == "none" else f"{metric} ({kind})"
+            yield TaskResult(task, name, float(value), "lower" if higher is False else "higher", scores)
+
+
+def _scores(rows: list[dict[str, Any]], metric: str) -> tuple[float, ...]:
+    """The rows' own scores, where each has one that is a number."""
+    found = [row.get(metric) for row in rows]
+    plain = [float(one) for one in found if isinstance(one, int | float)]
+    return tuple(plain) if len(plain) == len(rows) else ()
