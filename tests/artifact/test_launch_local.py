@@ -14,6 +14,7 @@ import pytest
 
 from ftc.launch import local
 from ftc.launch.local import Job, launch
+from ftc.runtime.__main__ import parse
 from ftc.runtime.events import Done, Event, Failed, Phase, Step
 
 SAY = "from ftc.runtime.events import *\ndef say(e): print(encode(e), flush=True)\n"
@@ -115,6 +116,20 @@ def test_environment_has_no_secret(monkeypatch):
     assert not {"ACCELERATE_USE_FSDP", "WORLD_SIZE"} & set(made)
     assert made["HF_HUB_OFFLINE"] == "1"
     assert made["PATH"] == os.environ["PATH"]
+
+
+def test_a_tracker_that_is_named_gets_its_own_variables_alone(monkeypatch, job):
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "other secret")
+    monkeypatch.setenv("https_proxy", "http://proxy")
+    made = local.environment(("wandb",))
+    assert made["WANDB_API_KEY"] == "secret"
+    assert made["https_proxy"] == "http://proxy"
+    assert "MLFLOW_TRACKING_TOKEN" not in made
+    assert "https_proxy" not in local.environment()
+    named = local.command(Job(job.plan, job.data, job.model, job.run, ("wandb", "tensorboard")))
+    assert parse(named[3:])[0].trackers == ("wandb", "tensorboard")
+    assert "secret" not in " ".join(named)
 
 
 @pytest.mark.parametrize(("stated", "seen"), [(None, "0"), ("2,3", "2"), ("", ""), ("GPU-1a", "GPU-1a")])
