@@ -125,6 +125,9 @@ def _asked(prompt: str, settings: dict[str, Any]) -> tuple[str, tuple[str, ...],
     return prompt, stops, int(settings.get("max_gen_toks") or LONGEST)
 
 
+SEEDS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
+
+
 def measured(
     tasks: Sequence[str],
     functions: Functions,
@@ -136,9 +139,6 @@ def measured(
     """Every figure of the tasks, in their order; `limit` takes the first rows of each task alone."""
     from lm_eval import simple_evaluate
 
-    seeds = dict.fromkeys(
-        ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed"), seed
-    )
     shipped = not own or not set(tasks) <= names(own)
     found = simple_evaluate(
         model=adapted(functions),
