@@ -125,7 +125,8 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
     measured = evaluation(directory.partial)
-    write_text(directory.partial / "README.md", readme_text(build.plan, measured, build.chain))
+    about = trained(directory.partial)
+    write_text(directory.partial / "README.md", readme_text(build.plan, measured, build.chain, about))
     finish(directory.partial, directory.complete)
     findings = (*warnings, *_of_training(build, directory.complete), *failed_gates(measured))
     return Execution("done", directory.complete, directory.partial, findings, measured)

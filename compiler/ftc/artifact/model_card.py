@@ -166,10 +166,35 @@ def _choices(plan: Plan) -> str:
     return _table(("setting", "value", "why"), rows)
 
 
-def readme_text(plan: Plan, measured: Mapping[str, Any], chain: Sequence[ChainedRun] = ()) -> str:
-    """The whole README.md; `measured` holds the metrics before and after, `chain` what it builds on."""
+def _training(about: Mapping[str, Any]) -> str:
+    """How training went, where the held-out rows were looked at meanwhile, or the model overfits."""
+    lines = []
+    if about.get("held_out"):
+        ended = ", as the held-out loss no longer fell" if about["ended_early"] else ""
+        lines.append(f"{about['last_step']} of {about['steps']} steps{ended}.")
+        lines.append(f"The saved weights are those of step {about['kept_step']}.")
+    if about.get("overfitting"):
+        message = about["overfitting"]["message"]
+        lines.append(f"{message[0].upper()}{message[1:]}.")
+    rows = [(str(one["step"]), f"{one['loss']:.4f}") for one in about.get("held_out", ())]
+    table = f"\n{_table(('step', 'held-out loss'), rows)}" if rows else ""
+    return " ".join(lines) + "\n" + table
+
+
+def readme_text(
+    plan: Plan,
+    measured: Mapping[str, Any],
+    chain: Sequence[ChainedRun] = (),
+    about: Mapping[str, Any] | None = None,
+) -> str:
+    """The whole README.md; `measured` holds the metrics before and after, `chain` what it builds on.
+
+    `about` is what training.json says.
+    """
+    told = about is not None and (about.get("held_out") or about.get("overfitting"))
     sections = {
         "Evaluation": _evaluation(measured),
+        **({"Training": _training(about)} if told and about else {}),
         "Load": f"In this directory:\n\n```python\n{loading(plan, chain)}```\n",
         **({"Chain": _chain_text(chain)} if chain else {}),
         "Data": _ledger(plan.data) if plan.data else "",
