@@ -234,6 +234,7 @@ def _run_passes(
         lay_out=compiler.lay_out,
         lint_results=compiler.lint_results,
         compile_suite=suites,
+        compile_baselines=suites.baselines,
         estimated=options.sample is not None,
     )
     start = Plan(name=run_name(loaded.recipe, path), seed=loaded.recipe.seed)

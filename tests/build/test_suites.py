@@ -28,6 +28,8 @@ learning_rate = 1e-2
 [[eval]]
 metrics = ["exact_match", "loss"]
 gate = ">= base + 2"
+baselines = ["few_shot", "retrieval"]
+examples = 2
 
 [[eval]]
 name = "asked"
@@ -141,6 +143,19 @@ def test_prompts_need_no_reference(built: ftc.BuildResult) -> None:
         assert row["reference"] is None
         for when in ("before", "after"):
             assert row[when]["scores"]["length"] == (1 <= len(row[when]["answer"].strip()) <= 4)
+
+
+def test_baselines_stand_beside_the_tuned_model(built: ftc.BuildResult) -> None:
+    assert built.run is not None
+    suite = suite_of(built, "held_out")
+    assert [one["baseline"] for one in suite["baselines"]] == ["few_shot", "retrieval"]
+    for baseline in suite["baselines"]:
+        assert baseline["tokens"]["prompt_tokens"] > 2 * suite["tokens"]["before"]["prompt_tokens"]
+        figures = {one["metric"]: one for one in baseline["metrics"]}
+        kind = baseline["baseline"]
+        scores = [row[kind]["scores"]["exact_match"] for row in answers(built.run, "held_out")]
+        assert figures["exact_match"]["value"]["value"] == pytest.approx(sum(scores) / 8)
+        assert figures["loss"]["to_tuned"]["pairs"] == 8
 
 
 def test_a_prompt_that_is_trained_on_is_said(built: ftc.BuildResult) -> None:

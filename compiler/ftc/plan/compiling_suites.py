@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from ftc.data.compile import Locations, Progress, Request, compile_data
+from ftc.data.compiled_rows import Rows
 from ftc.data.overlap import overlapping
 from ftc.diagnostics import Finding, Severity
 from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
+from ftc.facts.suites import SuiteFacts
 from ftc.plan.compiling import DataCompiler, data_findings
-from ftc.plan.context import CompiledSuite, SuiteRequest
+from ftc.plan.context import CompiledBaselines, CompiledSuite, SuiteRequest
 from ftc.plan.steps import DataStep, Part, Plan, SplitStep, SuiteRows
 
 LOST = ("too_long", "invalid", "unproved")
@@ -32,11 +35,10 @@ def renamed(part: Part, name: str) -> Part:
 class SuiteCompiler:
     """Compiles suites' rows over the files where they are on this machine; knows where the results are."""
 
-    def __init__(
-        self, facts: Facts, cache: Cache, progress: Progress | None, training: DataCompiler
-    ) -> None:
-        self._facts, self._cache, self._progress = facts, cache, progress
+    def __init__(self, facts: Facts, cache: Cache, progress: Progress | None, training: DataCompiler) -> None:
+        self.facts, self.cache, self.progress = facts, cache, progress
         self._places: dict[str, Path] = {}
+        self._rows: dict[str, Rows] = {}
         self._training = training
 
     def files(self, plan: Plan) -> dict[str, Path | bytes]:
@@ -48,7 +50,7 @@ class SuiteCompiler:
             names = [shard.file.name for part in parts for shard in part.shards]
             found |= {name: self._places[name] for name in names}
         used = {function.file.name for step in plan.all_suites for function in step.functions}
-        files = [metric for suite in self._facts.suites for metric in suite.functions]
+        files = [metric for suite in self.facts.suites for metric in suite.functions]
         return found | {one.step.file.name: one.content for one in files if one.step.file.name in used}
 
     def __call__(self, plan: Plan, request: SuiteRequest) -> CompiledSuite:
@@ -68,14 +70,15 @@ class SuiteCompiler:
         )
         locations = Locations(
             sources={source.step.name: source.paths for source in suite.sources},
-            tokenizer=self._facts.model.tokenizer.file,
+            tokenizer=self.facts.model.tokenizer.file,
         )
-        done = compile_data(asked, locations, cache=self._cache, progress=self._progress)
-        facts = replace(self._facts, queries=(suite.query,) if suite.query else (), held_out=None)
+        done = compile_data(asked, locations, cache=self.cache, progress=self.progress)
+        facts = replace(self.facts, queries=(suite.query,) if suite.query else (), held_out=None)
         findings = tuple(_about(one, suite.name) for one in data_findings(done, facts, suite.origins))
         if done.step is None or done.directory is None:
             return CompiledSuite(None, findings=findings)
-        part = self._kept(done.step.train, suite.name, done.directory)
+        part = self.kept(done.step.train, suite.name, done.directory)
+        self._rows[suite.name] = Rows(asked, locations, done.step.train, done.directory, request.render)
         rows = SuiteRows(
             shipped=suite.settings.suite,
             sources=sources,
@@ -92,7 +95,43 @@ class SuiteCompiler:
         labels = (done.step.labels or ()) if suite.references else ()
         return CompiledSuite(rows, labels, done.step.longest_target if suite.references else 0, findings)
 
-    def _kept(self, part: Part, name: str, directory: Path) -> Part:
+    def baselines(self, plan: Plan, suite: SuiteFacts) -> CompiledBaselines:
+        """The rows of a suite's baselines; those of a suite with rows of its own have been compiled."""
+        from ftc.plan.baselines import Baselines, compiled_baselines
+
+        span = suite.origins.value(*suite.at, "baselines")
+        rows = self._rows.get(suite.name) if suite.query is not None else self._own(plan, "eval")
+        if rows is None:
+            return CompiledBaselines(())
+        settings = suite.settings
+        asked = Baselines(suite.name, settings.baselines or (), settings.examples, rows, suite.origins, span)
+        return compiled_baselines(self, plan, asked)
+
+    def training_rows(self, plan: Plan) -> Rows:
+        """The training rows with what they were compiled from."""
+        found = self._own(plan, "train")
+        assert found is not None  # noqa: S101 - there are rows to train on
+        return found
+
+    def _own(self, plan: Plan, side: Literal["train", "eval"]) -> Rows | None:
+        """One side of the compiled data."""
+        made = self._training.rows(plan.data)
+        assert plan.data is not None  # noqa: S101 - the order of the passes
+        assert plan.render is not None  # noqa: S101
+        part = plan.data.train if side == "train" else plan.data.eval
+        if made is None or part is None:
+            return None
+        return Rows(made.request, made.locations, part, made.directory, plan.render)
+
+    def eos(self, plan: Plan) -> str:
+        """The text of the tokenizer's end token."""
+        from tokenizers import Tokenizer
+
+        assert plan.tokenizer is not None  # noqa: S101 - the order of the passes
+        tokenizer = Tokenizer.from_file(str(self.facts.model.tokenizer.file))
+        return str(tokenizer.id_to_token(plan.tokenizer.eos_id))
+
+    def kept(self, part: Part, name: str, directory: Path) -> Part:
         """The part under its own names, whose places are noted."""
         named = renamed(part, name)
         for old, new in zip(part.shards, named.shards, strict=True):
@@ -104,7 +143,7 @@ class SuiteCompiler:
         training = self._training.directory
         if training is None or plan.data is None:
             return ()
-        found = overlapping(directory, part, training, plan.data.train, self._cache)
+        found = overlapping(directory, part, training, plan.data.train, self.cache)
         if not found:
             return ()
         suite = request.suite

@@ -11,7 +11,17 @@ from ftc.diagnostics import Finding, has_errors
 from ftc.facts.gather import Facts
 from ftc.facts.suites import SuiteFacts
 from ftc.lints import LintResult
-from ftc.plan.steps import Choice, DataStep, LimitStep, Plan, QueryStep, RenderStep, Sequences, SuiteRows
+from ftc.plan.steps import (
+    BaselineStep,
+    Choice,
+    DataStep,
+    LimitStep,
+    Plan,
+    QueryStep,
+    RenderStep,
+    Sequences,
+    SuiteRows,
+)
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
 
@@ -47,8 +57,20 @@ class CompiledSuite:
     findings: tuple[Finding, ...] = ()
 
 
+@dataclass(frozen=True)
+class CompiledBaselines:
+    """The compiled rows of baselines; none where a finding says why."""
+
+    steps: tuple[BaselineStep, ...]
+    findings: tuple[Finding, ...] = ()
+
+
 def _no_suites(plan: Plan, request: SuiteRequest) -> CompiledSuite:
     raise NotImplementedError(f"nothing compiles the suite {request.suite.name} of {plan.name}")
+
+
+def _no_baselines(plan: Plan, suite: SuiteFacts) -> CompiledBaselines:
+    raise NotImplementedError(f"nothing compiles baselines of {suite.name} of {plan.name}")
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,9 @@ class Context:
     lay_out: Callable[[int | None], Sequences] = field(repr=False)
     lint_results: Callable[[], tuple[LintResult, ...]] = field(default=tuple, repr=False)
     compile_suite: Callable[[Plan, SuiteRequest], CompiledSuite] = field(default=_no_suites, repr=False)
+    compile_baselines: Callable[[Plan, SuiteFacts], CompiledBaselines] = field(
+        default=_no_baselines, repr=False
+    )
     estimated: bool = False
     advises: bool = True
 

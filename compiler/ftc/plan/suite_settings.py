@@ -12,6 +12,7 @@ from ftc.facts.suites import SuiteFacts, options_of
 from ftc.plan.context import Context, choice
 from ftc.plan.steps import Choice, EvalStep, GateStep, JudgeStep, Plan
 from ftc.recipe.evaluation import OPTIONS, Eval
+from ftc.recipe.suggest import listed
 
 SHORT_ANSWER = 64
 """Tokens up to which an answer can be expected to match word for word."""
@@ -23,13 +24,21 @@ MEASURED = ("answers", "loss", "labels", "choices", "pairs", "judge")
 """What the runtime makes of a model for a metric (`ftc.evaluation.base.Needs`)."""
 
 
+OF_HEAD = {"scores": ("pairs",), "classes": ("labels", "loss")}
+"""The same of a model that writes no text, by what stands on its layers."""
+
+
 @dataclass(frozen=True)
 class Measured:
-    """What the rows of a suite allow: labels in closed sets, the longest answer in tokens, references."""
+    """What the rows of a suite allow: labels in closed sets, the longest answer in tokens, references.
+
+    `rewards` are the metrics by which sampled answers are scored in training, where they are.
+    """
 
     labels: tuple[str, ...]
     longest_target: int
     references: bool = True
+    rewards: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -118,6 +127,9 @@ def _names(about: _Open) -> tuple[str, ...]:
         names = tuple(SUITES[suite.suite].metrics)
         about.choose("metrics", list(names), f"those of the suite `{suite.suite}`")
         return names
+    if measured.rewards is not None and not suite.own_rows:
+        about.choose("metrics", list(measured.rewards), "the rewards that are metrics by their names")
+        return measured.rewards
     own = objectives.load(about.plan.objective.name).metrics if about.plan.objective else None
     if own is not None and not suite.own_rows and all(name in METRICS for name in own):
         about.choose("metrics", list(own), "those of the objective")
@@ -173,8 +185,14 @@ def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
     """The finding for a metric which the rows cannot serve."""
     found, measured = about.found, about.measured
     span = found.origins.value(*found.at, "metrics")
+    head = about.plan.objective.head if about.plan.objective else "vocabulary"
     for name in names:
         needs = _needs(name)
+        if needs in MEASURED and (head in OF_HEAD and (about.suite.own_rows or needs not in OF_HEAD[head])):
+            message = f"`{name}` cannot be measured: the model gives {head} and writes no text"
+            usual = [known for known in METRICS if _needs(known) in OF_HEAD[head]]
+            helps = (f"measure {listed(usual)} on the held-out rows",)
+            return Finding("FTC507", message, span, help=helps)
         if needs not in MEASURED:
             message = f"`{name}` needs {needs}, which this build does not make"
             return Finding("FTC507", message, span, help=("measure another metric",))
@@ -188,6 +206,8 @@ def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
 def _without_answers(about: _Open, names: tuple[str, ...]) -> Finding | None:
     found, measured = about.found, about.measured
     span = found.origins.value(*found.at, "metrics")
+    if about.plan.objective is not None and about.plan.objective.head != "vocabulary":
+        return None
     answered = [name for name in names if _needs(name) in ("answers", "labels", "judge")]
     if measured.longest_target == 0 and measured.references and answered:
         return Finding(
@@ -233,3 +253,13 @@ def _gates(about: _Open, names: tuple[str, ...]) -> tuple[tuple[GateStep, ...], 
                 )
             )
     return tuple(steps), ()
+
+
+def with_baselines(
+    step: EvalStep, suite: SuiteFacts, plan: Plan, context: Context
+) -> tuple[EvalStep, tuple[Finding, ...]]:
+    """The step with the rows of the baselines that the recipe asks for."""
+    if not suite.settings.baselines:
+        return step, ()
+    done = context.compile_baselines(plan, suite)
+    return step.model_copy(update={"baselines": done.steps}), done.findings

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from ftc.evaluation import Answer, Metric, Options, ScoreError, load
 from ftc.plan.steps import EvalStep, Part
+from ftc.runtime.collate import class_of
 from ftc.runtime.events import Event, Progress
 from ftc.runtime.failure import BuildError
 from ftc.runtime.heldout import Heldout, in_batches, label_tokens, stop_tokens
@@ -44,7 +46,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """The rows of a suite, ready to be put to a model; `part` is another one where a baseline has its own."""
+    """The rows of a suite, ready to be put to a model.
+
+    Those of a baseline have training examples in their prompts; `plain` has the suite's own.
+    """
 
     plan: Ready
     settings: EvalStep
@@ -55,17 +60,19 @@ class Evaluator:
     functions: Mapping[str, Metric]
     emit: Callable[[Event], None] = field(repr=False)
     stop: Stop = field(repr=False)
+    plain: Evaluator | None = None
 
     @classmethod
-    def make(cls, host: Host, settings: EvalStep, part: Part) -> Evaluator:
-        """The evaluator of one suite over the rows of a part."""
+    def make(cls, host: Host, settings: EvalStep, part: Part, plain: Evaluator | None = None) -> Evaluator:
+        """The evaluator of one suite over the rows of a part; those of a baseline stand for `plain` rows."""
         plan, data, tokenizer = host.plan, host.data, host.tokenizer
         heldout = Heldout.read(part, data)
         stops = stop_tokens(plan, heldout, tokenizer)
         parts = (plan.data.train, plan.data.eval) if settings.rows is None else (part,)
-        labels = label_tokens(plan, data, settings.labels, parts=parts, tokenizer=tokenizer, stops=stops)
+        names = settings.labels if plan.objective.head == "vocabulary" else ()
+        labels = label_tokens(plan, data, names, parts=parts, tokenizer=tokenizer, stops=stops)
         functions = functions_of(settings.functions, data)
-        return cls(plan, settings, heldout, tokenizer, stops, labels, functions, host.emit, host.stop)
+        return cls(plan, settings, heldout, tokenizer, stops, labels, functions, host.emit, host.stop, plain)
 
     def metric(self, name: str) -> Metric:
         """A metric of the suite: one of the table, or one of the user's own."""
@@ -82,7 +89,7 @@ class Evaluator:
         model.eval()
         with torch.no_grad():
             for needs in dict.fromkeys("answers" if one.needs == "judge" else one.needs for one in metrics):
-                measure(needs)(self, model, rows)
+                measure(needs, self.plan.objective.head)(self, model, rows)
         if any(one.needs == "judge" for one in metrics):
             from ftc.runtime.judged import judged
 
@@ -126,6 +133,8 @@ class Evaluator:
 
     def asked(self, row: int) -> str:
         """The prompt as text: the row's own column, or what its tokens say."""
+        if self.plain is not None:
+            return self.plain.asked(self._plain_row(row))
         own = self.columns(row).get("prompt")
         if isinstance(own, str):
             return own
@@ -133,11 +142,26 @@ class Evaluator:
 
     def columns(self, row: int) -> dict[str, Any]:
         """All columns of a row, where the suite has its own rows."""
+        if self.plain is not None:
+            return self.plain.columns(self._plain_row(row))
         carried = self.heldout.carried[row]
         return dict(json.loads(carried)) if carried else {}
 
+    def _plain_row(self, row: int) -> int:
+        """The row of the suite that a baseline's row stands for."""
+        assert self.plain is not None  # noqa: S101 - the caller has looked
+        return self.plain.numbers[self.heldout.ids[row]]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each row by its id."""
+        return {id_: number for number, id_ in enumerate(self.heldout.ids)}
+
     def reference(self, row: int) -> str | None:
         """The answer that is wanted, None where the row has none."""
+        carried = self.heldout.carried[row]
+        if self.plan.objective.head == "classes" and carried:
+            return class_of(carried)
         known = self.settings.rows is None or self.settings.rows.references
         return self.heldout.targets[row] if known else None
 

@@ -50,7 +50,7 @@ class Suites:
         host = Host.make(plan, data, model, emit=emit, stop=stop)
         found = {step.name: Evaluator.make(host, step, part) for step, part in with_rows(plan)}
         own: dict[tuple[str, str], Evaluator] = {
-            (step.name, one.kind): Evaluator.make(host, step, one.part)
+            (step.name, one.kind): Evaluator.make(host, step, one.part, found[step.name])
             for step, _ in with_rows(plan)
             for one in step.baselines
         }
@@ -99,7 +99,10 @@ class Suites:
         found: dict[str, dict[str, list[Row]]] = {}
         for (name, kind), evaluator in self.baselines.items():
             self.emit(Phase("evaluate", kind.replace("_", " ")))
-            found.setdefault(name, {})[kind] = evaluator(model)
+            entries = dict(zip(evaluator.heldout.ids, evaluator(model), strict=True))
+            lacking: Row = {"scores": {}, "parts": {}}
+            ids = self.evaluators[name].heldout.ids
+            found.setdefault(name, {})[kind] = [entries.get(id_, lacking) for id_ in ids]
         return found
 
     def write(self, before: Found, after: Found, job: Job) -> dict[str, Any]:

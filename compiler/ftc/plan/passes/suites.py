@@ -10,7 +10,7 @@ from ftc.plan.context import Context, Outcome, SuiteRequest, filled
 from ftc.plan.passes import objective, render
 from ftc.plan.passes.inputs import query_step
 from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan
-from ftc.plan.suite_settings import Measured, settled
+from ftc.plan.suite_settings import Measured, settled, with_baselines
 
 
 def run(plan: Plan, context: Context) -> Outcome:
@@ -65,4 +65,6 @@ def _suite(suite: SuiteFacts, plan: Plan, context: Context) -> _Compiled | Outco
     findings = (*done.findings, *made.findings)
     if made.step is None:
         return Outcome(plan, findings)
-    return _Compiled(made.step.model_copy(update={"rows": done.rows}), made.choices, findings)
+    measures = made.step.model_copy(update={"rows": done.rows})
+    measures, more = with_baselines(measures, suite, plan, context)
+    return _Compiled(measures, made.choices, (*findings, *more))
