@@ -15,6 +15,7 @@ from ftc.cli.lint_view import lint_lines
 from ftc.cli.packing_view import batch_words, sequence_lines
 from ftc.cli.sample_view import ABOUT, estimated_tokens, fate_range, is_estimated, sample_lines
 from ftc.cli.terminal import Terminal, escape
+from ftc.cli.training_view import option_lines, watch_lines
 from ftc.cli.tune_view import tune_line
 from ftc.plan.account import STAYING, LedgerLine
 from ftc.plan.steps import (
@@ -185,6 +186,8 @@ def train_lines(train: TrainStep, objective: str, sequences: Sequences | None, s
         f"{objective}: {scaled}{plural(train.steps, 'step')} of {batch}, {epochs}",
         rate + (f" after {warm} warm-up steps" if warm else ""),
         f"a checkpoint every {plural(train.save_every, 'step')}",
+        *watch_lines(train.watch),
+        *option_lines(options),
     ]
 
 
