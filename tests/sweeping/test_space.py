@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftc.recipe.load import load_recipe
 from ftc.recipe.sweep import Sweep, SweepRange
 from ftc.sweeping.space import at, extremes, grid_values, known_variants, rounded
 
@@ -23,10 +25,16 @@ def test_a_grid_has_every_combination_in_the_order_of_the_recipe():
     assert list(found[0]) == ["train.epochs", "tune.rank"]
 
 
-def test_keys_may_be_tables_and_dotted():
-    quoted = sweep({"train.learning_rate": [1e-4], "tune.rank": {"low": 1, "high": 4, "steps": 2}})
-    nested = sweep({"train": {"learning_rate": [1e-4]}, "tune": {"rank": {"low": 1, "high": 4, "steps": 2}}})
-    assert quoted == nested
+def test_keys_may_be_tables_and_dotted(tmp_path: Path):
+    quoted = 'keys."train.learning_rate" = [1e-4]\nkeys."tune.rank" = { low = 1, high = 4, steps = 2 }\n'
+    nested = "keys.train.learning_rate = [1e-4]\n[sweep.keys.tune]\nrank = { low = 1, high = 4, steps = 2 }\n"
+    found = []
+    for text in (quoted, nested):
+        path = tmp_path / "recipe.toml"
+        path.write_text(f'[model]\nbase = "a/b"\n[data]\nsources.rows = "rows.csv"\n[sweep]\n{text}')
+        found.append(load_recipe(path).recipe.sweep)
+    assert found[0] is not None
+    assert found[0] == found[1]
 
 
 def test_a_range_in_a_grid():

@@ -18,7 +18,7 @@ from ftc.recipe.partial import NOTHING, Known, known_mistakes, partial_recipe
 from ftc.recipe.toml_spans import Places
 from ftc.recipe.toml_text import to_toml
 from ftc.recipe.variants import NOTHING as NO_VARIANT
-from ftc.recipe.variants import variant_layers
+from ftc.recipe.variants import variant_layers, with_flat_keys
 
 __all__ = ["Loaded", "Origins", "load_recipe"]
 
@@ -50,7 +50,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Mapping[str,
     if not files:
         empty = Layer(Source(str(path), ""), {}, Places(), path.parent)
         return Loaded(path, None, sort_findings(findings + wrong), Origins((), empty), "")
-    layers = (*variant_layers(variant, files), *set_layers, *files)
+    files = tuple(map(with_flat_keys, files))
+    layers = (*variant_layers(variant, files), *map(with_flat_keys, set_layers), *files)
     values = merged(layers)
     origins = Origins(layers, files[0])
     recipe, refused = mistakes.typed(values, origins)

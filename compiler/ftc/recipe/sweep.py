@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Strict, Tag
+from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 
 from ftc.recipe.base import Table, Text
 
@@ -44,22 +44,10 @@ Tried = Annotated[
 ]
 
 
-def flattened(value: Any, above: str = "") -> Any:
-    """`keys.train.epochs = […]` as `keys."train.epochs" = […]`: a table without bounds is a part of keys."""
-    if not isinstance(value, dict):
-        return value
-    flat: dict[str, Any] = {}
-    for name, inner in value.items():
-        key = f"{above}.{name}" if above else name
-        is_table = isinstance(inner, dict) and not any(bound in inner for bound in BOUNDS)
-        flat |= flattened(inner, key) if is_table and inner else {key: inner}
-    return flat
-
-
 class Sweep(Table):
     """`[sweep]`: which settings are varied, how variants are picked, and by what they are compared."""
 
-    keys: Annotated[dict[str, Tried], BeforeValidator(flattened), Field(min_length=1)]
+    keys: Annotated[dict[str, Tried], Field(min_length=1)]
     """Settings by their keys, each with the values to try, or the range to try."""
 
     method: Method = "grid"

@@ -8,8 +8,8 @@ from typing import Any
 from ftc.diagnostics import Finding
 from ftc.recipe.layers import Key
 from ftc.recipe.settings import Settings
-from ftc.recipe.sweep import BOUNDS, flattened
-from ftc.recipe.variants import KEYS, parsed_key, written_at
+from ftc.recipe.sweep import BOUNDS
+from ftc.recipe.variants import KEYS, parsed_key
 
 FIXED = ("name", "extends", "sweep")
 """What all variants of a recipe share."""
@@ -18,9 +18,8 @@ FIXED = ("name", "extends", "sweep")
 def _tried(settings: Settings) -> Iterator[tuple[str, Key, Any]]:
     """Every key of the sweep with its place and what is tried."""
     keys = settings.get(*KEYS)
-    for key, value in flattened(keys).items() if isinstance(keys, dict) else ():
-        found = written_at(key, settings.origins.layers)
-        yield key, found[1] if found is not None else KEYS, value
+    for key, value in keys.items() if isinstance(keys, dict) else ():
+        yield key, (*KEYS, key), value
 
 
 def _is_number(value: Any) -> bool:
