@@ -9,6 +9,8 @@ from ftc.cli.training_view import option_lines, watch_lines
 from ftc.plan.steps import WatchStep
 from ftc.runtime.events import HeldOut
 
+EVERY_5 = "the held-out loss every 5 steps"
+
 
 @pytest.mark.parametrize(
     ("watch", "lines"),
@@ -18,8 +20,7 @@ from ftc.runtime.events import HeldOut
         (
             WatchStep(every=5, batch=2, patience=3, min_delta=0.01, keep="best"),
             [
-                "the held-out loss every 5 steps; "
-                "ends after 3 evaluations of which none is better by more than 0.01",
+                f"{EVERY_5}; ends after 3 evaluations of which none is better by more than 0.01",
                 "saves the weights of the lowest held-out loss",
             ],
         ),

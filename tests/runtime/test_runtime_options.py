@@ -111,6 +111,7 @@ def test_stopped_and_resumed_with_noise(tiny: Tiny, tmp_path: Path, more: dict[s
     assert (tmp_path / "plain" / ADAPTER).read_bytes() != (tmp_path / "whole" / ADAPTER).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile writes C++ on the CPU")
 def test_a_compiled_model_learns_the_same_and_is_saved_as_it_is(tiny: Tiny, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"method": "full", "steps": 2, "learning_rate": 1e-3}
