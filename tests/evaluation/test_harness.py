@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -60,13 +60,16 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own
 
 
-def shortest(asked: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+def shortest(asked: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
     """A model that finds a continuation the likelier the shorter it is."""
     return [(-float(len(continuation)), False) for _, continuation in asked]
 
 
-def functions(write: object = None) -> Functions:
-    return Functions(shortest, lambda texts: [0.0] * len(texts), write or (lambda asked: [""] * len(asked)))  # type: ignore[arg-type]
+def functions(write: Callable[[Sequence[tuple[str, int]]], list[str]] | None = None) -> Functions:
+    def encode(text: str) -> list[int]:
+        return [ord(character) for character in text]
+
+    return Functions(encode, 0, 1, 8, shortest, write or (lambda asked: [""] * len(asked)))
 
 
 def test_a_local_task_is_measured(tasks: Path) -> None:
@@ -81,15 +84,15 @@ def test_a_local_task_is_measured(tasks: Path) -> None:
 
 
 def test_a_task_that_writes_gets_its_stops_and_its_length(tasks: Path) -> None:
-    asked: list[tuple[str, tuple[str, ...], int]] = []
+    asked: list[tuple[str, int]] = []
 
-    def write(wanted: Sequence[tuple[str, tuple[str, ...], int]]) -> list[str]:
+    def write(wanted: Sequence[tuple[str, int]]) -> list[str]:
         asked.extend(wanted)
-        return ["white" for _ in wanted]
+        return ["white\nsnow" for _ in wanted]
 
     (found,) = measured(["ftc_echo"], functions(write), own=tasks, limit=2)
     assert (found.metric, found.value, found.scores) == ("exact_match", 0.5, (1.0, 0.0))
-    assert asked == [("snow", ("\n",), 7), ("grass", ("\n",), 7)]
+    assert asked == [("snow", 7), ("grass", 7)]
 
 
 def test_a_task_that_samples_is_refused() -> None:
@@ -97,6 +100,11 @@ def test_a_task_that_samples_is_refused() -> None:
     request = type("Request", (), {"args": ("prompt", {"do_sample": True})})
     with pytest.raises(SamplingError):
         model.generate_until([request])
+
+
+def test_a_text_alone_is_scored_token_by_token() -> None:
+    request = type("Request", (), {"args": ("a text of 20 letters",)})
+    assert adapted(functions()).loglikelihood_rolling([request]) == [-20.0]
 
 
 def test_names_are_known_or_near(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:

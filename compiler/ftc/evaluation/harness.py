@@ -33,14 +33,18 @@ class SamplingError(Exception):
 class Functions:
     """What the harness asks of a model.
 
-    `score` gives the summed log-probability of each continuation after its context, and whether it is what
-    the model would have written; `whole` that of each text alone; `write` an answer to each prompt, without
-    the stop text that ended it, from a prompt, its stop texts and the tokens at most.
+    `encode` makes tokens of a text; `prefix` is the token that stands before a text alone, `end` the one that
+    ends an answer, `context_length` how many tokens the model reads at once. `score` gives the summed
+    log-probability of each continuation after its context, both as tokens, and whether it is what the model
+    would have written. `write` gives an answer to each prompt, from its text and the tokens at most.
     """
 
-    score: Callable[[Sequence[tuple[str, str]]], list[tuple[float, bool]]]
-    whole: Callable[[Sequence[str]], list[float]]
-    write: Callable[[Sequence[tuple[str, tuple[str, ...], int]]], list[str]]
+    encode: Callable[[str], list[int]]
+    prefix: int
+    end: int
+    context_length: int
+    score: Callable[[Sequence[tuple[list[int], list[int]]]], list[tuple[float, bool]]]
+    write: Callable[[Sequence[tuple[str, int]]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -100,29 +104,50 @@ def _manager(own: Path | None, *, shipped: bool) -> Any:
 
 
 def adapted(functions: Functions) -> Any:
-    """The functions as a model of the harness."""
-    from lm_eval.api.model import LM
+    """The functions as a model of the harness, which cuts texts into tokens by its own rules."""
+    from lm_eval.api.model import TemplateLM
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-    class Adapted(LM):  # type: ignore[misc]
-        def loglikelihood(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
-            return functions.score([request.args for request in requests])
+    class Adapted(TemplateLM):  # type: ignore[misc]
+        eot_token_id = functions.end
+        prefix_token_id = functions.prefix
+
+        def tok_encode(self, string: str, **_: Any) -> list[int]:
+            return functions.encode(string)
+
+        def _loglikelihood_tokens(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
+            return functions.score([(context, continuation) for _, context, continuation in requests])
 
         def loglikelihood_rolling(self, requests: Sequence[Any], **_: Any) -> list[float]:
-            return functions.whole([request.args[0] for request in requests])
+            return [sum(score for score, _ in functions.score(windows(one.args[0]))) for one in requests]
 
         def generate_until(self, requests: Sequence[Any], **_: Any) -> list[str]:
-            return functions.write([_asked(*request.args) for request in requests])
+            asked = [_asked(*request.args) for request in requests]
+            written = functions.write([(prompt, longest) for prompt, _, longest in asked])
+            return [_until(text, stops) for text, (_, stops, _) in zip(written, asked, strict=True)]
+
+    def windows(text: str) -> list[tuple[list[int], list[int]]]:
+        tokens = functions.encode(text)
+        cut = get_rolling_token_windows(tokens, functions.prefix, functions.context_length, 1)
+        return [make_disjoint_window(window) for window in cut]
 
     return Adapted()
 
 
 def _asked(prompt: str, settings: dict[str, Any]) -> tuple[str, tuple[str, ...], int]:
-    """A prompt with its stop texts and longest length, out of the harness's settings. Raises for sampling."""
+    """A prompt with its stop texts and longest answer. Raises SamplingError where answers are drawn."""
     if settings.get("do_sample") or settings.get("temperature"):
         raise SamplingError("a task that samples its answers is left to chance, and is not measured")
     stops = settings.get("until") or ()
     stops = (stops,) if isinstance(stops, str) else tuple(stops)
     return prompt, stops, int(settings.get("max_gen_toks") or LONGEST)
+
+
+def _until(text: str, stops: tuple[str, ...]) -> str:
+    """An answer up to the first stop text."""
+    for stop in stops:
+        text = text.partition(stop)[0] if stop else text
+    return text
 
 
 SEEDS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
