@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ftc.calibrating",
         "ftc.chaining",
         "ftc.comparing",
+        "ftc.evaluating",
         "ftc.diffing",
         "ftc.planning",
         "ftc.results",

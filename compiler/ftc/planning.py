@@ -42,6 +42,7 @@ class Options:
     With `sample` at most so many rows are compiled, and the counts are scaled to all of them. `gpus` are
     those that the build is forecast on beside the device it is for: by name, `all`, some of the cheapest
     where it is empty, none where it is None. With `exact` the training step is run abstractly too.
+    With `baselines` every suite that looks at answers has all baselines.
     """
 
     overrides: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class Options:
     variant: Mapping[str, Any] = field(default_factory=dict)
     gpus: tuple[str, ...] | None = None
     exact: bool = False
+    baselines: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def _run_passes(
     path: Path, loaded: Loaded, facts: Facts, options: Options, cache: Cache
 ) -> tuple[PlanResult, DataCompiler, Context]:
     from ftc.data.packing.lengths import read_lengths
+    from ftc.facts.suites import with_all_baselines
     from ftc.forecasting.kept import keep
     from ftc.plan.canonical import digest
     from ftc.plan.compiling import DataCompiler
@@ -225,6 +228,7 @@ def _run_passes(
     assert loaded.recipe is not None  # noqa: S101 - a recipe without errors is typed
     after = options.after
     compiler = DataCompiler(facts, loaded.origins, cache, options.progress, options.sample)
+    facts = with_all_baselines(facts) if options.baselines else facts
     suites = SuiteCompiler(facts, cache, options.progress, compiler)
     context = Context(
         recipe=loaded.recipe,

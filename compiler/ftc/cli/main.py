@@ -24,6 +24,8 @@ COMMANDS: dict[str, str] = {
     "diff": "ftc.cli.diff",
     "show": "ftc.cli.show",
     "build": "ftc.cli.build",
+    "eval": "ftc.cli.eval",
+    "baseline": "ftc.cli.baseline",
     "compare": "ftc.cli.compare",
     "sweep": "ftc.cli.sweep",
     "calibrate": "ftc.cli.calibrate",

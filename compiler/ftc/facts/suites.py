@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftc.diagnostics import Finding, Span
 from ftc.facts.cache import Cache
@@ -21,6 +21,9 @@ from ftc.recipe.partial import NOTHING, Known
 from ftc.recipe.rows import SourceEntry, SqlFile
 from ftc.recipe.suggest import did_you_mean, listed
 from ftc.recipe.templates import FIELDS, undefined_variables
+
+if TYPE_CHECKING:
+    from ftc.facts.gather import Facts
 
 SHIPPED = "package://ftc/evaluation/suites/{}.jsonl"
 PROMPT, REFERENCE = "prompt", "reference"
@@ -185,6 +188,7 @@ def _variant(found: SuiteFacts) -> tuple[Recipe, Origins]:
         parameters={key: value for key, value in data.parameters.items() if f"${key}" in names},
         redact=data.redact,
         invalid=data.invalid,
+        id="id" if suite.suite is not None else None,
     )
     train = found.recipe.train.model_copy(update={"objective": None})
     return found.recipe.model_copy(update={"data": own, "train": train, "eval": Eval()}), origins
@@ -228,3 +232,17 @@ def _misfits(found: SuiteFacts, columns: dict[str, str]) -> tuple[Finding, ...]:
     notes = (f"it returns {listed(columns)}",)
     message = f"the query of the suite `{found.name}` returns no column `{PROMPT}`"
     return (Finding("FTC563", message, span, help=near, notes=notes),)
+
+
+def with_all_baselines(facts: Facts) -> Facts:
+    """The facts with every baseline for each suite that looks at answers."""
+    from ftc.evaluation import METRICS, load
+
+    def whole(suite: SuiteFacts) -> SuiteFacts:
+        names = [name for name in suite.settings.metrics or () if isinstance(name, str) and name in METRICS]
+        if names and all(load(name).needs == "loss" for name in names):
+            return suite
+        every = suite.settings.model_copy(update={"baselines": ("few_shot", "retrieval")})
+        return replace(suite, settings=every)
+
+    return replace(facts, suites=tuple(map(whole, facts.suites)))

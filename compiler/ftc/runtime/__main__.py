@@ -22,9 +22,11 @@ def parse(arguments: list[str]) -> tuple[Job, argparse.Namespace]:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--stop-on-eof", action="store_true", help="stop when standard input ends")
     parser.add_argument("--measure", action="store_true", help="time a few steps instead of all")
+    parser.add_argument("--tuned", type=Path, help="measure the suites on this model instead of training")
     parser.add_argument("--tracker", action="append", default=[], help="report each step there too")
     found = parser.parse_args(arguments)
-    return Job(found.plan, found.data, found.model, found.run, tuple(found.tracker)), found
+    places = (found.plan, found.data, found.model, found.run)
+    return Job(*places, trackers=tuple(found.tracker), tuned=found.tuned), found
 
 
 def measured(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:
@@ -32,6 +34,13 @@ def measured(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -
     from ftc.runtime.measure import measure
 
     measure(plan, job, emit, stop)
+
+
+def evaluated(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:
+    """Measure the suites of the plan on a model that is tuned already."""
+    from ftc.runtime.evaluated import evaluate_tuned
+
+    evaluate_tuned(plan, job, emit, stop)
 
 
 def main() -> int:
@@ -43,7 +52,8 @@ def main() -> int:
     stop.on_signals()
     if options.stop_on_eof:
         stop.on_closed(0)
-    return run(job, write_events(events), stop, work=measured if options.measure else execute)
+    work = measured if options.measure else evaluated if job.tuned else execute
+    return run(job, write_events(events), stop, work=work)
 
 
 if __name__ == "__main__":
