@@ -99,7 +99,8 @@ def phase_detail(event: Phase) -> str:
 def step_text(event: Step) -> str:
     """Loss, speed and time left of a step."""
     speed = f"{number(round(event.tokens_per_second))} tok/s"
-    return f"loss {event.loss:.3f}, {speed}, {duration(event.seconds_left)} left"
+    reward = f"reward {event.more['reward']:.3f}, " if "reward" in event.more else ""
+    return f"{reward}loss {event.loss:.3f}, {speed}, {duration(event.seconds_left)} left"
 
 
 def held_out_text(event: HeldOut) -> str:

@@ -12,12 +12,13 @@ from ftc.facts.locate_model import Located, locate_model
 from ftc.facts.machine import CudaDevice, detect_device, first_cuda_device, memory_size, package_versions
 from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
+from ftc.facts.rewards import look_at_rewards
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.stated_template import stated_template
 from ftc.facts.suites import SuiteFacts, look_at_suites
 from ftc.facts.training_template import TrainingTemplate, training_template
-from ftc.plan.steps import ColumnType
+from ftc.plan.steps import ColumnType, RewardStep
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Recipe
 from ftc.recipe.partial import NOTHING, Known
@@ -37,6 +38,7 @@ class Glance:
     chat_template: str | None
     findings: tuple[Finding, ...]
     suites: tuple[SuiteFacts, ...] = ()
+    rewards: tuple[RewardStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Facts:
     gpu: CudaDevice | None = None
     memory: int | None = None
     suites: tuple[SuiteFacts, ...] = ()
+    rewards: tuple[RewardStep, ...] = ()
     kernels: Kernels = NO_KERNELS
 
     @property
@@ -89,6 +92,7 @@ def glance(
     queries, problems = look_at_queries(recipe, origins, cache, known, sources)
     rows = queries.rows
     columns = look_at_columns(recipe, origins, known, rows[0]) if rows else ()
+    rewards, unrewarding = ((), ()) if known.takes("train") else look_at_rewards(recipe, origins)
     located = _model(recipe, origins, known)
     template = stated_template(recipe, origins)
     suites, wrong = look_at_suites(recipe, origins, cache, known, reach, sources[0])
@@ -99,8 +103,9 @@ def glance(
         held_out=queries.held_out,
         located=None if isinstance(located, Finding) else located,
         chat_template=None if isinstance(template, Finding) else template,
-        findings=(*sources[2], *problems, *columns, *places, *wrong),
+        findings=(*sources[2], *problems, *columns, *unrewarding, *places, *wrong),
         suites=suites,
+        rewards=rewards,
     )
 
 
@@ -131,5 +136,6 @@ def gather(seen: Glance, origins: Origins, cache: Cache, base: ModelFacts | None
         gpu=first_cuda_device() if device == "cuda" else None,
         memory=memory_size(),
         suites=seen.suites,
+        rewards=seen.rewards,
         kernels=find_kernels(),
     )

@@ -15,6 +15,9 @@ OBJECTIVES: dict[str, str] = {
     "cpo": "ftc.objectives.cpo",
     "simpo": "ftc.objectives.simpo",
     "reward": "ftc.objectives.reward",
+    "classification": "ftc.objectives.classification",
+    "grpo": "ftc.objectives.grpo",
+    "rloo": "ftc.objectives.rloo",
 }
 """In the order in which columns are tried: what needs more of them stands first."""
 

@@ -38,12 +38,16 @@ class Shape:
 class Loaded:
     """What of the model an objective needs beside the trained weights.
 
-    `head` is what stands on the layers: the vocabulary's, or scores of so many labels. A `reference` is
-    the model before training, to which the trained one is held.
+    `head` is what stands on the layers: the vocabulary's, one score, or one for each class. A `reference`
+    is the model before training, to which the trained one is held.
     """
 
-    head: Literal["vocabulary", "scores"] = "vocabulary"
+    head: Literal["vocabulary", "scores", "classes"] = "vocabulary"
     reference: bool = False
+
+
+def _one(_: Options) -> int:
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,10 @@ class Objective:
     `options` is the type of the recipe's `train.objective` table; `arguments` gives the config's own
     arguments under them. `owned` are the config's fields which ftc sets itself, with the recipe key to
     use instead. `members` are the columns that end the texts which train together as one row, `carried`
-    those that travel with the tokens. An objective that is not `implied` by its columns must be named.
+    those that travel with the tokens. Rows of which nothing is predicted are read whole if they are `closed`:
+    with the end token. An objective that is not `implied` by its columns must be named.
     `batches` names what makes the trainer's batches of compiled rows (`runtime/collate.py`).
+    `per_row` is how many sequences of the trainer's batch a row stands for.
     `rate` is the part of a tuning method's learning rate that is the default here, with the reason.
     """
 
@@ -69,11 +75,13 @@ class Objective:
     owned: Mapping[str, str]
     members: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
+    closed: bool = False
     implied: bool = True
     train_on: TrainOn | None = None
     loads: Loaded = Loaded()
-    batches: Literal["rows", "pairs", "pairs_apart", "labelled", "prompts"] = "rows"
+    batches: Literal["rows", "pairs", "pairs_apart", "labelled", "prompts", "classes"] = "rows"
     metrics: tuple[Metric, ...] | None = None
+    per_row: Callable[[Any], int] = _one
     epochs: float = 3.0
     epochs_reason: str = "usual for fine-tuning"
     rate: float = 1.0

@@ -117,6 +117,20 @@ class TokenizerStep(Frozen):
     pad_id: int
 
 
+class RewardStep(Frozen):
+    """What an answer is worth: a metric's score under options, or that of a function in a Python file.
+
+    The `source` of the file is its whole text. Scores are multiplied by `weight` and added up.
+    """
+
+    name: str
+    metric: str | None
+    options: dict[str, JsonValue]
+    python: str | None
+    source: str | None
+    weight: float
+
+
 class ObjectiveStep(Frozen):
     """What is optimised, chosen from the columns or stated, and what the trainer needs for it.
 
@@ -129,8 +143,9 @@ class ObjectiveStep(Frozen):
     config: str
     options: dict[str, JsonValue] = Field(default_factory=dict)
     batches: str = "rows"
-    head: Literal["vocabulary", "scores"] = "vocabulary"
+    head: Literal["vocabulary", "scores", "classes"] = "vocabulary"
     reference: bool = False
+    rewards: tuple[RewardStep, ...] = ()
 
 
 class RenderStep(Frozen):
@@ -148,6 +163,7 @@ class RenderStep(Frozen):
     `redact` names the kinds of personal data and secrets that are replaced in a row before all this.
     Where a row is several texts that train together, `members` names the field that ends each of them,
     behind the `prompt` they share, if there is one. `carried` are columns that travel with the tokens.
+    Where nothing of a row is predicted, `closed` says that it is read whole, with its end token.
     """
 
     form: Literal["chat", "completion", "text"]
@@ -166,6 +182,7 @@ class RenderStep(Frozen):
     redact: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
+    closed: bool = False
 
 
 class LimitStep(Frozen):
@@ -297,6 +314,7 @@ class Sequences(Frozen):
 class DataStep(Frozen):
     """The compiled data: both parts, the ledger, and the labels of a closed answer set.
 
+    `classes` are those that a classifier tells apart, in the order of its scores.
     It says what the rows are, not how they were made: a release of ftc that compiles the same bytes makes
     the same plan.
     """
@@ -308,6 +326,7 @@ class DataStep(Frozen):
     longest_target: int
     mix: tuple[MixedRows, ...] = ()
     sequences: Sequences | None = None
+    classes: tuple[str, ...] = ()
 
 
 class UnfrozenStep(Frozen):

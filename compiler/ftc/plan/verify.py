@@ -30,8 +30,12 @@ class InvalidPlanError(AssertionError):
     """A pass left a plan that cannot be true."""
 
 
-def _part_problems(name: str, part: Part, limit: int | None) -> Iterator[str]:
-    if not 0 < part.trained_tokens <= part.tokens:
+def _part_problems(name: str, part: Part, plan: Plan) -> Iterator[str]:
+    limit = plan.limits.max_length if plan.limits else None
+    silent = plan.render is not None and plan.render.train_on == "nothing"
+    if silent and part.trained_tokens:
+        yield f"{name}: tokens are trained, though rows are not predicted"
+    if not silent and not 0 < part.trained_tokens <= part.tokens:
         yield f"{name}: trained tokens are not between 1 and all tokens"
     if not 0 < part.shortest <= part.longest:
         yield f"{name}: lengths out of order"
@@ -69,10 +73,9 @@ def _ledger_problems(data: DataStep) -> Iterator[str]:
 def _data(plan: Plan) -> Iterator[str]:
     if plan.data is None:
         return
-    limit = plan.limits.max_length if plan.limits else None
-    yield from _part_problems("train", plan.data.train, limit)
+    yield from _part_problems("train", plan.data.train, plan)
     if plan.data.eval is not None:
-        yield from _part_problems("eval", plan.data.eval, limit)
+        yield from _part_problems("eval", plan.data.eval, plan)
     yield from _ledger_problems(plan.data)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftc import tuning
 from ftc.diagnostics import Finding
 from ftc.recipe import keys, wording
 from ftc.recipe.forms import FORMS
@@ -72,7 +73,8 @@ def _under_unknown_form(error: ValidationError, values: Values) -> list[Mistake]
 
 
 _TAGGED = (
-    ("tune",),
+    *FORMS,
+    ("train", "objective", "rewards", None),
     ("model", "base"),
     ("sweep", "keys", None),
     ("data", "query"),
@@ -273,6 +275,8 @@ def _form(mistake: Mistake, scene: Scene) -> Finding:
         return _no_word(wrong, scene, forms.names)
     finding = _unknown_word(wrong, scene, forms.names)
     notes = (f"{forms.key}s: {listed(forms.names)}",)
+    if table == ("tune",) and value.casefold() in tuning.REFUSED:
+        notes = (tuning.REFUSED[value.casefold()], *notes)
     return Finding(finding.code, finding.message, finding.span, help=finding.help[:1], notes=notes)
 
 

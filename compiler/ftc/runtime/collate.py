@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ UNSEEN = {
     "pairs": ("row", "labels"),
     "pairs_apart": ("row",),
     "labelled": ("row", "labels"),
+    "prompts": (),
+    "classes": ("row",),
 }
 """Of each kind of batch what is there to prove it, and does not go to the trainer."""
 
@@ -184,17 +186,49 @@ class LabelledCollator:
         }
 
 
+class ClassCollator:
+    """Batches of texts with the number of each one's class."""
+
+    def __init__(self, pad_id: int, classes: Sequence[str]) -> None:
+        self.pad_id, self._numbers = pad_id, {name: number for number, name in enumerate(classes)}
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Tensors input_ids and attention_mask (rows, longest), labels and row (rows)."""
+        import torch
+
+        ids = [example["input_ids"] for example in examples]
+        return {
+            "input_ids": padded(ids, self.pad_id),
+            "attention_mask": attention(ids),
+            "labels": torch.tensor([self._numbers[class_of(example["carried"])] for example in examples]),
+            "row": torch.tensor([example["row"] for example in examples]),
+        }
+
+
+def class_of(carried: str) -> str:
+    """The class of a row, of what it carries."""
+    return str(json.loads(carried)["label"])
+
+
 def _answer_start(labels: list[int]) -> int:
     return next(place for place, label in enumerate(labels) if label != IGNORED)
 
 
-def collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
-    """What makes the plan's batches, as its objective takes them."""
+def collated(plan: Ready, rows: MappedRows, *, packed: bool) -> dict[str, Any]:
+    """What makes the plan's batches, as its trainer takes it; one that samples takes rows as they are."""
+    if plan.objective.batches == "prompts":
+        return {}
+    return {"data_collator": _collator(plan, rows, packed=packed)}
+
+
+def _collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
     pad_id, step = plan.tokenizer.pad_id, plan.objective
     if step.batches == "pairs":
         return PairCollator(pad_id, scores=step.head == "scores")
     if step.batches == "pairs_apart":
         return ApartCollator(pad_id)
+    if step.batches == "classes":
+        return ClassCollator(pad_id, plan.data.classes)
     if step.batches == "labelled":
         return LabelledCollator(pad_id, drift=step.options["loss"] == "kto")
     return PackedCollator(rows) if packed else Collator(pad_id)
@@ -238,8 +272,12 @@ def rows_of(batch: dict[str, Any]) -> Iterator[Row | None]:
 
 
 def _padded_rows(batch: dict[str, Any]) -> Iterator[Row | None]:
-    masks = batch["attention_mask"].bool()
-    for ids, labels, kept in zip(batch["input_ids"], batch["labels"], masks, strict=True):
+    import torch
+
+    masks, labelled = batch["attention_mask"].bool(), batch["labels"]
+    if labelled.dim() == 1:  # a class each: no token is predicted
+        labelled = torch.full_like(batch["input_ids"], IGNORED)
+    for ids, labels, kept in zip(batch["input_ids"], labelled, masks, strict=True):
         stray = (labels[~kept] != IGNORED).any().item()
         yield None if stray else (ids[kept].tolist(), labels[kept].tolist())
 

@@ -31,6 +31,7 @@ class Step:
     """An optimizer step is done; `tokens` are those of its rows, padding left out.
 
     `grad_norm` is None where the gradient overflowed float16, and the weights stayed as they were.
+    `more` are figures that the objective has beside the loss, such as the reward.
     """
 
     kind: ClassVar[str] = "step"
@@ -42,6 +43,7 @@ class Step:
     tokens: int
     tokens_per_second: float
     seconds_left: float
+    more: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

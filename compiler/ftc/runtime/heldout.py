@@ -100,9 +100,11 @@ class Heldout:
 
     @cached_property
     def answered(self) -> list[int]:
-        """Rows with a prompt and a target."""
-        pairs = enumerate(zip(self.targets, self.prompt_lengths, strict=True))
-        return [row for row, (target, length) in pairs if target is not None and length]
+        """Rows with a prompt and a target, or with a prompt alone."""
+        found = enumerate(zip(self.targets, self.prompt_lengths, self.lengths, strict=True))
+        return [
+            row for row, (target, asked, length) in found if asked and (target is not None or asked == length)
+        ]
 
 
 def in_batches(numbers: list[int], lengths: list[int], *, size: int, vocabulary: int) -> list[list[int]]:

@@ -14,6 +14,7 @@ class History:
 
     losses: list[tuple[int, float]] = field(default_factory=list)
     held_out: list[tuple[int, float]] = field(default_factory=list)
+    tokens: int = 0
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -22,6 +23,7 @@ class History:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         for line in map(json.loads, lines):
             where = found.held_out if "eval_loss" in line else found.losses
+            found.tokens += line.get("tokens", 0)
             where.append((line["step"], line["eval_loss" if "eval_loss" in line else "loss"]))
         return found
 

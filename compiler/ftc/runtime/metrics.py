@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ TRAINING = "training.json"
 class StepMetrics:
     """One line of metrics.jsonl; it holds no time, so that it is the same on every run.
 
+    `more` are figures that some objectives have beside the loss; in the line they stand beside it.
     `grad_norm` is None where the scaled gradient overflowed float16, and the weights stayed as they were.
     """
 
@@ -26,6 +27,7 @@ class StepMetrics:
     learning_rate: float
     grad_norm: float | None
     tokens: int
+    more: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class HeldOutMetrics:
 
 def encode(metrics: StepMetrics | HeldOutMetrics) -> str:
     """One line of JSON with its line end."""
-    return json.dumps(vars(metrics)) + "\n"
+    line = dict(vars(metrics))
+    return json.dumps(line | line.pop("more", {})) + "\n"
 
 
 def append(path: Path, metrics: StepMetrics | HeldOutMetrics) -> None:

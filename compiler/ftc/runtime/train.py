@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc.runtime import checkpoints, isolation, trackers
-from ftc.runtime.collate import collator
+from ftc.runtime.collate import collated
 from ftc.runtime.events import Phase, Warned
 from ftc.runtime.failure import BuildError
 from ftc.runtime.job import Job
@@ -68,9 +68,11 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
         model=model,
         args=config(plan, job),
         train_dataset=_ordered(plan, training_set(plan.data, job.data, rows, job.work / "sequences.arrow")),
-        data_collator=collator(plan, MappedRows(rows), packed=packed),
+        **collated(plan, MappedRows(rows), packed=packed),
         processing_class=tokenizer,
         **_reference(plan, job),
+        **_rewards(plan, tokenizer),
+        **_own_loss(plan),
     )
     trainer.session = session
     trainer.remove_callback(PrinterCallback)
@@ -81,9 +83,32 @@ def _ordered(plan: Ready, rows: Any) -> Any:
     """The rows in the order of training where the trainer itself keeps the order it is given."""
     if plan.train.arguments.get("train_sampling_strategy") == "sequential":
         rows = rows.shuffle(seed=plan.seed, keep_in_memory=True)
+    if plan.objective.batches == "prompts":
+        rows = rows.add_column(
+            "prompt", [str(row) for row in range(len(rows))]
+        )  # it takes the tokens instead
     if plan.objective.batches == "pairs_apart":
         rows.map = lambda *_, **__: rows  # what the trainer would tokenise is compiled
     return rows
+
+
+def _own_loss(plan: Ready) -> dict[str, Any]:
+    """The loss of classes, as a mean over all rows of a step: the models' own heeds one micro-batch alone."""
+    if plan.objective.head != "classes":
+        return {}
+    from ftc.runtime.classes import ClassLoss
+
+    smoothing = plan.objective.options.get("label_smoothing", 0.0)
+    return {"compute_loss_func": ClassLoss(float(str(smoothing)))}
+
+
+def _rewards(plan: Ready, tokenizer: Any) -> dict[str, Any]:
+    """The functions that score sampled answers, where the objective samples."""
+    if not plan.objective.rewards:
+        return {}
+    from ftc.runtime.rewards import functions
+
+    return {"reward_funcs": functions(plan, tokenizer)}
 
 
 def _reference(plan: Ready, job: Job) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc.artifact.files import write_json
-from ftc.runtime import checkpoints
+from ftc.runtime import checkpoints, classes, prompt_encoder
 from ftc.runtime.collate import UNSEEN, rows_of, tokens_of
 from ftc.runtime.diagnosis import not_finite, row_ids, spike_help, spiked
 from ftc.runtime.events import Checkpoint, Event, HeldOut, Step, Warned
@@ -22,6 +22,7 @@ from ftc.runtime.failure import BuildError
 from ftc.runtime.history import History
 from ftc.runtime.metrics import METRICS, HeldOutMetrics, StepMetrics, append
 from ftc.runtime.overfitting import overfitting
+from ftc.runtime.prompted import Prompted, figures
 from ftc.runtime.ready import Ready
 from ftc.runtime.rows import expected
 from ftc.runtime.spikes import PATIENCE, Spikes
@@ -85,16 +86,31 @@ class Session:
             if fed is None or fed != shards.get(row):
                 what = "added rows to" if row is None else f"changed row {row} of"
                 raise BuildError("FTC703", f"the trainer {what} the compiled data before training")
+        if self.plan.objective.batches == "classes":
+            classes.prove(batch["labels"].tolist(), rows, self.plan, self.data)
         self.proved = True
 
-    def feed(self, batch: dict[str, Any]) -> None:
+    def feed(self, batch: Any) -> None:
         """Take note of a micro-batch on its way to the model."""
+        if isinstance(batch, list):
+            self._prompted(batch)
+            return
         rows = batch["row"].tolist()
         self.prove(batch, rows)
         for name in UNSEEN[self.plan.objective.batches]:
             del batch[name]
         self.rows_in_step += rows
         self.tokens_in_step += tokens_of(batch)
+
+    def _prompted(self, batch: list[dict[str, Any]]) -> None:
+        """Take note of prompts whose answers are to be sampled; the first must be those of the shards."""
+        rows = sorted({prompt["row"] for prompt in batch})
+        if not self.proved:
+            shards = expected(self.plan.data.train, self.data, rows)
+            if any(list(prompt["input_ids"]) != shards[prompt["row"]][0] for prompt in batch):
+                raise BuildError("FTC703", "the trainer changed the compiled prompts before training")
+            self.proved = True
+        self.rows_in_step = sorted({*self.rows_in_step, *rows})
 
     def diverged(self, step: int, what: str) -> BuildError:
         """The failure of a loss or gradient of this step that is not a finite number."""
@@ -106,10 +122,13 @@ class Session:
     def record(self, step: int, steps: int, logs: dict[str, float]) -> None:
         """Write the step to metrics.jsonl and tell it. Raises BuildError if training has diverged."""
         tokens, self.tokens_in_step = self.tokens_in_step, 0
+        if self.plan.objective.batches == "prompts":
+            tokens = int(logs["num_tokens"]) - self.history.tokens
+        self.history.tokens += tokens
         norm = self._norm(step, logs["grad_norm"])
         self.recent[step], self.rows_in_step = self.rows_in_step, []
         self.recent.pop(step - REMEMBERED, None)
-        line = StepMetrics(step, logs["loss"], logs["learning_rate"], norm, tokens)
+        line = StepMetrics(step, logs["loss"], logs["learning_rate"], norm, tokens, figures(logs))
         append(self.metrics, line)
         self.tokens += tokens
         elapsed = max(time.monotonic() - self.started, 1e-9)
@@ -117,7 +136,8 @@ class Session:
         told = Step(**vars(line), steps=steps, tokens_per_second=self.tokens / elapsed, seconds_left=left)
         self.emit(told)
         self.history.losses.append((step, line.loss))
-        self._judge(step, line.loss)
+        if self.plan.objective.batches != "prompts":  # that loss is no measure of how well the model does
+            self._judge(step, line.loss)
 
     def _judge(self, step: int, loss: float) -> None:
         """Raise BuildError, or warn where the plan says so, once the loss has gone up for good."""
@@ -244,9 +264,20 @@ class Additions:
         self.args.output_dir = kept
         written = staged / f"checkpoint-{step}"
         shutil.copyfile(session.metrics, written / METRICS)
+        prompt_encoder.save(model, written)
         write_json(written / RECENT, {str(step): rows for step, rows in session.recent.items()})
         checkpoints.publish(written, session.checkpoints, step, session.best_of)
         session.emit(Checkpoint(step))
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        """Take the weights of a checkpoint, in the dtypes that they train in: PEFT would make them float32."""
+        whole: Any = model or self.model  # type: ignore[attr-defined]
+        dtypes = {name: weight.dtype for name, weight in whole.named_parameters()}
+        super()._load_from_checkpoint(checkpoint, model)  # type: ignore[misc]
+        prompt_encoder.restore(whole, Path(checkpoint))
+        for name, weight in whole.named_parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.to(dtypes[name])
 
     def restore_weights(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint, without its optimizer."""
@@ -255,4 +286,5 @@ class Additions:
 
 def extended(trainer: type) -> type:
     """The trainer's class with ftc's additions."""
-    return type(trainer.__name__, (Additions, trainer), {})
+    samples = hasattr(trainer, "_generate_and_score_completions")
+    return type(trainer.__name__, (Additions, *((Prompted,) if samples else ()), trainer), {})

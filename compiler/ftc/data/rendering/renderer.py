@@ -50,6 +50,9 @@ HISTORY: dict[str, Literal["refuse", "exclude", "keep"]] = {
 }
 
 
+LABEL = ("label",)
+"""What rows carry that are judged or classified as a whole."""
+
 HALF_A_CHARACTER = "it has half of a surrogate pair, such as \\ud83d alone, which is no character"
 
 
@@ -100,6 +103,8 @@ class Renderer:
 
     def _chosen_form(self) -> Callable[[Row], Made]:
         chat = self.step.form == "chat"
+        if self.step.closed and not self.step.members:
+            return self._chat_whole if chat else self._plain_whole
         if self.step.members:
             return self._chat_members if chat else self._plain_members
         if self.step.train_on == "nothing" and "prompt" in self._fields:
@@ -137,6 +142,8 @@ class Renderer:
     def __call__(self, row: Row) -> Made:
         """The row as text, as several texts, or why it cannot be used."""
         try:
+            if self.step.carried == LABEL and row["label"] is None:
+                raise invalid("`label` is null")
             made = self._form(row)
         except Refused as refused:
             made = refused.refusal
@@ -263,11 +270,29 @@ class Renderer:
             text = template.render(chat.messages, tools=chat.tools, generation_prompt=True)
         except TemplateProblem as problem:
             return template_refusal(problem)
-        return Rendered((Piece(text, trained=False),), prompt=text)
+        return Rendered((Piece(text, trained=False),), prompt=text, target=_reference(row))
 
     def _plain_prompt(self, row: Row) -> Rendered:
         text = self._string("prompt", row)
-        return Rendered((Piece(text, trained=False),), prompt=text)
+        return Rendered((Piece(text, trained=False),), prompt=text, target=_reference(row))
+
+    def _chat_whole(self, row: Row) -> Rendered | Refusal:
+        """A conversation as it stands, closed by what its template writes behind a turn."""
+        from ftc.data.mask.masks import template_refusal
+        from ftc.data.template.chat_template import TemplateProblem
+
+        chat = self._as_chat(self._before(row), row) if "prompt" in self._fields else self.chat(row)
+        try:
+            text = self.template.varied(chat.variables).render(chat.messages, tools=chat.tools)
+        except TemplateProblem as problem:
+            return template_refusal(problem)
+        return Rendered((Piece(text, trained=False),))
+
+    def _plain_whole(self, row: Row) -> Rendered | Refusal:
+        text = self._string("prompt" if "prompt" in self._fields else "text", row)
+        if not text:
+            return Refusal("untrained", "FTC606", "the text is empty")
+        return Rendered((Piece(text + self._eos, trained=False),))
 
     def _messages(self, row: Row) -> list[Message]:
         if "messages" not in self._fields:
@@ -351,6 +376,12 @@ class Renderer:
             return Refusal("untrained", "FTC606", "the text is empty")
         trained = self.step.train_on != "nothing"
         return Rendered((Piece(text, trained=trained), Piece(self._eos, trained=trained)))
+
+
+def _reference(row: Row) -> str | None:
+    """The answer that a prompt's row says is right, if it does."""
+    value = row.get("reference")
+    return None if value is None else str(value)
 
 
 def _together(rows: list[Rendered], names: tuple[str, ...]) -> Members | Refusal:

@@ -16,12 +16,14 @@ KEY = "data.max_length"
 def run(plan: Plan, context: Context) -> Outcome:
     """Take the recipe's limit, the longest row that fits the device if asked for, or the model's context."""
     assert plan.model is not None  # noqa: S101 - the order of the passes
-    data, context_length = context.recipe.data, plan.model.context_length
+    data, answers = context.recipe.data, _sampled(plan)
+    context_length = plan.model.context_length - answers
     stated = data.max_length
     if isinstance(stated, int) and stated > context_length:
         finding = Finding(
             "FTC506",
-            f"max_length is {stated}, but the model has positions for {context_length} tokens",
+            f"max_length is {stated}, but the model has positions for {plan.model.context_length} tokens"
+            + (f", of which sampled answers take {answers}" if answers else ""),
             context.origins.value("data", "max_length"),
             help=(f"write max_length = {context_length} or less",),
         )
@@ -39,8 +41,15 @@ def run(plan: Plan, context: Context) -> Outcome:
     if stated == AUTO:
         length, reason, findings = fitting.longest_row(_tried(plan, context), context, context_length)
         return _limited(plan, context, length, choice(KEY, length, reason), findings=findings)
-    reason = "the model's context; no row is padded to it"
+    behind = f" without the {answers} tokens of a sampled answer" if answers else ""
+    reason = f"the model's context{behind}; no row is padded to it"
     return _limited(plan, context, context_length, choice(KEY, context_length, reason))
+
+
+def _sampled(plan: Plan) -> int:
+    """Tokens of the answers that the objective samples behind each row."""
+    longest = plan.objective.options.get("max_new_tokens") if plan.objective else None
+    return longest if isinstance(longest, int) else 0
 
 
 def _limited(

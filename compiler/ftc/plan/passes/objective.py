@@ -37,5 +37,6 @@ def run(plan: Plan, context: Context) -> Outcome:
         batches=best.batches,
         head=best.loads.head,
         reference=best.loads.reference,
+        rewards=context.facts.rewards,
     )
     return Outcome(filled(plan, _choices(found, context), objective=step))

@@ -47,7 +47,7 @@ def chosen_shape(context: Context, objective: str) -> Shape:
 
 
 def _form(shape: Shape, context: Context) -> tuple[Form, tuple[Choice, ...]]:
-    if shape.columns == ("text",):
+    if "text" in shape.columns:
         return "text", ()
     types = {column.name: column.type for column in context.facts.columns}
     spoken = any(is_conversation(types.get(name, "")) for name in shape.columns)
@@ -75,6 +75,14 @@ def _fields(shape: Shape, form: Form, carried: tuple[str, ...], context: Context
     there = {column.name for column in context.facts.columns}
     fields |= {name: None for name in BESIDE if form == "chat" and name in there}
     return {name: source for name, source in fields.items() if source is not None or name != "system"}
+
+
+def _carried(objective: Objective, shape: Shape, context: Context) -> tuple[str, ...]:
+    """The columns that travel with the tokens: rewards may look at all but what is asked."""
+    if objective.batches != "prompts":
+        return objective.carried
+    there = {column.name for column in context.facts.columns}
+    return tuple(sorted(there - {*shape.columns, context.recipe.data.id}))
 
 
 def _train_on(
@@ -275,7 +283,8 @@ def run(plan: Plan, context: Context) -> Outcome:
         unproved=render.unproved,
         redact=tuple(sorted(set(context.recipe.data.redact or ()))),
         members=objective.members,
-        carried=objective.carried,
+        carried=_carried(objective, shape, context),
+        closed=objective.closed,
     )
     plan = filled(plan, form_choices + trained[1] + dated[1] + marked[1], render=step)
     return Outcome(plan, _without_effect(step, context) + _tokens_lacking(step, context))

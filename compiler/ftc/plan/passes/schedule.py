@@ -15,6 +15,7 @@ from ftc.plan import learning_rate, training_options
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.fitting import Draft, settle, with_fit
 from ftc.plan.passes import evaluation
+from ftc.plan.passes.tune import counted
 from ftc.plan.steps import Choice, DataStep, Plan, TrainStep
 from ftc.recipe.training import Train
 
@@ -122,7 +123,9 @@ def trainer_arguments(plan: Plan, context: Context, step: TrainStep, rate: float
         "dataloader_num_workers": 0,
     }
     objective = objectives.load(plan.objective.name)
-    own = objective.arguments(objectives.options(objective.name, train.objective))
+    options = objectives.options(objective.name, train.objective)
+    own = objective.arguments(options)
+    own["per_device_train_batch_size"] = step.micro_batch * objective.per_row(options)
     return dict(sorted({**arguments, **own, **train.trl}.items()))
 
 
@@ -174,7 +177,8 @@ def run(plan: Plan, context: Context) -> Outcome:
     draft = Draft(Fit(micro, train.gradient_checkpointing is True), micro_choices)
     settled = settle(_tried(plan, context, step), context, draft, units.tokens)
     choices = batch_choices + step_choices + settled.choices + rate_choices + options.choices + save_choices
-    tuned = tuning.load(context.recipe.tune.method).scheduled(plan.tune, steps) if plan.tune else None
+    tuned = counted(plan, context)
+    tuned = tuning.load(context.recipe.tune.method).scheduled(tuned, steps) if tuned else None
     plan = filled(plan, choices, train=with_fit(step, settled.fit), tune=tuned)
     return Outcome(plan, (*_unfit(plan, context), *options.findings, *settled.findings))
 
