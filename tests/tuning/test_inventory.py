@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tuning.families import MODEL_TYPES, small_config, small_model
 
 from ftc import tuning
 from ftc.estimate.architecture import InexpressibleError
@@ -14,6 +13,7 @@ from ftc.estimate.inventory import modules
 from ftc.plan.steps import TuneStep
 from ftc.runtime.adapt import adapt, trained
 from ftc.tuning.modules import Modules
+from tuning.families import MODEL_TYPES, small_config, small_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -49,7 +49,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
         {"first_layers": 1, "norms": True},
         {"embeddings": True, "head": True},
         {"head": True},
-        {"modules": ("mlp", "layers.0", "h.0.mlp.*")},
+        {"modules": ("mlp", "*.0.mlp.*")},
     ),
     "lora": (
         {"rank": 4},
@@ -81,19 +81,26 @@ def test_every_method_is_counted() -> None:
     assert {*OPTIONS, "qlora"} == set(tuning.METHODS)
 
 
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+COUNTED = ("gemma2", "gpt2", "gpt_bigcode", "llama", "opt", "phi3", "qwen2_moe", "qwen3_moe")
+"""One of each shape: the other types' modules are those of the model too, so their counts follow."""
+
+
+@pytest.mark.parametrize("model_type", COUNTED)
 def test_as_many_parameters_train_as_are_counted(model_type: str) -> None:
     config = small_config(model_type)
     known = modules(config.to_dict())
     wrong = {}
     for name, options in CASES:
         step = lowered(name, options, known)
+        method = tuning.load(name)
+        if method.problems(method.options(method=name, **options), known):
+            continue
         model = small_model(config)
         if options.get("init") in ("mica", "orthogonal"):
             model = model.to_empty(device="cpu")
             for parameter in model.parameters():
                 parameter.data.normal_()
-        real, counted = trained(adapt(model, step)), tuning.load(name).count(step, known)
+        real, counted = trained(adapt(model, step)), method.count(step, known)
         if real != counted:
             wrong[name, str(options)] = (real, counted)
     assert not wrong

@@ -61,6 +61,9 @@ PATHS: dict[str, Paths] = {
 }
 """Model types whose code names its modules otherwise than Llama's."""
 
+STACKED = ("mixtral", "qwen3_moe")
+"""Model types whose stacked experts PEFT's LoRA treats as the linear layers that they once were."""
+
 STATES: dict[str, tuple[object, ...]] = {
     "qk_layernorm": (None, False),
     "do_layer_norm_before": (None, True),
@@ -96,7 +99,15 @@ def modules(config: Mapping[str, Any]) -> Modules:
         family = replace(shapes.family, o_bias=bool(fields.get("attention_out_bias")))
         shapes = replace(shapes, family=family)
     listing = _Listing(shapes, PATHS.get(model_type, Paths()), model_type)
-    return Modules(tuple(listing.all()), shapes.layers, shapes.hidden, shapes.key_values, shapes.tied)
+    return Modules(
+        tuple(listing.all()),
+        layers=shapes.layers,
+        hidden=shapes.hidden,
+        key_values=shapes.key_values,
+        tied=shapes.tied,
+        stacked=model_type in STACKED,
+        transposed=model_type == "gpt2",
+    )
 
 
 @dataclass(frozen=True)

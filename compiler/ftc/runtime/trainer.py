@@ -270,7 +270,7 @@ class Additions:
         session.emit(Checkpoint(step))
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
-        """Take the weights of a checkpoint, in the dtypes that they train in: PEFT would make them float32."""
+        """Take a checkpoint's weights in the dtypes that they train in: PEFT would make them float32."""
         whole: Any = model or self.model  # type: ignore[attr-defined]
         dtypes = {name: weight.dtype for name, weight in whole.named_parameters()}
         super()._load_from_checkpoint(checkpoint, model)  # type: ignore[misc]

@@ -25,7 +25,7 @@ METHODS: dict[str, str] = {
 }
 
 REFUSED: dict[str, str] = {
-    "adaption_prompt": "PEFT's adaption prompts lose what TRL's loss puts through the model (TRL 1.16, PEFT 0.21)",
+    "adaption_prompt": "PEFT's adaption prompts lose what the loss of TRL puts through the model",
     "corda": 'as an initialisation of LoRA it needs statistics of a data set; PiSSA is `init = "pissa"`',
 }
 """Methods that the installed libraries name and that do not train with them, with the reason."""

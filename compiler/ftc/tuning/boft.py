@@ -14,6 +14,7 @@ from ftc.tuning.targets import (
     all_linear,
     divides,
     listed,
+    no_transposed,
     option,
     per_layer,
     target_problems,
@@ -52,7 +53,11 @@ def lower(options: BoftOptions, _: Modules | None) -> TuneStep:
 def problems(options: BoftOptions, modules: Modules) -> tuple[Problem, ...]:
     """Layer names that do not fit, and blocks that do not fill a layer."""
     layers = modules.targeted(listed(options.targets))
-    return (*target_problems(options, modules), *divides("block", options.block, layers, "blocks"))
+    return (
+        *target_problems(options, modules),
+        *divides("block", options.block, layers, "blocks"),
+        *no_transposed("BOFT", modules),
+    )
 
 
 METHOD = Method(

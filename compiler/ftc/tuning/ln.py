@@ -19,7 +19,7 @@ class LnOptions(Options):
 
 
 def lower(_: LnOptions, modules: Modules | None) -> TuneStep:
-    """The arguments of PEFT's `LNTuningConfig`; where the modules are not known, PEFT has its own defaults."""
+    """The arguments of PEFT's `LNTuningConfig`; PEFT's own where the modules are not known."""
     norms = {m.name.rpartition(".")[2]: None for m in modules.all if m.kind == "norm"} if modules else {}
     more: dict[str, JsonValue] = {"target_modules": list(norms)} if norms else {}
     return TuneStep(method="ln", peft={"type": "LNTuningConfig", "task_type": "CAUSAL_LM", **more})

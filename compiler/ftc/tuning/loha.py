@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ftc.plan.steps import TuneStep
-from ftc.tuning.base import Method
+from ftc.tuning.base import Method, Problem
 from ftc.tuning.modules import Modules
-from ftc.tuning.targets import TargetOptions, all_linear, listed, option, per_layer, target_problems
+from ftc.tuning.targets import (
+    TargetOptions,
+    all_linear,
+    listed,
+    no_transposed,
+    option,
+    per_layer,
+    target_problems,
+)
 
 
 class LohaOptions(TargetOptions):
@@ -43,6 +51,11 @@ def lower(options: LohaOptions, _: Modules | None) -> TuneStep:
     )
 
 
+def problems(options: LohaOptions, modules: Modules) -> tuple[Problem, ...]:
+    """Layer names that do not fit, and model types that PEFT has no LoHa for."""
+    return (*target_problems(options, modules), *no_transposed("LoHa", modules))
+
+
 METHOD = Method(
     name="loha",
     title="LoHa",
@@ -52,5 +65,5 @@ METHOD = Method(
     learning_rate=1e-3,
     learning_rate_reason="its product of four small factors moves slower than LoRA's of two",
     defaults=all_linear,
-    problems=target_problems,
+    problems=problems,
 )

@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ftc.plan.steps import TuneStep
-from ftc.tuning.base import Method
+from ftc.tuning.base import Method, Problem
 from ftc.tuning.modules import Module, Modules
-from ftc.tuning.targets import TargetOptions, all_linear, listed, option, per_layer, target_problems
+from ftc.tuning.targets import (
+    TargetOptions,
+    all_linear,
+    listed,
+    no_transposed,
+    option,
+    per_layer,
+    target_problems,
+)
 
 
 class LokrOptions(TargetOptions):
@@ -59,6 +67,11 @@ def numbers(step: TuneStep, layer: Module) -> int:
     return out_small * in_small + second
 
 
+def problems(options: LokrOptions, modules: Modules) -> tuple[Problem, ...]:
+    """Layer names that do not fit, and model types that PEFT has no LoKr for."""
+    return (*target_problems(options, modules), *no_transposed("LoKr", modules))
+
+
 METHOD = Method(
     name="lokr",
     title="LoKr",
@@ -68,5 +81,5 @@ METHOD = Method(
     learning_rate=1e-3,
     learning_rate_reason="one small factor scales the whole adapter, and begins at zero",
     defaults=all_linear,
-    problems=target_problems,
+    problems=problems,
 )

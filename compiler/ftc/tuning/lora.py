@@ -16,6 +16,7 @@ from ftc.tuning.targets import (
     all_linear,
     listed,
     option,
+    resolved,
     target_problems,
     targeted,
     unknown_names,
@@ -88,7 +89,7 @@ def low_rank(options: LowRankOptions, modules: Modules | None) -> dict[str, Json
         "r": options.rank,
         "lora_alpha": 2.0 * options.rank if options.alpha is None else options.alpha,
         "lora_dropout": options.dropout,
-        "target_modules": listed(options.targets),
+        "target_modules": resolved(options.targets, modules),
         "bias": "none",
         **more,
     }

@@ -34,7 +34,8 @@ class Module:
 class Modules:
     """All modules of a model that hold weights; a tied head is listed, though it has the embedding's weight.
 
-    `hidden` and `key_values` are the features of a hidden state and of all key heads.
+    `hidden` and `key_values` are the features of a hidden state and of all key heads. Where the experts are
+    `stacked`, PEFT's LoRA takes `all-linear` for them too; `transposed` linear layers are GPT-2's Conv1D.
     """
 
     all: tuple[Module, ...]
@@ -42,6 +43,8 @@ class Modules:
     hidden: int
     key_values: int
     tied: bool
+    stacked: bool = False
+    transposed: bool = False
 
     @property
     def numel(self) -> int:
@@ -69,9 +72,10 @@ class Modules:
         return tuple(dict.fromkeys(found[role] for role in roles if role in found))
 
 
-def with_scores(model: Modules) -> Modules:
-    """The model with a layer of one score in place of the vocabulary's head, as transformers makes it."""
-    score = Module(name=SCORE, kind="head", numel=model.hidden, inputs=model.hidden, outputs=1)
+def with_scores(model: Modules, scores: int = 1) -> Modules:
+    """The model with a layer of scores in place of the vocabulary's head, as transformers makes it."""
+    size = model.hidden * scores
+    score = Module(name=SCORE, kind="head", numel=size, inputs=model.hidden, outputs=scores)
     kept = tuple(module for module in model.all if module.kind != "head")
     return replace(model, all=(*kept, score), tied=False)
 

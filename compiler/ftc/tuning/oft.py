@@ -14,6 +14,7 @@ from ftc.tuning.targets import (
     all_linear,
     divides,
     listed,
+    no_transposed,
     option,
     per_layer,
     target_problems,
@@ -58,7 +59,11 @@ def numbers(step: TuneStep, layer: Module) -> int:
 def problems(options: OftOptions, modules: Modules) -> tuple[Problem, ...]:
     """Layer names that do not fit, and blocks that do not fill a layer."""
     layers = modules.targeted(listed(options.targets))
-    return (*target_problems(options, modules), *divides("block", options.block, layers, "blocks"))
+    return (
+        *target_problems(options, modules),
+        *divides("block", options.block, layers, "blocks"),
+        *no_transposed("OFT", modules),
+    )
 
 
 METHOD = Method(

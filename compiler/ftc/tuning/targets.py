@@ -46,9 +46,20 @@ def per_layer(count: Callable[[TuneStep, Module], int]) -> Callable[[TuneStep, M
     return lambda step, modules: sum(count(step, module) for module in targeted(step, modules))
 
 
+def resolved(targets: str | Iterable[str], modules: Modules | None) -> JsonValue:
+    """Targets for PEFT's LoRA, by name where it would put `all-linear` on stacked experts too."""
+    if targets != ALL_LINEAR or modules is None or not modules.stacked:
+        return listed(targets)
+    return listed(sorted({module.name.rpartition(".")[2] for module in modules.targeted(ALL_LINEAR)}))
+
+
 def all_linear(options: Any, step: TuneStep) -> tuple[Defaulted, ...]:
     """The choice of every linear layer where the recipe names none."""
-    if "targets" in options.model_fields_set or (step.peft or {}).get("target_modules") != ALL_LINEAR:
+    taken = (step.peft or {}).get("target_modules")
+    if options.targets == ALL_LINEAR != taken:
+        reason = "every linear layer; the experts are stacked in weights of their own, and stay as they are"
+        return (Defaulted("targets", taken, reason),)
+    if "targets" in options.model_fields_set:
         return ()
     reason = "every linear layer but the output head, as the QLoRA paper found best"
     return (Defaulted("targets", ALL_LINEAR, reason),)
@@ -83,6 +94,14 @@ def _not_linear(name: str, kinds: set[Kind]) -> tuple[str, tuple[str, ...]]:
     what = {"norm": "a norm", "embedding": "an embedding", "other": "no linear layer"}[min(kinds)]
     more = 'method = "ln" trains the norms' if "norm" in kinds else f'modules_to_save = ["{name}"] of LoRA'
     return f"`{name}` cannot have an adapter: it is {what}", (f"name a linear layer; {more}",)
+
+
+def no_transposed(title: str, modules: Modules) -> tuple[Problem, ...]:
+    """A problem where PEFT has no adapter of a method for a model's linear layers."""
+    if not modules.transposed:
+        return ()
+    message = f"PEFT has no {title} for this model type, whose linear layers are Conv1D"
+    return (Problem("FTC543", ("method",), message, ('write method = "lora"',)),)
 
 
 def divides(key: str, size: int, modules: tuple[Module, ...], what: str) -> tuple[Problem, ...]:
