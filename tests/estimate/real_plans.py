@@ -107,8 +107,9 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
     from transformers import set_seed
 
     from ftc.runtime import adapt, load, train
-    from ftc.runtime.evaluate import Evaluator
+    from ftc.runtime.evaluate import Evaluator, Host
     from ftc.runtime.ready import read_plan
+    from ftc.runtime.suites import with_rows
     from ftc.runtime.trainer import Session
 
     job = tiny.job(plan, run)
@@ -122,7 +123,8 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
         for weight in model.parameters():  # files are mapped into memory, which the profiler does not see
             weight.data = weight.data.clone()
         tokenizer = load.load_tokenizer(job.model)
-        evaluator = Evaluator.make(ready, job.data, job.model, emit=quiet, stop=stop)
+        host = Host.make(ready, job.data, job.model, emit=quiet, stop=stop)
+        evaluator = next((Evaluator.make(host, *suite) for suite in with_rows(ready)), None)
         if evaluator:
             with phase("before"):
                 evaluator(model)

@@ -1,16 +1,16 @@
 """The runtime's evaluation in bytes: losses of held-out rows, greedy answers, labels tried behind prompts.
 
-After `runtime/score.py`: logits are made of the positions that carry loss, cast to float32, transposed (which
-the softmax makes contiguous by a copy) and normalised; all four are there at once. It runs before training,
-on the base alone, and after it, when gradients and the optimizer's states are gone. Losses that are watched
-are evaluated between two steps as well, when the states are there.
+After `runtime/score.py`: logits are made of the positions that carry loss, in pieces, cast to float32,
+transposed (which the softmax makes contiguous by a copy) and normalised; the last three are there at once.
+It runs before training, on the base alone, and after it, when gradients and the optimizer's states are gone.
+Losses that are watched are evaluated between two steps as well, when the states are there.
 """
 
 from __future__ import annotations
 
 from ftc.estimate.forward import forward, surroundings, tape_of
 from ftc.estimate.layer import norm
-from ftc.estimate.ledger import ACTIVATIONS, ADAPTERS, LOGITS, Block
+from ftc.estimate.ledger import ACTIVATIONS, ADAPTERS, LOGITS, TEMPORARIES, Block
 from ftc.estimate.loss import logits_of
 from ftc.estimate.ops import FULL, cast
 from ftc.estimate.play import Play, Segment
@@ -18,6 +18,9 @@ from ftc.estimate.step import BYTES, Batch, Evaluation, TrainingStep
 from ftc.estimate.tape import Tape
 
 NAME = "evaluation"
+
+PIECE = 2**24
+"""Numbers in the logits that are there at once, unless those of one position are more (`score.PIECE`)."""
 
 
 def evaluate(play: Play, how: Evaluation) -> None:
@@ -68,14 +71,13 @@ def _losses(play: Play, how: Evaluation, tape: Tape) -> None:
     hidden = forward(play, tape, rows=how.rows, length=how.length)
     hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=how.rows, length=how.length))
     tape.kind = LOGITS
-    features = play.shapes.hidden
-    chosen = tape.op(how.rows * (how.positions or 0) * features, hidden.width)
+    shapes = play.shapes
+    at_once = min(how.positions or 1, max(1, PIECE // (how.rows * shapes.vocabulary)))
+    chosen = tape.op(how.rows * at_once * shapes.hidden, hidden.width)
     logits = logits_of(tape, chosen, play.ends.linears["head"])
-    del hidden, chosen
-    if tape.autocast:
-        logits = cast(tape, logits, FULL)
-    wide = cast(tape, logits, FULL)
-    copies = [tape.op(wide.numel, FULL) for _ in ("contiguous", "normalised")]
+    del chosen
+    logits = cast(tape, logits, FULL)
+    copies = [tape.op(logits.numel, FULL) for _ in ("contiguous", "normalised")]
     del copies
     play.note(NAME)
 
@@ -83,29 +85,61 @@ def _losses(play: Play, how: Evaluation, tape: Tape) -> None:
 def _cached(play: Play, how: Evaluation, tape: Tape) -> None:
     """Prompts read into a cache of keys and values, from which answers and labels go on.
 
-    The cache grows by concatenation, one layer's anew beside the old. Labels go on from a copy, repeated for
-    each of them.
+    Logits of the last position are kept in float32. Labels go on from a copy of the cache, repeated for each
+    of them.
+    """
+    shapes, width = play.shapes, BYTES[play.step.autocast or play.step.weights]
+    prompt, ledger = how.prompt or how.length, play.ledger
+    cache = Block(ledger, how.rows * prompt * 2 * shapes.key_values * width * shapes.layers, ACTIVATIONS)
+    _read(play, tape, rows=how.rows, length=prompt)
+    last = how.rows * shapes.vocabulary
+    logits = Block(ledger, last * (2 * FULL + (width if width < FULL else 0)), LOGITS)
+    del logits
+    play.note(NAME)
+    if how.labels:
+        first = Block(ledger, last * (FULL + width), LOGITS)
+        tries = how.rows * how.labels
+        _goes_on(play, tape, tries, before=prompt, tokens=how.label)
+        del first
+    del cache
+    if how.generated and how.generated > 1:
+        chosen = Block(ledger, last * FULL, LOGITS)
+        _goes_on(play, tape, how.rows, before=prompt + how.generated - 2, tokens=1)
+        del chosen
+
+
+def _read(play: Play, tape: Tape, *, rows: int, length: int) -> None:
+    """A forward pass whose rows have positions of their own, so that each has its own angles."""
+    shapes = play.shapes
+    angles = 2 * rows * length * shapes.rotary if shapes.family.rope else 0
+    turned = Block(play.ledger, angles * play.ends.others["embedding"].width, TEMPORARIES)
+    hidden = forward(play, tape, rows=rows, length=length)
+    del hidden, turned
+
+
+def _goes_on(play: Play, tape: Tape, rows: int, *, before: int, tokens: int) -> None:
+    """Some tokens more behind a cache, which grows by concatenation: first the keys of a layer, then values.
+
+    Where attention is given a mask it has keys and values repeated for each query head, unless one token is
+    asked for; eager attention has them always.
     """
     shapes, step = play.shapes, play.step
     width = BYTES[step.autocast or step.weights]
-    token = 2 * shapes.key_values * width
-    held = how.rows * how.length * token * shapes.layers
-    cache = Block(play.ledger, held, ACTIVATIONS)
-    hidden = forward(play, tape, rows=how.rows, length=how.length)
-    del hidden
+    length = before + tokens
+    layer = rows * length * shapes.key_values * width
+    grown = Block(play.ledger, 2 * layer * shapes.layers, ACTIVATIONS)
+    masked = step.batch.padded or tokens > 1
+    single = tokens == 1 and masked and step.attention != "eager"
+    alone = step.attention == "flash" and not masked
+    repeats = shapes.keys < shapes.heads and not (single or alone)
+    repeated = 2 * rows * length * shapes.queries * width if repeats else 0
+    masks = rows * tokens * length * (1 + width) if masked else 0
+    stream = rows * tokens * (2 * shapes.hidden + 2 * shapes.queries) * width
+    beside = Block(play.ledger, max(layer, repeated) + masks + stream, TEMPORARIES)
+    del beside
+    _read(play, tape, rows=rows, length=tokens)
+    logits = rows * tokens * shapes.vocabulary
+    copies = 2 * FULL if width == FULL or tokens > 1 else FULL
+    made = Block(play.ledger, logits * (copies + (width if width < FULL else 0)), LOGITS)
+    del made, grown
     play.note(NAME)
-    if how.generated:
-        longer = how.rows * (how.length + how.generated) * token
-        grown = Block(play.ledger, longer * (shapes.layers + 1) - held, ACTIVATIONS)
-        logits = Block(play.ledger, how.rows * shapes.vocabulary * (width + 2 * FULL), LOGITS)
-        del grown, logits
-        play.note(NAME)
-    if how.labels:
-        tries = how.rows * how.labels
-        copies = Block(
-            play.ledger, tries * (how.length + how.label) * token * (shapes.layers + 1), ACTIVATIONS
-        )
-        logits = Block(play.ledger, tries * how.label * shapes.vocabulary * (width + 2 * FULL), LOGITS)
-        del copies, logits
-        play.note(NAME)
-    del cache

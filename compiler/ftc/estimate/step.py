@@ -165,8 +165,9 @@ class Evaluation(Frozen):
     """Evaluation between steps: its batch, and whether logits of the batch are kept beside the loss.
 
     With `positions` it is that of ftc's runtime, before training and after: logits of so many positions of
-    each row. `generated` tokens are then made for each row, and so many `labels` of `label` tokens tried at a
-    time behind it, each with a copy of the row's keys and values. `attention` is the kernel where it is not
+    each row. `generated` tokens are then made behind each prompt, and so many `labels` of `label` tokens
+    beside their first tried at a time, each with a copy of the prompt's keys and values. The `prompt` is as
+    long as the row unless it is said to be shorter. `attention` is the kernel where it is not
     that of training. What is `watched` is evaluated while training too, among the optimizer's states.
     """
 
@@ -179,6 +180,7 @@ class Evaluation(Frozen):
     generated: Count | None = None
     labels: Count | None = None
     label: Count = 1
+    prompt: Count | None = None
     watched: bool = False
 
 

@@ -27,11 +27,17 @@ def _bias(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None
     if mask is None or mask.dtype != torch.bool:
         return mask
     bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
-    return bias.expand(query.shape[0], query.shape[1], *bias.shape[2:])
+    return bias.expand(query.shape[0], query.shape[1], query.shape[2], bias.shape[3])
 
 
-def _flash(query: Any, key: Any, value: Any, _mask: Any, dropout: float, scale: float | None) -> Any:
+def _flash(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+    if mask is not None:  # which the kernel does not take
+        return _efficient(query, key, value, mask, dropout, scale)
     return aten._scaled_dot_product_flash_attention(query, key, value, dropout, True, False, scale=scale)[0]  # noqa: SLF001
+
+
+def _varlen(query: Any, key: Any, value: Any, _mask: Any, dropout: float, scale: float | None) -> Any:
+    return _flash(query, key, value, None, dropout, scale)
 
 
 def _efficient(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
@@ -63,7 +69,7 @@ def _flash_cpu(query: Any, key: Any, value: Any, mask: Any, dropout: float, scal
 
 KERNELS = {
     ("flash", "cuda"): _flash,
-    ("flash_attention_2", "cuda"): _flash,
+    ("flash_attention_2", "cuda"): _varlen,
     ("efficient", "cuda"): _efficient,
     ("math", "cuda"): _math,
     ("math", "cpu"): _math,
@@ -83,8 +89,12 @@ def implementation(step: TrainingStep, backend: str) -> str:
         if torch.is_autocast_enabled(query.device.type):
             kind = torch.get_autocast_dtype(query.device.type)
             query, key, value = (states.to(kind) for states in (query, key, value))
-        scale = options.get("scaling")
+        scale, tokens = options.get("scaling"), query.shape[2]
+        if tokens == 1 and attention_mask is not None:  # query heads of a group as tokens of one head
+            query = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
         out = kernel(query, key, value, attention_mask, options.get("dropout", 0.0), scale)
+        if tokens == 1:
+            out = out.reshape(out.shape[0], -1, 1, out.shape[3])
         return out.transpose(1, 2).contiguous(), None
 
     from transformers import AttentionInterface, AttentionMaskInterface

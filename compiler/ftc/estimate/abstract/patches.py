@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +15,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.step import TrainingStep
+
+
+@dataclass
+class Shown:
+    """What libraries find in the batch that they are shown: padding, or rows end to end."""
+
+    padded: bool
+    packed: bool
 
 
 class _Launch:
@@ -64,17 +73,17 @@ def _paged(*shape: int, dtype: torch.dtype = torch.float32, **_: Any) -> torch.T
 
 
 @contextmanager
-def abstract(step: TrainingStep, backend: str, autocast: Autocast) -> Iterator[None]:
-    """Within, libraries meet the step's batch, the backend's kernels and its autocast."""
+def abstract(step: TrainingStep, backend: str, autocast: Autocast, shown: Shown) -> Iterator[None]:
+    """Within, libraries meet the batch that is shown, the backend's kernels and its autocast."""
     asked = torch.is_autocast_enabled
     kind = torch.get_autocast_dtype
     with ExitStack() as stack:
         enter = stack.enter_context
-        enter(patch("transformers.masking_utils.fast_all", lambda _: not step.batch.padded))
+        enter(patch("transformers.masking_utils.fast_all", lambda _: not shown.padded))
         enter(
             patch(
                 "transformers.masking_utils.find_packed_sequence_indices",
-                lambda positions: torch.empty_like(positions) if step.batch.packed else None,
+                lambda positions: torch.empty_like(positions) if shown.packed else None,
             )
         )
         enter(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch.nn import functional
 
+from ftc.estimate.abstract import heldout
 from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.abstract.loss import criterion, inputs
 from ftc.estimate.abstract.model import dtype, loaded, name_weights, prepared, skeleton
-from ftc.estimate.abstract.patches import abstract
+from ftc.estimate.abstract.patches import Shown, abstract
 from ftc.estimate.abstract.quantise import name_scales
 from ftc.estimate.abstract.scratch import BACKENDS
 from ftc.estimate.abstract.segments import base_of, mark_layers, mark_loss
@@ -25,20 +28,28 @@ ROUNDING: dict[str, int] = {"cuda": 512, "cpu": 1}
 """Bytes to a multiple of which the backend's allocator rounds (kMinBlockSize of CUDACachingAllocator)."""
 
 
+@dataclass(frozen=True)
+class Around:
+    """What changes around the model while it runs: autocast, and what libraries find in its batch."""
+
+    autocast: Autocast
+    shown: Shown
+
+
 class Run:
     """The step's model, optimizer and loss under one tracker."""
 
     def __init__(
-        self, step: TrainingStep, bases: list[Any], tracker: Tracker, autocast: Autocast, backend: Backend
+        self, step: TrainingStep, bases: list[Any], tracker: Tracker, around: Around, backend: Backend
     ):
         self.step = step
         self.backend = backend
         self.tracker = tracker
-        self.autocast = autocast
+        self.autocast, self.shown = around.autocast, around.shown
         for base in bases:
             name_weights(base, tracker)
             loaded(base, step)
-        if step.evaluation is not None and step.evaluation.positions:
+        if step.evaluation is not None and step.evaluation.positions is not None:
             self.model: Any = bases[0]
             self.held_out(step.evaluation, trained=False)
         tracker.begin("load/adapt")
@@ -106,37 +117,47 @@ class Run:
         self.model.train()
 
     def held_out(self, how: Evaluation, *, trained: bool) -> None:
-        """A batch of held-out rows, as the runtime puts it to the base and the trained model (`score.py`)."""
-        self.tracker.begin(f"evaluation/{'after' if trained else 'before'}")
+        """Batches of held-out rows, as the runtime puts them to the base and to the trained model."""
+        name = f"evaluation/{'after' if trained else 'before'}"
+        with self._evaluating(how, trained=trained), torch.no_grad():
+            if how.positions:
+                self.tracker.begin(f"{name} losses")
+                heldout.losses(self.model, how)
+            if how.generated:
+                heldout.answers(self.model, how, lambda part: self.tracker.begin(_part(name, part)))
+            if how.labels:
+                self.tracker.begin(f"{name} labels")
+                heldout.labels(self.model, how)
+            self.tracker.begin("unseen")
+        self.autocast.leave_forward()
+
+    @contextmanager
+    def _evaluating(self, how: Evaluation, *, trained: bool) -> Iterator[None]:
+        """Within, the model evaluates: without dropout, with its kernel and, before training, no autocast."""
         self.autocast.backward = False
         casts, self.autocast.dtype = self.autocast.dtype, self.autocast.dtype if trained else None
-        self.model.eval()
+        padded, self.shown.padded = self.shown.padded, how.padded
+        packed, self.shown.packed = self.shown.packed, False
         config = base_of(self.model).config
         kept, variant = config._attn_implementation, how.attention or self.step.attention  # noqa: SLF001
         config._attn_implementation = implementation(  # noqa: SLF001
             self.step.model_copy(update={"attention": variant}), self.backend
         )
-        with torch.no_grad():
-            self.tracker.scope = "logits"
-            row_losses(self.model, how, self.tracker.device, widen=self.autocast.dtype is not None)
-        self.tracker.scope = None
-        config._attn_implementation = kept  # noqa: SLF001
-        self.autocast.leave_forward()
-        self.autocast.dtype = casts
+        self.model.eval()
+        with heldout.widened(self.model, widen=self.autocast.dtype is not None):
+            yield
         self.model.train()
+        config._attn_implementation = kept  # noqa: SLF001
+        self.shown.padded, self.shown.packed, self.autocast.dtype = padded, packed, casts
 
 
-def row_losses(model: Any, how: Evaluation, device: str, *, widen: bool) -> None:
-    """The losses of rows of which `how.positions` tokens carry loss; `widen` converts the model's output."""
-    ids = torch.zeros(how.rows, how.length, dtype=torch.long, device=device)
-    mask = torch.ones_like(ids)
-    if how.padded:
-        mask[-1, how.length // 2 :] = 0
-    columns = torch.arange(how.positions or 1, device=device)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=columns).logits
-    logits = logits.float() if widen else logits
-    wanted = torch.zeros(how.rows, len(columns), dtype=torch.long, device=device)
-    functional.cross_entropy(logits.float().transpose(1, 2), wanted, reduction="none")
+def losses_of(how: Evaluation) -> Evaluation:
+    """The losses alone, which are all that is evaluated between two steps."""
+    return how.model_copy(update={"generated": None, "labels": None})
+
+
+def _part(name: str, part: str) -> str:
+    return part if part == "unseen" else f"{name} {part}"
 
 
 def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
@@ -144,18 +165,19 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     chosen = (step.batch.trained or step.batch.tokens) / step.batch.tokens
     tracker = Tracker(rounding=ROUNDING[backend], scratch=BACKENDS[backend], chosen=chosen)
     autocast = Autocast(dtype(step.autocast) if step.autocast else None)
+    around = Around(autocast, Shown(step.batch.padded, bool(step.batch.packed)))
     count = 1 + (step.objective.reference == "model")
     bases = [skeleton(step, device=tracker.device, backend=backend) for _ in range(count)]
-    with tracker, abstract(step, backend, autocast):
-        training = Run(step, bases, tracker, autocast, backend)
+    with tracker, abstract(step, backend, autocast, around.shown):
+        training = Run(step, bases, tracker, around, backend)
         runtimes = step.evaluation is not None and step.evaluation.positions is not None
-        if step.evaluation is not None and step.evaluation.positions:
+        if step.evaluation is not None and step.evaluation.positions is not None:
             training.held_out(step.evaluation, trained=True)
         training.fill_states()
         training.micro_batch()
         training.update()
         if step.evaluation is not None and step.evaluation.watched and step.evaluation.positions:
-            training.held_out(step.evaluation, trained=True)
+            training.held_out(losses_of(step.evaluation), trained=True)
         if step.evaluation is not None and not runtimes:
             training.evaluate(step.evaluation)
         tracker.begin("save")
