@@ -41,6 +41,7 @@ def test_the_three_recipes_build_on_each_other(tmp_path: Path, tiny_model: Path)
             .replace(PACKAGED, str(tiny_model))
             .replace("max_length = 512", "max_length = 400")
         )
+        text = text.replace("split = { eval = 24 }", "sample = 60\nsplit = { eval = 8 }")
         lines = ["steps = 2" if line.startswith("steps") else line for line in text.splitlines()]
         recipe.write_text("\n".join(lines) + "\n")
     result = built(example)
