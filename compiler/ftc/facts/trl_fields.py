@@ -58,6 +58,7 @@ OWNED: dict[str, str] = {
     "model_init_kwargs": "model.dtype",
     "neftune_noise_alpha": "train.neftune",
     "num_train_epochs": "train.epochs",
+    "optim": "train.optimizer",
     "output_dir": "name",
     "per_device_eval_batch_size": "eval.batch",
     "per_device_train_batch_size": "train.micro_batch",

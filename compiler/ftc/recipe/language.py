@@ -54,6 +54,7 @@ FOREIGN: dict[str, str] = {
     "neftune_noise_alpha": "train.neftune",
     "num_epochs": "train.epochs",
     "num_train_epochs": "train.epochs",
+    "optim": "train.optimizer",
     "per_device_train_batch_size": "train.micro_batch",
     "r": "tune.rank",
     "random_seed": "seed",

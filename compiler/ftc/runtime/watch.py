@@ -36,22 +36,28 @@ class Watch:
         """
         import torch
 
-        held, pad = self.heldout, self.plan.tokenizer.pad_id
-        found: dict[int, tuple[float, int]] = {}
         training = model.training
         model.eval()
         try:
             with torch.no_grad():
-                for batch in self._batches():
-                    if self.stop.asked:
-                        return None
-                    tokens, masks = [held.tokens(row) for row in batch], [held.mask(row) for row in batch]
-                    losses = score.row_losses(model, tokens, masks, pad_id=pad)
-                    found.update(zip(batch, losses, strict=True))
+                found = self._rows(model)
         finally:
             model.train(training)
+        if found is None:
+            return None
         count = sum(tokens for _, tokens in found.values())
         return sum(found[row][0] for row in sorted(found)) / max(count, 1), count
+
+    def _rows(self, model: Any) -> dict[int, tuple[float, int]] | None:
+        """Loss and trained tokens of each row."""
+        held, found = self.heldout, dict[int, tuple[float, int]]()
+        for batch in self._batches():
+            if self.stop.asked:
+                return None
+            tokens, masks = [held.tokens(row) for row in batch], [held.mask(row) for row in batch]
+            losses = score.row_losses(model, tokens, masks, pad_id=self.plan.tokenizer.pad_id)
+            found.update(zip(batch, losses, strict=True))
+        return found
 
     def _batches(self) -> list[list[int]]:
         """Row numbers in batches of like lengths, the shortest first."""
