@@ -13,12 +13,20 @@ from ftc.plan.steps import DataStep, ModelStep, Plan
 
 INTERVALS = "Intervals are 95 % bootstrap intervals over the rows; p-values are of paired tests on them."
 PACKAGED = "package://"
+CAUSAL, SCORING = "AutoModelForCausalLM", "AutoModelForSequenceClassification"
+PIPELINES = {
+    "vocabulary": "text-generation",
+    "scores": "text-classification",
+    "classes": "text-classification",
+}
+"""What the hub calls a model's use, by what stands on its layers."""
 
 
 def _metadata(plan: Plan) -> str:
     """The YAML block which the hub reads; every value is a JSON string, which is YAML too."""
     adapter = plan.tune is not None and plan.tune.peft is not None
-    lines = ["library_name: " + ("peft" if adapter else "transformers"), "pipeline_tag: text-generation"]
+    pipeline = PIPELINES[plan.objective.head if plan.objective else "vocabulary"]
+    lines = ["library_name: " + ("peft" if adapter else "transformers"), f"pipeline_tag: {pipeline}"]
     if plan.model and plan.model.kind == "hub":
         relation = "adapter" if adapter else "finetune"
         lines += [f"base_model: {json.dumps(plan.model.location)}", f"base_model_relation: {relation}"]
@@ -92,13 +100,16 @@ def _sequences(data: DataStep) -> list[tuple[str, str, str]]:
     return [("packed in sequences", str(packed.count), full)]
 
 
-def base_expression(step: ModelStep) -> tuple[str, str]:
-    """Python that loads the base: an import line, empty if none is needed, and the expression."""
+def base_expression(step: ModelStep, kind: str = CAUSAL, more: str = "") -> tuple[str, str]:
+    """Python that loads the base: an import line, empty if none is needed, and the expression.
+
+    `kind` is the class of transformers that loads it, with `more` arguments.
+    """
     if step.kind == "hub":
         revision = f", revision={step.revision!r}" if step.revision else ""
-        return "", f"AutoModelForCausalLM.from_pretrained({step.location!r}, dtype={step.dtype!r}{revision})"
+        return "", f"{kind}.from_pretrained({step.location!r}, dtype={step.dtype!r}{revision}{more})"
     if step.kind == "directory":
-        return "", f"AutoModelForCausalLM.from_pretrained({step.location!r}, dtype={step.dtype!r})"
+        return "", f"{kind}.from_pretrained({step.location!r}, dtype={step.dtype!r}{more})"
     path = PurePosixPath(step.location.removeprefix(PACKAGED))
     if step.location.startswith(PACKAGED):
         package, *folders = path.parent.parts
@@ -107,18 +118,34 @@ def base_expression(step: ModelStep) -> tuple[str, str]:
     else:
         place, imported = repr(str(path.parent)), ""
     options = f"gguf_file={path.name!r}, quantization_config=GgufConfig(dequantize=True)"
-    load = f"AutoModelForCausalLM.from_pretrained({place}, {options}, dtype={step.dtype!r})"
+    load = f"{kind}.from_pretrained({place}, {options}, dtype={step.dtype!r}{more})"
     return f"{imported}from transformers import GgufConfig\n", load
 
 
-def _chained_base(step: ModelStep, chain: Sequence[ChainedRun]) -> tuple[str, str]:
+def _head(plan: Plan) -> tuple[str, str]:
+    """The class of transformers that loads the model, and what it must be told of a new head on a base.
+
+    A head of scores reads them at a row's last token, so it has to know which token is padding.
+    """
+    head = plan.objective.head if plan.objective else "vocabulary"
+    if head == "vocabulary" or plan.tokenizer is None:
+        return CAUSAL, ""
+    classes = plan.data.classes if plan.data else ()
+    labels = f"id2label={dict(enumerate(classes))!r}" if classes else "num_labels=1"
+    return SCORING, f", pad_token_id={plan.tokenizer.pad_id}, {labels}"
+
+
+def _chained_base(
+    step: ModelStep, chain: Sequence[ChainedRun], kind: str = CAUSAL, more: str = ""
+) -> tuple[str, str]:
     """Python that loads what a chain of runs made: import lines, and the lines that make `base`."""
     start = next((n for n in range(len(chain) - 1, -1, -1) if not chain[n].adapter), None)
     if start is None:
-        imports, first = base_expression(chain[0].model.model_copy(update={"dtype": "float32"}))
+        float32 = chain[0].model.model_copy(update={"dtype": "float32"})
+        imports, first = base_expression(float32, kind, more)
     else:
         place = f"{chain[start].place}/model"
-        imports, first = "", f"AutoModelForCausalLM.from_pretrained({place!r}, dtype='float32')"
+        imports, first = "", f"{kind}.from_pretrained({place!r}, dtype='float32'{more})"
     adapters = [f"{run.place}/model" for run in chain[0 if start is None else start + 1 :]]
     merged = [f"base = PeftModel.from_pretrained(base, {place!r}).merge_and_unload()" for place in adapters]
     lines = [f"base = {first}", *merged]
@@ -131,13 +158,14 @@ def _chained_base(step: ModelStep, chain: Sequence[ChainedRun]) -> tuple[str, st
 def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
     """Python lines that load the model, to be run in the run directory; `chain` has what it builds on."""
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("model")\n'
-    imports = "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+    kind, told = _head(plan)
+    imports = f"from transformers import {kind}, AutoTokenizer\n\n"
     if plan.model is None or plan.tune is None or plan.tune.peft is None:
-        return imports + 'model = AutoModelForCausalLM.from_pretrained("model")\n' + tokenizer
+        return imports + f'model = {kind}.from_pretrained("model")\n' + tokenizer
     if chain:
-        more, base = _chained_base(plan.model, chain)
+        more, base = _chained_base(plan.model, chain, kind, told)
     else:
-        more, expression = base_expression(plan.model)
+        more, expression = base_expression(plan.model, kind, told)
         base = f"base = {expression}"
     lines = f'{base}\nmodel = PeftModel.from_pretrained(base, "model")\n'
     return f"{more}from peft import PeftModel\n{imports}{lines}{tokenizer}"

@@ -118,6 +118,8 @@ def proof_line(data: DataStep, render: RenderStep, compiled: int | None = None) 
     rows = plural(data.ledger.train + data.ledger.eval, "kept row")
     if compiled is not None:
         rows = plural(compiled, "kept row") + " of the sample"
+    if render.train_on == "nothing":
+        return f"no token of all {rows} is predicted: they are read whole" if render.closed else "none"
     if render.form == "text":
         return f"every token of all {rows} trains"
     if render.form == "completion":
@@ -257,6 +259,8 @@ def _data_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Secti
     if plan.data is not None and plan.render is not None:
         compiled = None if sampling is None else sum(sampling.compiled.values())
         yield "masks", wrap(proof_line(plan.data, plan.render, compiled), width)
+    if plan.data is not None and plan.data.classes:
+        yield "classes", wrap(", ".join(plan.data.classes), width)
     if result.lints is not None:
         yield "lints", lint_lines(result.lints, width)
 

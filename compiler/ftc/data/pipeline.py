@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftc.data.classes import class_problems, in_order
 from ftc.data.kept.ledger import IN_GENERAL, LedgerWriter
 from ftc.data.kept.lint_rows import CompiledReader, group_of, special_tokens
 from ftc.data.kept.sample import Worked, too_small, write_sample
@@ -53,7 +54,12 @@ class Pipeline:
         self._directory, self._progress = directory, progress
         self._ledger = LedgerWriter(directory)
         self._lints = Collector(directory)
-        self._parts = {TRAIN: PartWriter(directory, "train"), EVAL: PartWriter(directory, "eval")}
+        render = request.render
+        classified = render.closed and "label" in render.carried
+        self._parts = {
+            side: PartWriter(directory, name, classified=classified)
+            for side, name in ((TRAIN, "train"), (EVAL, "eval"))
+        }
         self._left_out: deque[tuple[int, Sequence[Account]]] = deque()
         self._total = sum(result.count for result in results)
         self._worked: dict[tuple[Fate, str], Worked] = {}
@@ -87,6 +93,7 @@ class Pipeline:
             labels=self._parts[TRAIN].labels,
             longest_target=max(part.counts.longest_answer for part in self._parts.values()),
             mix=self._selection.mix,
+            classes=in_order(self._parts[TRAIN].counts.classes),
         )
         return step, ledger, ()
 
@@ -133,7 +140,8 @@ class Pipeline:
         empty = emptiness(tally, request.split, self._ledger)
         if any(one.looked_at < one.rows for one in self._selection.strata):
             empty = tuple(too_small(problem, self._selection.strata) for problem in empty)
-        return found or empty
+        classes = [self._parts[side].counts.classes for side in (TRAIN, EVAL)]
+        return found or empty or class_problems(*classes)
 
     def _rows(self, started: Workers | None) -> None:
         done = 0

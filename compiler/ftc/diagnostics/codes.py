@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "FTC506": "A training setting does not fit the model or the device.",
     "FTC507": "An evaluation setting does not fit the data.",
     "FTC508": "The model cannot keep packed rows apart.",
+    "FTC516": "The rows' classes cannot be learned.",
     "FTC540": "No weight would train.",
     "FTC541": "A tuning method does not go with another setting.",
     "FTC542": "A tuning method needs a package that is not installed.",

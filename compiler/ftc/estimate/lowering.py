@@ -127,6 +127,9 @@ def training_step(
     """
     if plan.model is None or plan.tune is None or plan.train is None or plan.environment is None:
         raise ValueError("the plan's model, tuning, training and machine are not all resolved")
+    if plan.objective is not None and plan.objective.head != "vocabulary":
+        head = plan.objective.head
+        raise InexpressibleError(f"training a model with {head} in place of the vocabulary is not modelled")
     if plan.environment.device == "mps":
         raise InexpressibleError("kernels and allocator of Apple's GPUs are not modelled")
     arguments, cuda = plan.train.arguments, plan.environment.device == "cuda"
@@ -137,8 +140,7 @@ def training_step(
     tuning = _tuning(plan)
     code = _code(plan, arguments)
     batch = _batch(plan, rows, scores_all=not cuda)
-    masked = batch.padded or bool(batch.packed) or _slides(config, batch.length)
-    batch = batch.model_copy(update={"padded": masked and not batch.packed})
+    masked = batch.padded or bool(batch.packed)
     weights: Dtype = plan.model.dtype
 
     def kernel(masked: bool) -> Kernel:
@@ -229,29 +231,11 @@ def _batch(plan: Plan, rows: Rows, *, scores_all: bool) -> Batch:
     return Batch(rows=at_once, length=rows.longest, padded=padded, trained=trained, accumulated=more)
 
 
-def _text(config: Config) -> Config:
-    nested = config.get("text_config")
-    return nested if isinstance(nested, Mapping) else config
-
-
-def _slides(config: Config, length: int) -> bool:
-    """Whether some layers look at a window narrower than the rows, for which a mask is made."""
-    text = _text(config)
-    window = text.get("sliding_window")
-    if not isinstance(window, int) or length < window:
-        return False
-    kinds = text.get("layer_types")
-    if isinstance(kinds, list):
-        return any("sliding" in str(kind) for kind in kinds)
-    qwen = str(text.get("model_type", "")).startswith("qwen")
-    return bool(text.get("use_sliding_window", not qwen))
-
-
 def _attention(config: Config, weights: Dtype, device: Named | None, *, cuda: bool, masked: bool) -> Kernel:
     """The kernel: transformers takes PyTorch's `sdpa` where the model allows, which chooses by its inputs.
 
-    A mask, float32, large heads, or a device before Ampere leave out flash attention; on the CPU there is
-    one kernel for all.
+    A mask, float32, large heads, or a device before Ampere leave out flash attention, for layers that alone
+    have a mask too; on the CPU there is one kernel for all.
     """
     shapes = architecture(config)
     if shapes.family.softcap:

@@ -47,7 +47,7 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
             help=(f'name the columns it takes, {wanted(stated)}, or write objective = "{other}"',),
             notes=notes,
         )
-    roles = ("messages", "prompt", "completion", "text", "chosen", "rejected")
+    roles = ("messages", "prompt", "completion", "text", "chosen", "rejected", "label")
     near = [(other, role) for role in roles for other in closest(role, columns)]
     hints = tuple(f"if `{other}` is the {role}, end its expression with `as {role}`" for other, role in near)
     data = recipe.data
@@ -62,12 +62,13 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
     )
 
 
-def _type_problem(name: str, kind: str, *, pairs: bool) -> str | None:
+def _type_problem(name: str, kind: str, *, pairs: bool, types: tuple[str, ...] = ("BOOLEAN",)) -> str | None:
     if name == "messages":
         good = is_conversation(kind) or kind in ("JSON", "VARCHAR")
         return None if good else "a list of {role, content} structs, or JSON text of one"
     if name == "label":
-        return None if kind == "BOOLEAN" else "true or false (BOOLEAN)"
+        words = "true or false (BOOLEAN)" if types == ("BOOLEAN",) else "a text or a whole number (VARCHAR)"
+        return None if kind in types else words
     if name in SPOKEN and pairs and is_conversation(kind):
         return None
     return None if kind == "VARCHAR" else "text (VARCHAR)"
@@ -122,7 +123,9 @@ def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
         taken = []
     findings = []
     for name in taken:
-        wants = _type_problem(name, columns[name], pairs=bool(found[0].objective.members))
+        fit = found[0]
+        types = fit.shape.types.get(name, ("BOOLEAN",))
+        wants = _type_problem(name, columns[name], pairs=bool(fit.objective.members), types=types)
         if wants:
             findings.append(
                 Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from ftc.plan.steps import ModelStep, QuantiseStep
 from ftc.runtime.failure import BuildError
 from ftc.runtime.quantise import bitsandbytes_config
 from ftc.runtime.ready import Ready
+
+SCORING = ("scores", "classes")
+"""Heads of scores in place of the vocabulary's: one score, or one for each class."""
 
 NEW_HEADS = ("score", "classifier")
 """What transformers calls the layer of a head of scores, by the model's family."""
@@ -48,8 +52,9 @@ def verify(step: ModelStep, directory: Path) -> None:
 def load_base(plan: Ready, directory: Path) -> Any:
     """The base model as the plan trains it, on the plan's device: in its precision, or in few bits."""
     device = plan.environment.device
-    model = load_model(plan.model, directory, plan.tune.quantise, device, plan.objective.head)
-    if plan.objective.head == "scores":  # scores are read at a row's last token that is no padding
+    head, classes = plan.objective.head, plan.data.classes
+    model = load_model(plan.model, directory, plan.tune.quantise, device, head, classes)
+    if head in SCORING:  # scores are read at a row's last token that is no padding
         model.config.get_text_config().pad_token_id = plan.tokenizer.pad_id
     return model if plan.tune.quantise is not None else model.to(device)
 
@@ -60,6 +65,7 @@ def load_model(
     quantise: QuantiseStep | None = None,
     device: str = "cpu",
     head: str = "vocabulary",
+    classes: Sequence[str] = (),
 ) -> Any:
     """The base model in the plan's precision, every weight from the files but those of a new head of scores.
 
@@ -69,11 +75,11 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    scores = head == "scores"
+    scores = head in SCORING
     kind: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    few_bits: dict[str, Any] = {"num_labels": 1} if scores else {}
+    more: dict[str, Any] = labels(classes) if scores else {}
     if quantise is not None:
-        few_bits |= {
+        more |= {
             "quantization_config": bitsandbytes_config(quantise, step.dtype),
             "device_map": {"": device},
         }
@@ -83,7 +89,7 @@ def load_model(
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
-        **few_bits,
+        **more,
     )
     model, report = loaded
     new = tuple(f"{name}.weight" for name in NEW_HEADS) if scores else ()
@@ -93,6 +99,14 @@ def load_model(
             "FTC405", f"the model's files lack weights: {', '.join(missing[:5]) or 'wrong shapes'}"
         )
     return model
+
+
+def labels(classes: Sequence[str]) -> dict[str, Any]:
+    """What a configuration says of a head: its classes by number and back; of one score there is no class."""
+    if not classes:
+        return {"num_labels": 1}
+    names = dict(enumerate(classes))
+    return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
 
 
 def load_tokenizer(directory: Path) -> Any:

@@ -20,12 +20,16 @@ MEASURES = {
     "choices": "ftc.runtime.measures:choices",
     "pairs": "ftc.runtime.measures:pairs",
 }
+OF_CLASSES = {"loss": "ftc.runtime.classes:measured", "labels": "ftc.runtime.classes:measured"}
+"""The same of a model that tells classes apart: it has no token to predict."""
+
 """How what a metric needs is made, by name (`ftc.evaluation.base.Needs`); each fills the rows' entries in."""
 
 
-def measure(needs: str) -> Measure:
-    """The function that makes what a metric needs."""
-    module, _, name = MEASURES[needs].partition(":")
+def measure(needs: str, head: str = "vocabulary") -> Measure:
+    """The function that makes what a metric needs, of a model with such a head."""
+    table = MEASURES | OF_CLASSES if head == "classes" else MEASURES
+    module, _, name = table[needs].partition(":")
     found: Measure = getattr(import_module(module), name)
     return found
 

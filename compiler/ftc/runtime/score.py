@@ -114,13 +114,18 @@ def read_once(model: Any) -> Iterator[None]:
 
 def row_scores(model: Any, tokens: list[list[int]], *, pad_id: int) -> list[float]:
     """The score of each row by a model whose head gives one."""
-    logits = model(
+    scores: list[float] = class_scores(model, tokens, pad_id=pad_id).squeeze(-1).tolist()
+    return scores
+
+
+def class_scores(model: Any, tokens: list[list[int]], *, pad_id: int) -> Tensor:
+    """The scores of each row by a model whose head gives some, of shape (rows, scores)."""
+    logits: Tensor = model(
         input_ids=padded(tokens, pad_id).to(model.device),
         attention_mask=attention(tokens).to(model.device),
         use_cache=False,
     ).logits
-    scores: list[float] = logits.float().squeeze(-1).tolist()
-    return scores
+    return logits.float()
 
 
 def greedy(

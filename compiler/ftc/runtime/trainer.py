@@ -281,7 +281,7 @@ class Additions:
 
     def restore_weights(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint, without its optimizer."""
-        self._load_from_checkpoint(str(checkpoint))  # type: ignore[attr-defined]
+        self._load_from_checkpoint(str(checkpoint))
 
 
 def extended(trainer: type) -> type:

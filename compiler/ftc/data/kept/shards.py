@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,11 @@ def _members(batches: Sequence[Batch]) -> pa.Array:
     return lists(numbers(flat.astype(np.int32)), offsets)
 
 
+def class_of(carried: str) -> str:
+    """The class of a row, of what it carries."""
+    return str(json.loads(carried)["label"])
+
+
 @dataclass(slots=True)
 class _Counts:
     rows: int = 0
@@ -90,6 +96,7 @@ class _Counts:
     longest: int = 0
     shortest: int = 0
     longest_answer: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
 
     def add(self, batch: Batch) -> None:
         lengths = batch.longest_members
@@ -128,8 +135,9 @@ class _Labels:
 class PartWriter:
     """Writes one side of the split as `NAME-00000.parquet` and so on; raises OSError."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, *, classified: bool = False) -> None:
         self._directory, self._name = directory, name
+        self._classified = classified
         self._shards: list[Shard] = []
         self._waiting: list[Batch] = []
         self._rows = self._tokens = 0
@@ -142,6 +150,8 @@ class PartWriter:
         if not len(batch):
             return
         self.counts.add(batch)
+        if self._classified:
+            self.counts.classes.update(class_of(one) for one in batch.carried or ())
         self._lengths.add(batch.longest_members)
         self._copies.add(batch.copies)
         for target in batch.targets:

@@ -11,7 +11,7 @@ from ftc import objectives, tuning
 from ftc.diagnostics import Finding, has_errors
 from ftc.estimate.fit import Fit
 from ftc.objectives import Objective
-from ftc.plan import learning_rate, training_options
+from ftc.plan import learning_rate, optimizer, training_options
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.fitting import Draft, settle, with_fit
 from ftc.plan.passes import evaluation
@@ -106,7 +106,7 @@ def trainer_arguments(plan: Plan, context: Context, step: TrainStep, rate: float
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
         "gradient_checkpointing": train.gradient_checkpointing is True,
-        "optim": "adamw_torch",
+        **optimizer.arguments(train),
         "bf16": plan.model.dtype == "bfloat16" and plan.environment.device != "cpu",
         "fp16": plan.model.dtype == "float16" and plan.environment.device == "cuda",
         "logging_steps": 1,
@@ -178,9 +178,9 @@ def run(plan: Plan, context: Context) -> Outcome:
     settled = settle(_tried(plan, context, step), context, draft, units.tokens)
     choices = batch_choices + step_choices + settled.choices + rate_choices + options.choices + save_choices
     tuned = counted(plan, context)
-    tuned = tuning.load(context.recipe.tune.method).scheduled(tuned, steps) if tuned else None
     plan = filled(plan, choices, train=with_fit(step, settled.fit), tune=tuned)
-    return Outcome(plan, (*_unfit(plan, context), *options.findings, *settled.findings))
+    wrong = (*_unfit(plan, context), *optimizer.findings(plan, context))
+    return Outcome(plan, (*wrong, *options.findings, *settled.findings))
 
 
 def _tried(plan: Plan, context: Context, step: TrainStep) -> Plan:

@@ -19,16 +19,19 @@ from ftc.tuning.modules import SCORE, Modules, ends_with, with_scores
 BITSANDBYTES = "bitsandbytes"
 
 
-def known_modules(context: Context, *, scores: bool = False) -> Modules | None:
-    """The model's modules by its config.json; None for a model type whose names are not in the tables."""
+def known_modules(context: Context, *, scores: int = 0) -> Modules | None:
+    """The model's modules by its config.json; None for a model type whose names are not in the tables.
+
+    With `scores`, a head of so many stands in place of the vocabulary's.
+    """
     try:
         found = modules(context.facts.model.config)
     except InexpressibleError:
         return None
-    return with_scores(found) if scores else found
+    return with_scores(found, scores) if scores else found
 
 
-def tune_step(context: Context, known: Modules | None, *, scores: bool = False) -> TuneStep:
+def tune_step(context: Context, known: Modules | None, *, scores: int = 0) -> TuneStep:
     """The recipe's `[tune]` table through its method, with how many numbers train where that is known."""
     tune = context.recipe.tune
     method = tuning.load(tune.method)
@@ -123,9 +126,28 @@ def _quantising(plan: Plan, context: Context) -> Iterator[Finding]:
         yield Finding("FTC542", message, span, help=("pip install bitsandbytes",))
 
 
+def scores_of(plan: Plan) -> int:
+    """How many scores the model's new head has; 0 where it has none, 2 until the classes are known."""
+    head = plan.objective.head if plan.objective else "vocabulary"
+    if head == "classes":
+        return len(plan.data.classes) if plan.data else 2
+    return 1 if head == "scores" else 0
+
+
+def counted(plan: Plan, context: Context) -> TuneStep | None:
+    """The plan's tuning step, with how many numbers train now that the classes are known."""
+    if plan.tune is None or plan.tune.parameters is None or not (plan.data and plan.data.classes):
+        return plan.tune
+    known = known_modules(context, scores=scores_of(plan))
+    if known is None:
+        return plan.tune
+    trained = tuning.load(plan.tune.method).count(plan.tune, known)
+    return plan.tune.model_copy(update={"parameters": trained, "total": known.numel})
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """Lower the recipe's `[tune]` table through its method, and hold it against the model."""
-    scores = plan.objective is not None and plan.objective.head == "scores"
+    scores = scores_of(plan)
     tune, known = context.recipe.tune, known_modules(context, scores=scores)
     method = tuning.load(tune.method)
     step = tune_step(context, known, scores=scores)
