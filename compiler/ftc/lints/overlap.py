@@ -7,8 +7,11 @@ So the rarest are looked up first, and only rows that have some of these are com
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +45,9 @@ COMMON, COMMON_ROWS = 0.05, 3
 ANCHORS = 4
 """N-grams among a prompt's rarest that a training row must have before all of them are compared."""
 
+THREADS = min(os.cpu_count() or 1, 4)
+"""Threads that look through tokens; numpy leaves others their turn."""
+
 TOKENS = 1 << 20
 """Tokens that are looked through at a time."""
 
@@ -49,6 +55,10 @@ BLOCK = 1 << 14
 """Tokens whose n-grams are in the processor's cache at a time."""
 
 _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+Pairs = list[tuple[int, int]]
+"""Rows of a chunk, each with a prompt."""
 
 
 class Match(NamedTuple):
@@ -208,14 +218,32 @@ def _uncommon(grams: Grams, prompts: int, chunk: _Chunk) -> _Prompts:
 
 def overlapping(grams: Grams, prompts: int, trained: Iterable[TokenRows], share: float) -> dict[int, Match]:
     """The first training row that has at least `share` of a prompt's n-grams, by the prompt's number."""
+    chunks = _chunks(trained)
+    first = next(chunks, None)
+    if first is None:
+        return {}
+    known = _uncommon(grams, prompts, first)
+    if not len(known.hashes):
+        return {}
     found: dict[int, Match] = {}
-    known: _Prompts | None = None
-    for chunk in _chunks(trained):
-        if known is None:
-            known = _uncommon(grams, prompts, chunk)
-            anchors = _Anchors(known, share)
-        for row, prompt in anchors.candidates(chunk) if len(known.hashes) else ():
+    for chunk, pairs in _candidates(_Anchors(known, share), chain([first], chunks)):
+        for row, prompt in pairs:
             has = share_of(known.of(prompt), chunk.of(row)) if prompt not in found else 0.0
             if has >= share:
                 found[prompt] = Match(chunk.first + row, has)
     return found
+
+
+def _candidates(
+    anchors: _Anchors, chunks: Iterable[_Chunk]
+) -> Iterator[tuple[_Chunk, list[tuple[int, int]]]]:
+    """The candidates of each chunk, in order; several are looked through at once."""
+    waiting: deque[tuple[_Chunk, Future[list[tuple[int, int]]]]] = deque()
+    with ThreadPoolExecutor(THREADS) as threads:
+        for chunk in chunks:
+            waiting.append((chunk, threads.submit(lambda one: list(anchors.candidates(one)), chunk)))
+            if len(waiting) > THREADS:
+                one, pairs = waiting.popleft()
+                yield one, pairs.result()
+        for one, pairs in waiting:
+            yield one, pairs.result()

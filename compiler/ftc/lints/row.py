@@ -13,6 +13,9 @@ NO_TEXT = frozenset({"role", "type", "id", "tool_call_id"})
 """Keys of messages whose values are words of the format."""
 
 
+PLAIN = ("role", "content")
+"""The keys of a message that has what it must have, and nothing else."""
+
 PACKED = ("[{", '{"')
 """How a text begins that is JSON in a string."""
 
@@ -48,7 +51,8 @@ class Row:
         if self._texts is None:
             self._texts = []
             for value in self.values:
-                _gather(value, self._texts, self._answers)
+                if type(value) is not list or not _gather_plain(value, self._texts, self._answers):
+                    _gather(value, self._texts, self._answers)
         return self._texts
 
     @property
@@ -75,6 +79,23 @@ class Row:
         if self.part > 1:
             return ""
         return self.asked if self.answer is None else self.answer
+
+
+def _gather_plain(messages: list[Any], texts: list[str], answers: list[str]) -> bool:
+    """Add what plain messages say, as most are; False, and nothing added, where one is not plain."""
+    found, said = [], []
+    for message in messages:
+        if type(message) is not dict or tuple(message) != PLAIN:
+            return False
+        role, content = message.values()
+        if type(content) is not str or type(role) is not str or content[:2] in PACKED or role[:2] in PACKED:
+            return False
+        found.append(content)
+        if role == "assistant":
+            said.append(content)
+    texts += found
+    answers += said
+    return True
 
 
 def _gather(value: Any, texts: list[str], answers: list[str]) -> None:

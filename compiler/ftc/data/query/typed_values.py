@@ -11,6 +11,7 @@ from ftc.facts.json_types import LISTS, DuckDBType
 from ftc.plan.steps import ColumnType
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 Convert = Callable[[Any], Any]
@@ -56,6 +57,17 @@ def _shape(type_: DuckDBType, *, padded: bool) -> Shape | None:
 def converted(values: list[Any], convert: Convert | None) -> list[Any]:
     """A column's values, put right; nulls stay."""
     return values if convert is None else [None if value is None else convert(value) for value in values]
+
+
+def is_right(column: pa.Array, shape: Shape | None) -> bool:
+    """Whether nothing of a column has to be put right: as most often, no key of any object has a null."""
+    if shape is None:
+        return True
+    inner = shape.children[0][1] if shape.kind == "list" else None
+    if inner is None or inner.kind != "object" or inner.children or not hasattr(column, "flatten"):
+        return False
+    objects = column.flatten()
+    return objects.null_count == 0 and all(field.null_count == 0 for field in objects.flatten())
 
 
 def converter(shape: Shape | None) -> Convert | None:

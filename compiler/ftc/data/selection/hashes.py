@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.data.rendering.conversation import PLAIN
+from ftc.data.rendering.conversation import PLAIN, ROLES
 from ftc.plan.steps import SplitStep
 
 UInt64 = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
 
+_ROLES = {role: encode_basestring_ascii(role) for role in ROLES}
 _JSON = json.JSONEncoder(ensure_ascii=True, sort_keys=True, default=str)
 
 ENDING = ("messages", "chosen")
@@ -36,21 +37,22 @@ def _written(value: Any) -> str:
     """A value's JSON; that of texts and of plain messages, which most are, is put together here."""
     if type(value) is str:
         return encode_basestring_ascii(value)
-    if type(value) is list and value and all(map(_is_plain, value)):
-        return f"[{', '.join(map(_message, value))}]"
-    return _JSON.encode(value)
+    messages = _plain_messages(value) if type(value) is list and value else None
+    return _JSON.encode(value) if messages is None else f"[{', '.join(messages)}]"
 
 
-def _message(message: Mapping[str, str]) -> str:
-    content, role = encode_basestring_ascii(message["content"]), encode_basestring_ascii(message["role"])
-    return f'{{"content": {content}, "role": {role}}}'
-
-
-def _is_plain(message: Any) -> bool:
-    if type(message) is not dict or tuple(message) != PLAIN:
-        return False
-    role, content = message.values()
-    return type(role) is str and type(content) is str
+def _plain_messages(messages: list[Any]) -> list[str] | None:
+    """The JSON of each message; None where one is not plain."""
+    found = []
+    for message in messages:
+        if type(message) is not dict or tuple(message) != PLAIN:
+            return None
+        role, content = message.values()
+        if type(role) is not str or type(content) is not str:
+            return None
+        spoken = _ROLES.get(role) or encode_basestring_ascii(role)
+        found.append(f'{{"content": {encode_basestring_ascii(content)}, "role": {spoken}}}')
+    return found
 
 
 def row_hash(split: SplitStep, row: Mapping[str, Any]) -> int:
@@ -66,16 +68,17 @@ def to_json(value: Any) -> str:
 
 def _asked(messages: Any) -> Any:
     """The messages before the last answer, so that two answers to one prompt are on the same side."""
-    if isinstance(messages, str):
-        try:
-            messages = json.loads(messages)
-        except ValueError:
+    if type(messages) is not list:
+        if isinstance(messages, str):
+            try:
+                messages = json.loads(messages)
+            except ValueError:
+                return messages
+        if not isinstance(messages, Sequence):
             return messages
-    if not isinstance(messages, Sequence):
-        return messages
     for place in range(len(messages) - 1, -1, -1):
         message = messages[place]
-        if isinstance(message, Mapping) and message.get("role") == "assistant":
+        if (type(message) is dict or isinstance(message, Mapping)) and message.get("role") == "assistant":
             return messages[:place]
     return messages
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ftc.data.query.typed_values import Shape, converted, converter
+from ftc.data.query.typed_values import Shape, converted, converter, is_right
 from ftc.data.rendering.example import Members, Refusal, Rendered, Unrolled
 from ftc.data.rendering.renderer import Made, Renderer
 from ftc.data.selection.hashes import row_hash, to_json
@@ -152,7 +152,9 @@ class RowCompiler:
     def _values(self, rows: Rows) -> list[dict[str, Any]]:
         names = rows.columns.schema.names
         columns = [
-            converted(column.to_pylist(), self._convert.get(name))
+            column.to_pylist()
+            if is_right(column, self._spec.shapes.get(name))
+            else converted(column.to_pylist(), self._convert.get(name))
             for name, column in zip(names, rows.columns.columns, strict=True)
         ]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
