@@ -22,6 +22,13 @@ ROWS = {
             for i in range(60)
         ],
     ),
+    "qlora": (
+        "chats",
+        [
+            {"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": f"a {i}"}]}
+            for i in range(60)
+        ],
+    ),
     "prompt-completion-lora": (
         "tickets",
         [

@@ -57,7 +57,6 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
         {"rank": 4, "init": "mica"},
         {"rank": 4, "init": "orthogonal"},
     ),
-    "adalora": ({"rank": 4},),
     "loha": ({"rank": 4},),
     "lokr": ({"rank": 4}, {"rank": 64}),
     "vera": ({"rank": 8},),
@@ -74,7 +73,7 @@ CASES = [(name, options) for name, some in OPTIONS.items() for options in some]
 
 def lowered(name: str, options: dict[str, Any], known: Modules) -> TuneStep:
     method = tuning.load(name)
-    return method.scheduled(method.lower(method.options(method=name, **options), known), 10)
+    return method.lower(method.options(method=name, **options), known)
 
 
 def test_every_method_is_counted() -> None:

@@ -59,7 +59,7 @@ def plan_of(tiny: Tiny, case: str) -> Plan:
     known = modules(json.loads((tiny.model / "config.json").read_text(encoding="utf-8")))
     written = method.options(method=name, **options)
     assert method.problems(written, known) == ()
-    step = method.scheduled(method.lower(written, known), STEPS)
+    step = method.lower(written, known)
     step = step.model_copy(update={"parameters": method.count(step, known), "total": known.numel})
     plan = tiny.plan(steps=STEPS, save_every=3, learning_rate=rate)
     return plan.model_copy(update={"tune": step, "eval": None})

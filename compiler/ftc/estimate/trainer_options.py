@@ -37,6 +37,7 @@ HEEDED = frozenset(
         "gradient_checkpointing_kwargs",
         "max_grad_norm",
         "optim",
+        "optim_target_modules",
         "per_device_train_batch_size",
         "use_liger_kernel",
     }

@@ -13,7 +13,21 @@ from typing import Any
 
 from ftc import __version__
 
-PACKAGES = ("accelerate", "bitsandbytes", "liger-kernel", "peft", "tokenizers", "torch", "transformers", "trl")
+PACKAGES = (
+    "accelerate",
+    "apollo-torch",
+    "bitsandbytes",
+    "galore-torch",
+    "grokadamw",
+    "liger-kernel",
+    "peft",
+    "schedulefree",
+    "tokenizers",
+    "torch",
+    "torch-optimi",
+    "transformers",
+    "trl",
+)
 """Packages whose version can change the weights."""
 
 

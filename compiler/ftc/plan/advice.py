@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DEVICES = (2, 4, 8)
 NF4 = Quantisation(kind="nf4", double=True, upcast=False)
-OFFERED = tuning.METHODS
 
 
 def advice(trial: Trial, micro: int, again: bool) -> tuple[str, ...]:
@@ -94,10 +93,7 @@ def _quantised(trial: Trial, _: int, again: bool) -> Iterator[str]:
     needs = _changed(trial, {"quantisation": NF4})
     if needs is None:
         return
-    if "qlora" in OFFERED:
-        yield f'write method = "qlora" under [tune]{_with(again)}: peak {gib(needs.bytes)}'
-    else:
-        yield f"weights in 4 bits (QLoRA) would fit, which ftc does not offer yet: peak {gib(needs.bytes)}"
+    yield f'write method = "qlora" under [tune]{_with(again)}: peak {gib(needs.bytes)}'
 
 
 def _shorter(trial: Trial, _: int, again: bool) -> Iterator[str]:

@@ -105,6 +105,29 @@ class Train(Table):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decoupled weight decay (AdamW)."""
 
+    optimizer: Literal[
+        "adamw",
+        "adamw_fused",
+        "adamw_8bit",
+        "paged_adamw",
+        "paged_adamw_8bit",
+        "lion",
+        "lion_8bit",
+        "ademamix",
+        "ademamix_8bit",
+        "adafactor",
+        "rmsprop",
+        "adagrad",
+        "sgd",
+        "galore_adamw",
+        "galore_adafactor",
+        "apollo_adamw",
+        "schedule_free_adamw",
+        "stable_adamw",
+        "grokadamw",
+    ] = "adamw"
+    """What turns gradients into steps (docs/tuning.md lists what each needs)."""
+
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
 

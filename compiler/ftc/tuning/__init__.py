@@ -11,7 +11,6 @@ METHODS: dict[str, str] = {
     "freeze": "ftc.tuning.freeze",
     "lora": "ftc.tuning.lora",
     "qlora": "ftc.tuning.qlora",
-    "adalora": "ftc.tuning.adalora",
     "loha": "ftc.tuning.loha",
     "lokr": "ftc.tuning.lokr",
     "vera": "ftc.tuning.vera",
@@ -25,6 +24,7 @@ METHODS: dict[str, str] = {
 }
 
 REFUSED: dict[str, str] = {
+    "adalora": "AdaLoRA moves ranks between layers after each step, which neither TRL nor transformers calls",
     "adaption_prompt": "PEFT's adaption prompts lose what the loss of TRL puts through the model",
     "corda": 'as an initialisation of LoRA it needs statistics of a data set; PiSSA is `init = "pissa"`',
 }

@@ -48,10 +48,6 @@ def _no_problem(_options: Any, _modules: Modules) -> tuple[Problem, ...]:
     return ()
 
 
-def _as_it_is(step: TuneStep, _steps: int) -> TuneStep:
-    return step
-
-
 @dataclass(frozen=True, slots=True)
 class Method:
     """A row of the methods' table.
@@ -59,8 +55,7 @@ class Method:
     `options` is the type of the recipe's `[tune]` table under this method. `lower` resolves it to the step,
     on a model whose modules are known or None, and `count` says how many numbers train under that step.
     `learning_rate` is the default, with the reason that the plan prints; `defaults` are the other values
-    picked, `problems` what of the options does not fit the model. `scheduled` completes the step once the
-    number of optimizer steps is known.
+    picked, `problems` what of the options does not fit the model.
 
     An `adapter` leaves the base as it is. `merges` says whether it can be added to the base's weights, and
     `packs` whether its rows may train packed; `recomputes` whether with gradient checkpointing.
@@ -75,7 +70,6 @@ class Method:
     learning_rate_reason: str
     defaults: Callable[[Any, TuneStep], tuple[Defaulted, ...]] = _nothing_picked
     problems: Callable[[Any, Modules], tuple[Problem, ...]] = _no_problem
-    scheduled: Callable[[TuneStep, int], TuneStep] = _as_it_is
     adapter: bool = True
     merges: bool = True
     packs: bool = True

@@ -26,13 +26,18 @@ class Optimizer:
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "adamw": Optimizer("adamw_torch", "two moments in the weights' precision"),
-    "adamw_fused": Optimizer("adamw_torch_fused", "two moments; one kernel for all weights", None, BITSANDBYTES),
+    "adamw_fused": Optimizer(
+        "adamw_torch_fused", "two moments; one kernel for all weights", None, BITSANDBYTES
+    ),
     "adamw_8bit": Optimizer("adamw_8bit", "two moments in 8 bits", "bitsandbytes", BITSANDBYTES),
     "paged_adamw": Optimizer(
         "paged_adamw_32bit", "two moments, moved to the host where the GPU is full", "bitsandbytes", ("cuda",)
     ),
     "paged_adamw_8bit": Optimizer(
-        "paged_adamw_8bit", "two moments in 8 bits, moved to the host where it is full", "bitsandbytes", ("cuda",)
+        "paged_adamw_8bit",
+        "two moments in 8 bits, moved to the host where it is full",
+        "bitsandbytes",
+        ("cuda",),
     ),
     "lion": Optimizer("lion_32bit", "one moment", "bitsandbytes", BITSANDBYTES),
     "lion_8bit": Optimizer("lion_8bit", "one moment in 8 bits", "bitsandbytes", BITSANDBYTES),
@@ -51,7 +56,9 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "apollo_adamw": Optimizer(
         "apollo_adamw", "two moments of projected gradients", "apollo-torch", BITSANDBYTES, projected=True
     ),
-    "schedule_free_adamw": Optimizer("schedule_free_adamw", "two averages; the learning rate stays", "schedulefree"),
+    "schedule_free_adamw": Optimizer(
+        "schedule_free_adamw", "two averages; the learning rate stays", "schedulefree"
+    ),
     "stable_adamw": Optimizer("stable_adamw", "two moments, clipped by itself", "torch-optimi"),
     "grokadamw": Optimizer("grokadamw", "three moments", "grokadamw"),
 }
