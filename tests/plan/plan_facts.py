@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
+from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
 from ftc.facts.locate_model import Located
 from ftc.facts.model import ModelFacts
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
+from ftc.facts.sources.place import HERE
+from ftc.facts.suites import look_at_suites
 from ftc.facts.tokenizer import TokenizerFacts
 from ftc.plan.account import Ledger, SourceRows
 from ftc.plan.context import Compiled, Context, Outcome
@@ -25,6 +29,7 @@ from ftc.plan.steps import (
     SourceStep,
 )
 from ftc.recipe.load import load_recipe
+from ftc.recipe.partial import NOTHING
 
 ZERO = "0" * 64
 CONFIG = {
@@ -101,7 +106,7 @@ def facts(directory: Path, columns: dict[str, str]) -> Facts:
         chat_template=model.tokenizer.chat_template,
         device="cpu",
         device_reason="no CUDA driver was found",
-        packages={"torch": "2.13.0"},
+        packages={"bitsandbytes": "0.50.2", "torch": "2.13.0"},
     )
 
 
@@ -135,10 +140,12 @@ def context_of(
     if loaded.recipe.data.split.eval is None:
         ledger = held.ledger.model_copy(update={"eval": 0, "read": held.ledger.train})
         held = held.model_copy(update={"eval": None, "ledger": ledger})
+    cache = Cache(directory / "cache")
+    suites, _ = look_at_suites(loaded.recipe, loaded.origins, cache, NOTHING, HERE, ())
     return Context(
         recipe=loaded.recipe,
         origins=loaded.origins,
-        facts=facts(directory, columns),
+        facts=replace(facts(directory, columns), suites=suites),
         compile_data=lambda _: Compiled(held, ()),
         lay_out=lambda capacity: laid_out(held, capacity),
     )

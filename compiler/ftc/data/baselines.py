@@ -73,10 +73,8 @@ def asked_rows(rows: Rows, eos: str, cache: Cache, scratch: Path, progress: Prog
     sources = ingested(used_sources(rows.request), rows.locations.sources, cache, progress)
     for number, query in enumerate(rows.request.queries):
         with Result(query, sources, scratch / f"query-{number}") as result:
-            for id_, values in _values(result):
-                turns = _turns(renderer, values, eos) if id_ in wanted else None
-                if turns is not None:
-                    yield Asked(id_, turns, _last_question(turns))
+            found = ((id_, _turns(renderer, row, eos)) for id_, row in _values(result) if id_ in wanted)
+            yield from (Asked(id_, turns, _last_question(turns)) for id_, turns in found if turns)
 
 
 def _values(result: Result) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -19,7 +19,7 @@ from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Data, Recipe, Render
 from ftc.recipe.partial import NOTHING, Known
 from ftc.recipe.rows import SourceEntry, SqlFile
-from ftc.recipe.suggest import did_you_mean, listed
+from ftc.recipe.suggest import closest, listed
 from ftc.recipe.templates import FIELDS, undefined_variables
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _own_rows(
     if suite.suite is not None:
         from ftc.evaluation.suites import SUITES
 
-        if suite.suite not in SUITES:
+        if suite.suite not in SUITES or suite.query is not None or suite.sources is not None:
             return found, ()
     recipe, origins = _variant(found)
     shared = suite.suite is None and suite.sources is None
@@ -228,7 +228,8 @@ def _misfits(found: SuiteFacts, columns: dict[str, str]) -> tuple[Finding, ...]:
     if stated or PROMPT in columns or any(name in columns for name in TRAINED):
         return ()
     span = found.origins.value("data", "query") or found.origins.value(*found.at)
-    near = did_you_mean(PROMPT, columns) or ("name the columns: select … as prompt, … as reference",)
+    meant = [f"name the column: {name} as {PROMPT}" for name in closest(PROMPT, columns)]
+    near = tuple(meant) or ("name the columns: select … as prompt, … as reference",)
     notes = (f"it returns {listed(columns)}",)
     message = f"the query of the suite `{found.name}` returns no column `{PROMPT}`"
     return (Finding("FTC563", message, span, help=near, notes=notes),)

@@ -198,16 +198,19 @@ def repeated(settings: Settings) -> Iterator[Finding]:
     """A word that stands twice in a list is a slip; an empty label matches nothing."""
     for suite in suites(settings):
         for key in ("metrics", "labels", "baselines"):
-            words = settings.get(*suite, key)
-            words = words if isinstance(words, list) else []
-            for index, word in enumerate(words):
-                path = (*suite, key, index)
-                if isinstance(word, str) and word in words[:index]:
-                    message = f'"{word}" stands in `{_shown((*suite, key))}` twice'
-                    yield settings.wrong(message, path, "remove one of the two")
-                elif key == "labels" and isinstance(word, str) and not word.strip():
-                    span = settings.origins.value(*path)
-                    yield Finding("FTC104", "`eval.labels` has an empty entry", span, help=("remove it",))
+            yield from _repeated(settings, (*suite, key))
+
+
+def _repeated(settings: Settings, path: Key) -> Iterator[Finding]:
+    words = settings.get(*path)
+    words = words if isinstance(words, list) else []
+    for index, word in enumerate(words):
+        if isinstance(word, str) and word in words[:index]:
+            message = f'"{word}" stands in `{_shown(path)}` twice'
+            yield settings.wrong(message, (*path, index), "remove one of the two")
+        elif path[-1] == "labels" and isinstance(word, str) and not word.strip():
+            span = settings.origins.value(*path, index)
+            yield Finding("FTC104", "`eval.labels` has an empty entry", span, help=("remove it",))
 
 
 RULES = (
