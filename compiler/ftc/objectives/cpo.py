@@ -49,7 +49,7 @@ OWNED = ALONE | {
     "cpo_alpha": "train.objective.sft",
     "label_smoothing": "train.objective.label_smoothing",
     "loss_type": "train.objective.loss",
-    "simpo_gamma": "train.objective.margin",
+    "simpo_gamma": "",
 }
 
 OBJECTIVE = Objective(

@@ -46,4 +46,5 @@ OBJECTIVE = replace(
     title="simple preference optimisation",
     options=SimpoOptions,
     arguments=arguments,
+    owned=cpo.OWNED | {"label_smoothing": "", "loss_type": "", "simpo_gamma": "train.objective.margin"},
 )
