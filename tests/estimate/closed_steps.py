@@ -30,7 +30,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "llama": _config("llama", 2048, (32, 4), 32000, intermediate_size=5632),
     "qwen2": _config("qwen2", 896, (14, 2), 151936, tie_word_embeddings=True),
     "qwen3": _config("qwen3", 1024, (16, 8), 151936, head_dim=128, tie_word_embeddings=True),
-    "mistral": _config("mistral", 2048, (16, 4), 32768, sliding_window=None),
+    "mistral": _config("mistral", 2048, (16, 4), 32768, sliding_window=1024),
     "gemma": _config("gemma", 1024, (8, 1), 256000, head_dim=256, tie_word_embeddings=True),
     "gemma2": _config("gemma2", 1152, (8, 4), 256000, head_dim=256, tie_word_embeddings=True),
     "gemma3": _config("gemma3_text", 1152, (4, 1), 262144, head_dim=256, tie_word_embeddings=True),

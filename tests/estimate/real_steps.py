@@ -112,7 +112,7 @@ def trainer(step: TrainingStep, directory: Path) -> dict[str, int]:
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
-        **arguments(),
+        **arguments({}),
     )
 
     def run() -> None:

@@ -37,6 +37,8 @@ class Family:
     """What the modelling code of a model type does, sizes aside.
 
     `rotary` is the part of each head that turns; with `concatenated` the rest is put beside it even if empty.
+    Of layers that look at a window all but each n-th do, where `windowed` is n above 1, or all where it is 1;
+    `window` is its width where the config names none, and `window_asked` whether the config must turn it on.
     """
 
     norm: Literal["rms", "rms_wide", "rms_plus_one", "layer"] = "rms"
@@ -63,6 +65,9 @@ class Family:
     scaled_embedding: bool = False
     scaled_residual: bool = False
     softcap: bool = False
+    windowed: int = 0
+    window: int = 0
+    window_asked: bool = False
     names: Names = Names()
 
 
@@ -79,29 +84,30 @@ _GPT2 = replace(
     names=_GPT_NAMES,
 )
 _GEMMA = Family(norm="rms_plus_one", tied=True, activation="gelu_pytorch_tanh", scaled_embedding=True)
-_GEMMA2 = replace(_GEMMA, post_norm=True, softcap=True)
-_GEMMA3 = replace(_GEMMA, post_norm=True, qk_norm="head")
+_GEMMA2 = replace(_GEMMA, post_norm=True, softcap=True, windowed=2, window=4096)
+_GEMMA3 = replace(_GEMMA, post_norm=True, qk_norm="head", windowed=6, window=4096)
+_ASKED = Family(windowed=1, window=4096, window_asked=True)
 
 FAMILIES: dict[str, Family] = {
     "llama": Family(),
-    "mistral": Family(),
-    "ministral": Family(),
-    "mixtral": Family(),
-    "smollm3": Family(),
+    "mistral": Family(windowed=1, window=4096),
+    "ministral": Family(windowed=1, window=4096),
+    "mixtral": Family(windowed=1),
+    "smollm3": _ASKED,
     "seed_oss": Family(),
-    "qwen2": Family(qkv_bias=True),
-    "qwen2_moe": Family(qkv_bias=True),
-    "qwen3": Family(qk_norm="head"),
-    "qwen3_moe": Family(qk_norm="head"),
+    "qwen2": replace(_ASKED, qkv_bias=True),
+    "qwen2_moe": replace(_ASKED, qkv_bias=True),
+    "qwen3": replace(_ASKED, qk_norm="head"),
+    "qwen3_moe": replace(_ASKED, qk_norm="head"),
     "granite": Family(scaled_embedding=True, scaled_residual=True),
     "granitemoe": Family(scaled_embedding=True, scaled_residual=True),
     "olmo2": Family(norm="rms_wide", qk_norm="full", pre_norm=False, post_norm=True),
-    "olmo3": Family(norm="rms_wide", qk_norm="full", pre_norm=False, post_norm=True),
+    "olmo3": Family(norm="rms_wide", qk_norm="full", pre_norm=False, post_norm=True, windowed=4, window=4096),
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
     "gemma3_text": _GEMMA3,
     "gemma3": _GEMMA3,
-    "phi3": Family(fused_qkv=True, fused_gate_up=True, concatenated=True),
+    "phi3": Family(fused_qkv=True, fused_gate_up=True, concatenated=True, windowed=1),
     "phi": replace(
         _LAYER_NORM,
         parallel=True,
@@ -114,7 +120,11 @@ FAMILIES: dict[str, Family] = {
     "gpt2": _GPT2,
     "gpt_bigcode": replace(_GPT2, activation="gelu_pytorch_tanh"),
     "starcoder2": replace(
-        _LAYER_NORM, activation="gelu_pytorch_tanh", tied=True, names=Names(up="c_fc", down="c_proj")
+        _LAYER_NORM,
+        activation="gelu_pytorch_tanh",
+        tied=True,
+        windowed=1,
+        names=Names(up="c_fc", down="c_proj"),
     ),
     "gpt_neox": replace(
         _LAYER_NORM,
@@ -179,6 +189,12 @@ class Architecture:
     attention_dropout: float = 0.0
     experts: Experts = Experts(0, 0, 0)
     dense_layers: int = 0
+    window: int = 0
+    windows: tuple[bool, ...] = ()
+
+    def slides(self, layer: int, length: int) -> bool:
+        """Whether a layer sees less than so many tokens before it, which takes a mask."""
+        return bool(self.window) and length >= self.window and self.windows[layer]
 
     @property
     def head_major(self) -> bool:
@@ -214,9 +230,13 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
     hidden = _size(fields, "hidden_size", "n_embd", "d_model")
     heads = _size(fields, "num_attention_heads", "n_head")
     head = int(fields.get("head_dim") or hidden // heads)
+    layers = _size(fields, "num_hidden_layers", "n_layer")
+    window, windows = _windows(fields, family, layers)
     return Architecture(
         family=family,
-        layers=_size(fields, "num_hidden_layers", "n_layer"),
+        layers=layers,
+        window=window,
+        windows=windows,
         hidden=hidden,
         inner=_optional(fields, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden,
         heads=heads,
@@ -234,6 +254,20 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         experts=_experts(fields),
         dense_layers=int(fields.get("first_k_dense_replace") or 0),
     )
+
+
+def _windows(fields: Mapping[str, Any], family: Family, layers: int) -> tuple[int, tuple[bool, ...]]:
+    """How many tokens a layer with a window sees, and which layers have one; 0 where none has."""
+    width = fields.get("sliding_window", family.window)
+    turned_on = fields.get("use_sliding_window", not family.window_asked)
+    if not family.windowed or not isinstance(width, int) or not turned_on:
+        return 0, ()
+    kinds = fields.get("layer_types")
+    if isinstance(kinds, list) and len(kinds) == layers:
+        return width, tuple("sliding" in str(kind) for kind in kinds)
+    each = _optional(fields, "sliding_window_pattern", "_sliding_window_pattern") or family.windowed
+    first = (_optional(fields, "max_window_layers") or 0) if family.window_asked else 0
+    return width, tuple(layer >= first and (each == 1 or (layer + 1) % each > 0) for layer in range(layers))
 
 
 def _is_a_model(value: object) -> bool:

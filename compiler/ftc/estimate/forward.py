@@ -47,11 +47,14 @@ def tape_of(play: Play) -> Tape:
 def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
     """The decoder's last hidden states, before the last norm."""
     step = play.step
-    around = surroundings(play, rows=rows, length=length)
+    around = {slides: surroundings(play, rows=rows, length=length, slides=slides) for slides in (False, True)}
     x = _embedded(play, tape, rows * length)
     embedded = None if tape.recording else x.block  # a variable of the model's forward
-    size = rows * length**2 * (x.width if step.attention == "eager" else _masked(step))
-    mask = Block(play.ledger, size, TEMPORARIES)
+    widths = [
+        x.width if step.attention == "eager" else around[group.slides].heads.biased for group in play.groups
+    ]
+    each = dict(zip((group.slides for group in play.groups), widths, strict=True))
+    mask = Block(play.ledger, rows * length**2 * sum(each.values()), TEMPORARIES)
     if tape.recording:
         play.mask = mask
     reentrant = step.checkpointing == "reentrant"
@@ -59,7 +62,7 @@ def forward(play: Play, tape: Tape, *, rows: int, length: int) -> Tensor:
         before = play.ledger.held.copy()
         if tape.recording:
             group.mark = len(tape.nodes)
-        part = partial(_run_layer, tape, group.stack, around)
+        part = partial(_run_layer, tape, group.stack, around[group.slides])
         gather = Block(play.ledger, gathered(step, group.stack), TEMPORARIES)
         if step.checkpointing != "none" and tape.recording:
             x = tape.checkpoint(part, x, reentrant=reentrant, trains=bool(group.stack.trained))
@@ -93,9 +96,16 @@ def _run_layer(tape: Tape, stack: Stack, around: Surroundings, x: Tensor) -> Ten
     return LAYERS[around.library](tape, x, stack, around)
 
 
-def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
-    """What the layers share, in a batch of `rows` of `length` tokens."""
+def surroundings(play: Play, *, rows: int, length: int, slides: bool = False) -> Surroundings:
+    """What the layers share, in a batch of `rows` of `length` tokens; `slides` those that look at a window.
+
+    Where that is narrower than the rows there is a mask, which flash attention does not take.
+    """
     step, shapes = play.step, play.shapes
+    windowed = slides and length >= shapes.window and step.attention in ("efficient", "math", "flash")
+    kernel = (
+        "efficient" if windowed and step.attention == "flash" and step.backend == "cuda" else step.attention
+    )
     heads = Heads(
         rows,
         length,
@@ -105,7 +115,7 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
         shapes.attention_dropout,
         mask=step.attention in ("eager", "math"),
         softcap=shapes.family.softcap,
-        biased=_masked(step),
+        biased=_masked(step) or windowed,
         head_major=shapes.head_major and step.code.release("torch") >= FLASH_2,
     )
     width = FULL if step.code.library != "transformers" else _stream(play)
@@ -114,7 +124,7 @@ def surroundings(play: Play, *, rows: int, length: int) -> Surroundings:
     return Surroundings(
         shapes,
         heads,
-        step.attention,
+        kernel,
         fused,
         positions,
         keeps_cache=step.code.keeps_cache,

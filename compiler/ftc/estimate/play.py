@@ -22,10 +22,11 @@ class Segment:
 
 @dataclass(slots=True)
 class Group:
-    """`count` layers alike, of which one is played."""
+    """`count` layers alike, of which one is played; `slides` says whether they look at a window."""
 
     stack: Stack
     count: int
+    slides: bool = False
     mark: int = 0
     passing: list[Block] = field(default_factory=list)
 
@@ -94,18 +95,24 @@ def _second_model(play: Play) -> None:
 def _groups(step: TrainingStep, shapes: Architecture) -> list[Group]:
     """The layers in order: the first alone, as nothing before it needs gradients; then runs of equal ones."""
     trained = step.tuning.layers if step.tuning.method == "freeze" else shapes.layers
+    how = step.evaluation
+    reach = max(step.batch.length, how.length if how is not None else 0)
     kinds = [
-        (shapes.experts.count > 0 and index >= shapes.dense_layers, index >= shapes.layers - trained)
+        (
+            shapes.experts.count > 0 and index >= shapes.dense_layers,
+            index >= shapes.layers - trained,
+            shapes.slides(index, reach),
+        )
         for index in range(shapes.layers)
     ]
     groups: list[Group] = []
     last = None
     for index, kind in enumerate(kinds):
-        sparse, trains = kind
+        sparse, trains, slides = kind
         if kind == last and index > 1:
             groups[-1].count += 1
             continue
         last = kind
         build = Builder(step, shapes, trains=trains and step.tuning.method != "lora")
-        groups.append(Group(decoder_layer(build, sparse=sparse), 1))
+        groups.append(Group(decoder_layer(build, sparse=sparse), 1, slides))
     return groups

@@ -36,6 +36,16 @@ def period(kinds: Sequence[JsonValue]) -> int:
     )
 
 
+def stated(config: Config) -> dict[str, JsonValue]:
+    """The config with the kinds of its layers, where its model type has several and the config names none."""
+    from transformers import AutoConfig
+
+    settings: dict[str, Any] = dict(config)
+    kinds: list[JsonValue] = getattr(AutoConfig.for_model(**settings), "layer_types", None) or []
+    several = len(set(map(str, kinds))) > 1
+    return {**settings, "layer_types": kinds} if several else settings
+
+
 def shallow(config: Config, layers: int) -> dict[str, JsonValue]:
     """The config of the same model with only its first layers."""
     from transformers import CONFIG_MAPPING
@@ -66,6 +76,7 @@ def predict(step: TrainingStep, backend: Backend = "cuda", *, whole: bool = Fals
     Raises InexpressibleError for a step which has something that no run here has.
     """
     refuse(step, backend)
+    step = step.model_copy(update={"config": stated(step.config)})
     two = None if whole else depths(step)
     if two is None:
         return Result(measured(run(step, backend)), (depth(step.config),))
