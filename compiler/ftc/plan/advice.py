@@ -11,13 +11,14 @@ from ftc.estimate import catalogue
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.fit import GRAIN, Needed, Target, gib, largest, longest, needed, room
 from ftc.estimate.lowering import Rows
-from ftc.estimate.step import Quantisation, Sharding
+from ftc.estimate.step import Sharding
+from ftc.plan.steps import QuantiseStep
 
 if TYPE_CHECKING:
     from ftc.plan.fitting import Trial
 
 DEVICES = (2, 4, 8)
-NF4 = Quantisation(kind="nf4", double=True, upcast=False)
+NF4 = QuantiseStep(kind="nf4", double=True)
 
 
 def advice(trial: Trial, micro: int, again: bool) -> tuple[str, ...]:
@@ -87,13 +88,13 @@ def _adapters(trial: Trial, _: int, again: bool) -> Iterator[str]:
 
 
 def _quantised(trial: Trial, _: int, again: bool) -> Iterator[str]:
-    step = trial.step(1, True)
-    if step.tuning.method != "lora" or step.backend != "cuda" or step.quantisation is not None:
+    tune, step = trial.plan.tune, trial.step(1, True)
+    if tune is None or step.tuning.method != "lora" or step.backend != "cuda" or tune.quantise is not None:
         return
-    needs = _changed(trial, {"quantisation": NF4})
-    if needs is None:
-        return
-    yield f'write method = "qlora" under [tune]{_with(again)}: peak {gib(needs.bytes)}'
+    few = tune.model_copy(update={"method": "qlora", "quantise": NF4})
+    needs = replace(trial, plan=trial.plan.model_copy(update={"tune": few})).needed(1, True)
+    if needs.bytes <= trial.limit:
+        yield f'write method = "qlora" under [tune]{_with(again)}: peak {gib(needs.bytes)}'
 
 
 def _shorter(trial: Trial, _: int, again: bool) -> Iterator[str]:
