@@ -57,7 +57,8 @@ def test_a_gradient_that_is_not_finite(tiny: Tiny, tmp_path, monkeypatch):
 
 def scaled_session(tmp_path: Path, *, scaled: bool) -> tuple[trainer.Session, list[Event]]:
     events: list[Event] = []
-    plan = SimpleNamespace(train=SimpleNamespace(arguments={"fp16": scaled}))
+    train = SimpleNamespace(arguments={"fp16": scaled}, divergence="stop")
+    plan = SimpleNamespace(train=train, objective=SimpleNamespace(batches="rows"))
     session = trainer.Session(plan, tmp_path, tmp_path / "metrics.jsonl", tmp_path, events.append, Stop())
     session.first_step = -1
     return session, events
