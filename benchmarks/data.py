@@ -77,7 +77,7 @@ def run(work: Path, *arguments: str, **environment: str) -> Ran:
 
 
 class Watch:
-    """Samples the resident memory of a process and of those it started."""
+    """Samples the memory of a process and of those it started; what they share is counted once."""
 
     def __init__(self, pid: int) -> None:
         self.peak = self.peak_main = 0
@@ -87,7 +87,7 @@ class Watch:
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(0.05):
+        while not self._stopped.wait(0.2):
             sizes = [self._size(one) for one in self._family()]
             if sizes:
                 self.peak, self.peak_main = max(self.peak, sum(sizes)), max(self.peak_main, sizes[0])
@@ -101,9 +101,10 @@ class Watch:
     @staticmethod
     def _size(one: psutil.Process) -> int:
         try:
-            return int(one.memory_info().rss)
-        except psutil.NoSuchProcess:
+            used = one.memory_full_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             return 0
+        return int(getattr(used, "pss", used.rss))
 
     def stop(self) -> None:
         """No more samples."""

@@ -176,9 +176,13 @@ def trace(
     ids: Sequence[str],
     *,
     set: Sequence[str] = (),  # noqa: A002
+    raw: bool = False,
     progress: Progress | None = None,
 ) -> TraceResult:
-    """The ways of rows by their ids, dropped ones too; an id that no row has is a finding."""
+    """The ways of rows by their ids, dropped ones too; an id that no row has is a finding.
+
+    Their values are without what the recipe redacts, unless they are wanted `raw`.
+    """
     path = Path(recipe)
     with open_cache(path) as cache:
         findings, made = _compiled(path, set, cache, progress)
@@ -186,7 +190,7 @@ def trace(
             return TraceResult(path, findings)
         from ftc.data.kept.lineage import trace_rows
 
-        rows, more = trace_rows(made, ids, cache, progress)
+        rows, more = trace_rows(made, ids, cache, progress, raw=raw)
         return TraceResult(path, sort_findings((*findings, *more)), rows)
 
 

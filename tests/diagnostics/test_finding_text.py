@@ -43,6 +43,19 @@ def test_a_finding_in_full() -> None:
     ]
 
 
+def test_a_long_message_is_broken_at_spaces() -> None:
+    finding = Finding("FTC809", "one row is in another language than " + "the others " * 8 + "x" * 70)
+    plain = render(finding, color=False, width=60)
+    assert plain.splitlines() == [
+        "error[FTC809]: one row is in another language than the",
+        "    others the others the others the others the others the",
+        "    others the others the others",
+        "    " + "x" * 70,
+    ]
+    assert re.sub("\x1b\\[[0-9;]*m", "", render(finding, color=True, width=60)) == plain
+    assert render(finding, color=False, width=500).count("\n") == 0
+
+
 @pytest.mark.parametrize(
     ("line", "shown", "before"),
     [

@@ -239,6 +239,12 @@ def test_nothing_that_is_redacted_is_left_anywhere(project: Project) -> None:
     said = repr(replace(result, forecasts=None))  # figures that may have any digits
     for text in (everything_in(result.data), said, "".join(rendered)):
         assert not [value for value in LEFT if value in text]
+    traced = ftc.trace(recipe, ["rows:1", "rows:3"])
+    assert "[EMAIL]" in repr(traced.rows[0].values)
+    assert not [value for value in LEFT if value in repr(traced)]
+    raw = ftc.trace(recipe, ["rows:1", "rows:3"], raw=True)
+    assert raw.rows[0].source is not None
+    assert all(PLANTED[0] in repr(one) for one in (raw.rows[0].values, raw.rows[0].source.values))
     (line, *more) = [line for line in result.plan.data.ledger.lines if line.fate == "redacted"]
     assert sum(one.rows for one in (line, *more)) == 5
     reasons = {one.reason: one.first_ids for one in (line, *more)}

@@ -33,11 +33,14 @@ class Wanted:
     dropped: bool
     full: bool
     tokens: bool
+    raw: bool = False
 
     @property
     def problem(self) -> str:
         """What contradicts itself in it, in a sentence; empty if nothing does."""
         account = self.dropped or bool(self.fates)
+        if self.raw and not self.ids:
+            return "--raw needs --id: other rows are shown as they were compiled"
         rows = self.order != "first" or self.part == "eval"
         if self.ids and (self.rows is not None or account or rows):
             return (
@@ -96,6 +99,7 @@ def _fates(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tup
     metavar="FATE",
     help="List rows with this fate in the ledger, such as filtered, too_long or truncated; may be repeated.",
 )
+@click.option("--raw", is_flag=True, help="With --id: show values with what `redact` replaces.")
 @click.option("--tokens", is_flag=True, help="Show every token with its id and whether it carries loss.")
 @click.option("--full", is_flag=True, help="Show long stretches without loss, and long values, in full.")
 @recipe_options
@@ -109,6 +113,7 @@ def command(  # noqa: PLR0913 - one for each option
     ids: tuple[str, ...],
     dropped: bool,
     fates: tuple[str, ...],
+    raw: bool,
     tokens: bool,
     full: bool,
 ) -> int:
@@ -119,7 +124,8 @@ def command(  # noqa: PLR0913 - one for each option
 
     --id shows the whole way of a row: its source's row, the query's row, its side and why, how it was
     changed, the training sequence it is in, its text; or why it went. Of a row that was split or
-    unrolled it shows all parts; ROW/2 names one of them.
+    unrolled it shows all parts; ROW/2 names one of them. What [data] redact replaces is replaced in its
+    values too, unless --raw is given.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", ...}, ...]}, one result a
     recipe. It adds "examples": [{"id", "part", "length", "trained", "tokens": [[text, trained], ...]}, ...];
@@ -128,7 +134,7 @@ def command(  # noqa: PLR0913 - one for each option
     """
     order = _order(longest=longest, random=random)
     part = "eval" if held_out else "train"
-    wanted = Wanted(rows, part, order, ids, fates, dropped, full, tokens)
+    wanted = Wanted(rows, part, order, ids, fates, dropped, full, tokens, raw)
     if wanted.problem:
         raise click.UsageError(wanted.problem)
     from ftc.cli.findings import document, report_findings, result_json
@@ -153,7 +159,7 @@ def _result(request: Request, recipe: Path, wanted: Wanted) -> ExamplesResult | 
     overrides = request.overrides
     with data_progress(request) as progress:
         if wanted.ids:
-            return api.trace(recipe, wanted.ids, set=overrides, progress=progress)
+            return api.trace(recipe, wanted.ids, set=overrides, raw=wanted.raw, progress=progress)
         if wanted.dropped or wanted.fates:
             many = wanted.rows or MANY
             return api.account(recipe, set=overrides, fates=wanted.fates, rows=many, progress=progress)

@@ -106,7 +106,7 @@ class Pipeline:
     def _unread(self, accounts: Sequence[SourceAccount]) -> None:
         for account in accounts:
             for bad in account.bad:
-                self._ledger.add(bad.place, "invalid", bad.reason, bad.code)
+                self._ledger.add(bad.place, bad.fate, bad.reason, bad.code)
         for result in self._results:
             if self._selection.strata:
                 self._ledger.count("filtered", LEFT_OUT, result.left_out, result.filtered())

@@ -9,6 +9,8 @@ from textwrap import wrap
 from ftc.diagnostics.findings import Finding, Severity, Span
 
 _TAB = "    "
+HEAD_INDENT = 4
+"""Blanks before the second line of a message that is longer than the terminal is wide."""
 _COLORS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
@@ -41,11 +43,13 @@ def render(finding: Finding, *, color: bool, width: int = 80) -> str:
     Text from outside is shown harmless: control characters appear as escapes and never act.
     """
     paint = _Paint(finding, color=color)
-    head = paint.mark(f"{finding.severity.value}[{finding.code}]") + paint.bold(f": {_safe(finding.message)}")
+    name = f"{finding.severity.value}[{finding.code}]"
+    first, *more = _head(f"{name}: {_safe(finding.message)}", width)
+    head = paint.mark(name) + paint.bold(first.removeprefix(name))
     span = finding.span
     number = str(span.source.position(span.start)[0]) if span else ""
     margin = " " * len(number)
-    lines = [head]
+    lines = [head, *(" " * HEAD_INDENT + paint.bold(line) for line in more)]
     if span:
         lines += [margin + paint.frame("--> ") + _safe(span.place)]
         lines += _excerpt(finding, span, paint, number=number, width=width)
@@ -116,6 +120,16 @@ def _remark(word: str, text: str, margin: str, paint: _Paint, width: int) -> lis
         for piece in _wrapped(_visible(_safe(line)), width - indent)
     ]
     return [lead + lines[0], *(" " * indent + line for line in lines[1:])]
+
+
+def _head(text: str, width: int) -> list[str]:
+    """The message in lines, all but the first of which are set in."""
+    if cells(text) <= width:
+        return [text]
+    lead = " " * HEAD_INDENT
+    room = max(20, width)
+    lines = wrap(text, room, subsequent_indent=lead, break_long_words=False, break_on_hyphens=False)
+    return [line.removeprefix(lead) for line in lines]
 
 
 def _wrapped(line: str, room: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,15 +67,23 @@ class CompiledRows:
 
 
 def trace_rows(
-    rows: CompiledRows, ids: Sequence[str], cache: Cache, progress: Progress | None = None
+    rows: CompiledRows,
+    ids: Sequence[str],
+    cache: Cache,
+    progress: Progress | None = None,
+    *,
+    raw: bool = False,
 ) -> tuple[tuple[Lineage, ...], tuple[Finding, ...]]:
-    """The ways of the rows of some ids, in their order, and a finding for each id that no row has."""
+    """The ways of the rows of some ids, in their order, and a finding for each id that no row has.
+
+    What the plan redacts is redacted in the rows' values too, unless they are wanted `raw`.
+    """
     said = progress or _silent
     try:
         sources = ingested(rows.request.sources, rows.locations.sources, cache, said)
         said("looking the rows up", 0, None)
         with cache.scratch() as scratch:
-            tracer = _Tracer(rows, sources, scratch)
+            tracer = _Tracer(rows, sources, scratch, raw=raw)
             ways = {id_: tracer.way(id_) for id_ in dict.fromkeys(ids)}
     except CacheProblem as problem:
         return (), (Finding(problem.code, problem.message, help=(problem.help,)),)
@@ -118,11 +126,13 @@ def _forms(request: Request) -> str:
 
 
 class _Tracer:
-    def __init__(self, rows: CompiledRows, sources: Ingested, scratch: Path) -> None:
+    def __init__(self, rows: CompiledRows, sources: Ingested, scratch: Path, *, raw: bool) -> None:
         self._request, self._directory = rows.request, rows.directory
         self._tokenizer = rows.locations.tokenizer
         self._viewer = rows.viewer
         self._origins = Origins(rows.request, rows.locations, sources, scratch)
+        kinds = () if raw else rows.request.render.redact
+        self._redactor = Redactor(kinds) if kinds else None
 
     def way(self, id_: str) -> Lineage | None:
         origin = self._origins.find(id_)
@@ -137,8 +147,8 @@ class _Tracer:
         return Lineage(
             id=origin.id,
             query=origin.query,
-            source=origin.source,
-            values=origin.values,
+            source=self._source(origin.source),
+            values=self._clean(origin.values),
             side=examples[0].part if examples else None,
             why=self._why(origin) if examples else "",
             fate=gone.fate if gone else None,
@@ -152,7 +162,18 @@ class _Tracer:
         split = self._request.split
         if not split.holds_out:
             return "nothing is held out"
-        return why_here(split, origin.values or {})
+        why = why_here(split, origin.values or {})
+        return why if self._redactor is None else self._redactor.text(why)
+
+    def _clean(self, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A row's values without what the plan redacts."""
+        return values if values is None or self._redactor is None else self._redactor.row(values)[0]
+
+    def _source(self, row: SourceRow | None) -> SourceRow | None:
+        if row is None or self._redactor is None:
+            return row
+        text = row.text if row.text is None else self._redactor.text(row.text)
+        return replace(row, values=self._clean(row.values), text=text)
 
     def _text(self, origin: Origin) -> tuple[tuple[str, bool], ...]:
         """How a row that went would have been rendered; nothing where it cannot be."""

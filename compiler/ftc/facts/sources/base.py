@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import JsonValue
 
@@ -64,12 +64,16 @@ class UnreadableSource(Exception):  # noqa: N818 - it names a finding
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row of a source that cannot be read: its number (from 1) where it has one, its place, the reason."""
+    """A row of a source that is left out: its number (from 1) where it has one, its place, the reason.
+
+    It cannot be read, unless `fate` says that there is nothing to read.
+    """
 
     number: int | None
     place: str
     code: str
     reason: str
+    fate: Literal["invalid", "filtered"] = "invalid"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COLUMNS = (("text", "VARCHAR"), ("file", "VARCHAR"), ("part", "BIGINT"), ("heading", "VARCHAR"))
 PYTHON_ENCODING = {"utf-8": "utf-8-sig", "utf-16": "utf-16", "latin-1": "latin-1"}
 BLOCK = 1 << 20
+EMPTY = "the file has nothing but white space"
 LARGEST_BATCH = 8 << 20
 """Characters of text that are in memory together, as far as one document is not longer."""
 
@@ -32,7 +33,7 @@ Row = tuple[str, Chunk, int]
 
 
 class Text:
-    """A document is a row; a file in another encoding is left out as a whole."""
+    """A document is a row; a file in another encoding, or without text, is left out as a whole."""
 
     def settle(self, name: str, declared: SourceFiles, paths: Sequence[Path]) -> Settled:
         """The encoding, and the rule by which documents are cut."""
@@ -99,10 +100,13 @@ def _rows(reading: Reading, bad: list[BadRow]) -> Iterator[Row]:
         if wrong is not None:
             bad.append(wrong)
             continue
+        part = 0
         with open_bytes(path) as file:
             lines = io.TextIOWrapper(file, encoding=PYTHON_ENCODING[encoding], newline="")
             for part, chunk in enumerate(chunks(lines, rule), 1):
                 yield name, chunk, part
+        if not part:
+            bad.append(BadRow(None, name, "", EMPTY, "filtered"))
 
 
 def _not_decodable(path: Path, name: str, encoding: str) -> BadRow | None:
