@@ -18,6 +18,7 @@ PIPELINES = {
     "vocabulary": "text-generation",
     "scores": "text-classification",
     "classes": "text-classification",
+    "embedding": "sentence-similarity",
 }
 """What the hub calls a model's use, by what stands on its layers."""
 
@@ -158,6 +159,8 @@ def _chained_base(
 def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
     """Python lines that load the model, to be run in the run directory; `chain` has what it builds on."""
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("model")\n'
+    if plan.objective is not None and plan.objective.head == "embedding":
+        return 'from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer("model")\n'
     kind, told = _head(plan)
     imports = f"from transformers import {kind}, AutoTokenizer\n\n"
     if plan.model is None or plan.tune is None or plan.tune.peft is None:

@@ -19,6 +19,14 @@ from ftc.plan.steps import FileDigest, ModelStep
 from ftc.recipe.load import Origins
 
 WEIGHTS = "*.safetensors"
+SENTENCES = "sentence_bert_config.json"
+"""Where sentence-transformers keeps how long a text may be."""
+
+CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+MODULES = "modules.json"
+ENCODER = ("Model", "ForMaskedLM")
+"""How the names of architectures end: of language models that write, and of models that only read."""
+
 UNSAFE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -45,6 +53,11 @@ class ModelFacts:
         return str(names[0])
 
     @property
+    def writes(self) -> bool:
+        """Whether it is a causal language model."""
+        return self.architecture.endswith(CAUSAL)
+
+    @property
     def text_config(self) -> Mapping[str, Any]:
         """The language model's part of the configuration."""
         nested = self.config.get("text_config")
@@ -52,7 +65,13 @@ class ModelFacts:
 
     @property
     def context_length(self) -> int | None:
-        """Longest sequence the model has positions for, in tokens."""
+        """Longest sequence the model has positions for, in tokens, or that sentence-transformers gives it."""
+        stated = read_json(self.directory / SENTENCES).get("max_seq_length")
+        own = self._positions
+        return min(own, stated) if own is not None and isinstance(stated, int) else own
+
+    @property
+    def _positions(self) -> int | None:
         for key in ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx"):
             value = self.text_config.get(key)
             if isinstance(value, int):
@@ -96,8 +115,12 @@ def safetensors_names(path: Path) -> tuple[str, ...]:
 
 
 def local_weights(directory: Path, cache: Cache | None = None) -> tuple[FileDigest, ...]:
-    """Digests of a directory's safetensors files."""
-    return tuple(file_digest(path, path.name, cache) for path in sorted(directory.glob(WEIGHTS)))
+    """Digests of a directory's safetensors files, and of what sentence-transformers builds around them."""
+    files = sorted(directory.glob(WEIGHTS))
+    if (directory / MODULES).is_file():
+        more = [directory / MODULES, directory / SENTENCES, *directory.glob("*/config.json")]
+        files += sorted(path for path in more if path.is_file())
+    return tuple(file_digest(path, path.relative_to(directory).as_posix(), cache) for path in files)
 
 
 def weights_finding(directory: Path, origins: Origins) -> Finding | None:
@@ -155,7 +178,7 @@ def _readable(facts: ModelFacts, origins: Origins) -> Finding | None:
     span = origins.value("model", "base")
     if "architectures" not in facts.config:
         return Finding("FTC403", "the model's config.json names no architecture", span)
-    if not facts.architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+    if not facts.architecture.endswith((*CAUSAL, *ENCODER)):
         return Finding(
             "FTC404",
             f"`{facts.architecture}` is not a causal language model",

@@ -62,15 +62,16 @@ class TokenizerFacts:
     @property
     def bos_id(self) -> int | None:
         """The token that the tokenizer itself puts before a text; None where it adds none."""
-        bos = self.special_tokens.get("bos_token")
+        bos = self.special_tokens.get("bos_token") or self.special_tokens.get("cls_token")
         return self.first_id if bos and self.first_id == self.token_id(bos) else None
 
     @property
     def eos_id(self) -> int | None:
-        """The token that ends a text: the tokenizer's own, else the first at which generation stops."""
-        eos = self.special_tokens.get("eos_token")
+        """What ends a text: the end token, the first at which generation stops, or an encoder's separator."""
+        eos, separator = (self.special_tokens.get(role) for role in ("eos_token", "sep_token"))
         own = self.token_id(eos) if eos else None
-        return own if own is not None else next(iter(self.generation_eos), None)
+        stops = own if own is not None else next(iter(self.generation_eos), None)
+        return stops if stops is not None or separator is None else self.token_id(separator)
 
     @property
     def pad_id(self) -> int | None:

@@ -16,6 +16,7 @@ OBJECTIVES: dict[str, str] = {
     "simpo": "ftc.objectives.simpo",
     "reward": "ftc.objectives.reward",
     "classification": "ftc.objectives.classification",
+    "embedding": "ftc.objectives.embedding",
     "grpo": "ftc.objectives.grpo",
     "rloo": "ftc.objectives.rloo",
 }

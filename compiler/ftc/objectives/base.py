@@ -38,11 +38,11 @@ class Shape:
 class Loaded:
     """What of the model an objective needs beside the trained weights.
 
-    `head` is what stands on the layers: the vocabulary's, one score, or one for each class. A `reference`
-    is the model before training, to which the trained one is held.
+    `head` is what stands on the layers: the vocabulary's, one score, one for each class, or what makes one
+    vector of a text. A `reference` is the model before training, to which the trained one is held.
     """
 
-    head: Literal["vocabulary", "scores", "classes"] = "vocabulary"
+    head: Literal["vocabulary", "scores", "classes", "embedding"] = "vocabulary"
     reference: bool = False
 
 
@@ -79,7 +79,7 @@ class Objective:
     implied: bool = True
     train_on: TrainOn | None = None
     loads: Loaded = Loaded()
-    batches: Literal["rows", "pairs", "pairs_apart", "labelled", "prompts", "classes"] = "rows"
+    batches: Literal["rows", "pairs", "pairs_apart", "labelled", "prompts", "classes", "members"] = "rows"
     metrics: tuple[Metric, ...] | None = None
     per_row: Callable[[Any], int] = _one
     epochs: float = 3.0

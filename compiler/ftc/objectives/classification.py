@@ -18,7 +18,7 @@ class ClassificationOptions(Options):
     """`train.objective` with `name = "classification"`."""
 
     name: Literal["classification"]
-    """Learn which class a text belongs to, by a new head on the base; the classes are the labels of the rows."""
+    """Learn which class a text belongs to, by a new head on the base; the rows' labels are the classes."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The part of each label's weight that is spread over all classes."""

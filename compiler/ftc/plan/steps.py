@@ -143,7 +143,7 @@ class ObjectiveStep(Frozen):
     config: str
     options: dict[str, JsonValue] = Field(default_factory=dict)
     batches: str = "rows"
-    head: Literal["vocabulary", "scores", "classes"] = "vocabulary"
+    head: Literal["vocabulary", "scores", "classes", "embedding"] = "vocabulary"
     reference: bool = False
     rewards: tuple[RewardStep, ...] = ()
 

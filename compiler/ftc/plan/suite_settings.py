@@ -24,7 +24,7 @@ MEASURED = ("answers", "loss", "labels", "choices", "pairs", "judge")
 """What the runtime makes of a model for a metric (`ftc.evaluation.base.Needs`)."""
 
 
-OF_HEAD = {"scores": ("pairs",), "classes": ("labels", "loss")}
+OF_HEAD = {"scores": ("pairs",), "classes": ("labels", "loss"), "embedding": ("embeddings",)}
 """The same of a model that writes no text, by what stands on its layers."""
 
 
@@ -193,7 +193,7 @@ def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
             usual = [known for known in METRICS if _needs(known) in OF_HEAD[head]]
             helps = (f"measure {listed(usual)} on the held-out rows",)
             return Finding("FTC507", message, span, help=helps)
-        if needs not in MEASURED:
+        if needs not in MEASURED and needs not in OF_HEAD.get(head, ()):
             message = f"`{name}` needs {needs}, which this build does not make"
             return Finding("FTC507", message, span, help=("measure another metric",))
         if not measured.references and name in METRICS and not load(name).alone:

@@ -21,6 +21,7 @@ UNSEEN = {
     "labelled": ("row", "labels"),
     "prompts": (),
     "classes": ("row",),
+    "members": ("row",),
 }
 """Of each kind of batch what is there to prove it, and does not go to the trainer."""
 
@@ -227,6 +228,10 @@ def _collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
         return PairCollator(pad_id, scores=step.head == "scores")
     if step.batches == "pairs_apart":
         return ApartCollator(pad_id)
+    if step.batches == "members":
+        from ftc.runtime.embeddings import MemberCollator
+
+        return MemberCollator(pad_id, plan.render.members)
     if step.batches == "classes":
         return ClassCollator(pad_id, plan.data.classes)
     if step.batches == "labelled":
@@ -236,13 +241,26 @@ def _collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
 
 def _whole(batch: dict[str, Any]) -> dict[str, Any]:
     """A batch whose members stand apart with all of them together."""
-    if "chosen_input_ids" not in batch:
+    members = [name.removesuffix("_input_ids") for name in batch if name.endswith("_input_ids")]
+    if "input_ids" in batch or not members:
         return batch
     import torch
 
-    return batch | {
-        name: torch.cat([batch[f"{member}_{name}"] for member in ("chosen", "rejected")]) for name in TENSORS
+    names = [name for name in TENSORS if f"{members[0]}_{name}" in batch]
+    width = max(batch[f"{member}_input_ids"].shape[1] for member in members)
+    fills = {name: IGNORED if name == "labels" else 0 for name in names}
+    joined = {
+        name: [_widened(batch[f"{member}_{name}"], width, fill) for member in members]
+        for name, fill in fills.items()
     }
+    return batch | {name: torch.cat(parts) for name, parts in joined.items()}
+
+
+def _widened(tensor: Tensor, width: int, fill: int) -> Tensor:
+    import torch
+
+    wide: Tensor = torch.nn.functional.pad(tensor, (0, width - tensor.shape[1]), value=fill)
+    return wide
 
 
 def tokens_of(batch: dict[str, Any]) -> int:
@@ -274,8 +292,8 @@ def rows_of(batch: dict[str, Any]) -> Iterator[Row | None]:
 def _padded_rows(batch: dict[str, Any]) -> Iterator[Row | None]:
     import torch
 
-    masks, labelled = batch["attention_mask"].bool(), batch["labels"]
-    if labelled.dim() == 1:  # a class each: no token is predicted
+    masks, labelled = batch["attention_mask"].bool(), batch.get("labels")
+    if labelled is None or labelled.dim() == 1:  # a class each, or none: no token is predicted
         labelled = torch.full_like(batch["input_ids"], IGNORED)
     for ids, labels, kept in zip(batch["input_ids"], labelled, masks, strict=True):
         stray = (labels[~kept] != IGNORED).any().item()

@@ -53,6 +53,10 @@ def load_base(plan: Ready, directory: Path) -> Any:
     """The base model as the plan trains it, on the plan's device: in its precision, or in few bits."""
     device = plan.environment.device
     head, classes = plan.objective.head, plan.data.classes
+    if head == "embedding":
+        from ftc.runtime import embeddings
+
+        return embeddings.load(plan.model, directory, device)
     model = load_model(plan.model, directory, plan.tune.quantise, device, head, classes)
     if head in SCORING:  # scores are read at a row's last token that is no padding
         model.config.get_text_config().pad_token_id = plan.tokenizer.pad_id

@@ -22,13 +22,16 @@ MEASURES = {
 }
 OF_CLASSES = {"loss": "ftc.runtime.classes:measured", "labels": "ftc.runtime.classes:measured"}
 """The same of a model that tells classes apart: it has no token to predict."""
+OF_TEXTS = {"embeddings": "ftc.runtime.embeddings:ranked"}
+"""The same of a model that makes vectors of texts."""
+OF_HEAD = {"classes": OF_CLASSES, "embedding": OF_TEXTS}
 
 """How what a metric needs is made, by name (`ftc.evaluation.base.Needs`); each fills the rows' entries in."""
 
 
 def measure(needs: str, head: str = "vocabulary") -> Measure:
     """The function that makes what a metric needs, of a model with such a head."""
-    table = MEASURES | OF_CLASSES if head == "classes" else MEASURES
+    table = MEASURES | OF_HEAD.get(head, {})
     module, _, name = table[needs].partition(":")
     found: Measure = getattr(import_module(module), name)
     return found

@@ -75,9 +75,10 @@ def save_model(
     `before` has the adapter's factors before training where they were taken out of the base.
     """
     part = target.with_name(f".{target.name}.part")
+    texts = plan.objective.head == "embedding"
     for old in (part, target):
         shutil.rmtree(old, ignore_errors=True)
-    model.save_pretrained(str(part))
+    model.save_pretrained(str(part), **({"create_model_card": False} if texts else {}))
     if plan.tune.peft is not None:
         (part / "README.md").unlink(missing_ok=True)
         if before:

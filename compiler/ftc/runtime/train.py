@@ -72,7 +72,7 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
         processing_class=tokenizer,
         **_reference(plan, job),
         **_rewards(plan, tokenizer),
-        **_own_loss(plan),
+        **_own_loss(plan, model),
     )
     trainer.session = session
     trainer.remove_callback(PrinterCallback)
@@ -92,8 +92,15 @@ def _ordered(plan: Ready, rows: Any) -> Any:
     return rows
 
 
-def _own_loss(plan: Ready) -> dict[str, Any]:
-    """The loss of classes, as a mean over all rows of a step: the models' own heeds one micro-batch alone."""
+def _own_loss(plan: Ready, model: Any) -> dict[str, Any]:
+    """The loss that the trainer has to be told.
+
+    Of classes it is a mean over all rows of a step: the models' own heeds one micro-batch alone.
+    """
+    if plan.objective.head == "embedding":
+        from ftc.runtime import embeddings
+
+        return {"loss": embeddings.loss(plan, model)}
     if plan.objective.head != "classes":
         return {}
     from ftc.runtime.classes import ClassLoss

@@ -253,6 +253,9 @@ class Additions:
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset  # the rows are compiled
 
+    def add_model_card_callback(self, *_: Any, **__: Any) -> None:
+        """Nothing: sentence-transformers would look at rows as texts."""
+
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Nothing: the run directory has a README of its own."""
 
@@ -273,7 +276,8 @@ class Additions:
         """Take a checkpoint's weights in the dtypes that they train in: PEFT would make them float32."""
         whole: Any = model or self.model  # type: ignore[attr-defined]
         dtypes = {name: weight.dtype for name, weight in whole.named_parameters()}
-        super()._load_from_checkpoint(checkpoint, model)  # type: ignore[misc]
+        given = () if model is None else (model,)
+        super()._load_from_checkpoint(checkpoint, *given)  # type: ignore[misc]
         prompt_encoder.restore(whole, Path(checkpoint))
         for name, weight in whole.named_parameters():
             if weight.requires_grad:

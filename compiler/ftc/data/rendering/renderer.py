@@ -18,12 +18,10 @@ from ftc.data.rendering.conversation import (
     weighed,
 )
 from ftc.data.rendering.example import Members, Piece, Refusal, Rendered, Unrolled
+from ftc.data.rendering.fields import field_of
 from ftc.plan.steps import RenderStep, TokenizerStep
-from ftc.recipe.templates import jinja_environment
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from ftc.data.mask.masks import Part, Policy
     from ftc.data.template.chat_template import ChatTemplate
 
@@ -78,16 +76,6 @@ def _clock(date: str | None) -> dict[str, Any]:
     return {"strftime_now": datetime.fromisoformat(date).strftime}
 
 
-class _NullPrintedError(ValueError):
-    pass
-
-
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise _NullPrintedError("it prints a null; write a default, such as {{ column or '' }}")
-    return value
-
-
 class Renderer:
     """Renders rows by a RenderStep; `eos` is the text of the tokenizer's end token.
 
@@ -96,14 +84,16 @@ class Renderer:
 
     def __init__(self, step: RenderStep, tokenizer: TokenizerStep, eos: str) -> None:
         self.step, self._tokenizer, self._eos = step, tokenizer, eos
-        self._fields = {name: self._field(name, source) for name, source in step.fields.items()}
+        self._fields = {name: field_of(name, source) for name, source in step.fields.items()}
         self._form = self._chosen_form()
         if step.form == "chat":
             _ = self.template
 
     def _chosen_form(self) -> Callable[[Row], Made]:
         chat = self.step.form == "chat"
-        if self.step.closed and not self.step.members:
+        if self.step.closed and self.step.members:
+            return self._whole_members
+        if self.step.closed:
             return self._chat_whole if chat else self._plain_whole
         if self.step.members:
             return self._chat_members if chat else self._plain_members
@@ -195,14 +185,6 @@ class Renderer:
             return found
         return audit_generation(template, chat)
 
-    def _field(self, name: str, source: str | None) -> Callable[[Row], Any]:
-        if source is None:
-            return lambda row: row[name]
-        environment = jinja_environment()
-        environment.finalize = _not_null
-        template = environment.from_string(source)
-        return lambda row: _filled(name, template, row)
-
     def _string(self, name: str, row: Row) -> str:
         value = self._fields[name](row)
         if value is None:
@@ -289,10 +271,26 @@ class Renderer:
         return Rendered((Piece(text, trained=False),))
 
     def _plain_whole(self, row: Row) -> Rendered | Refusal:
-        text = self._string("prompt" if "prompt" in self._fields else "text", row)
+        return self._whole("prompt" if "prompt" in self._fields else "text", row)
+
+    def _whole(self, name: str, row: Row) -> Rendered | Refusal:
+        text = self._string(name, row)
         if not text:
-            return Refusal("untrained", "FTC606", "the text is empty")
+            return Refusal("untrained", "FTC606", f"`{name}` is empty")
         return Rendered((Piece(text + self._eos, trained=False),))
+
+    def _whole_members(self, row: Row) -> Members | Refusal:
+        """Several texts which a model reads one by one."""
+        found = []
+        for name in self.step.members:
+            made = self._whole(name, row)
+            if isinstance(made, Refusal):
+                return made
+            found.append(made)
+        if len(found) > 2 and found[1].text == found[2].text:
+            said = " and ".join(f"`{name}`" for name in self.step.members[1:])
+            return Refusal("invalid", "FTC604", f"{said} are the same text")
+        return Members(tuple(found))
 
     def _messages(self, row: Row) -> list[Message]:
         if "messages" not in self._fields:
@@ -399,14 +397,3 @@ def _without_reasoning(text: str) -> tuple[Piece, ...]:
     from ftc.data.mask.parts import reasoning, without
 
     return pieces_of(text, without([(0, len(text))], reasoning(text, 0, len(text), ())))
-
-
-def _filled(name: str, template: Template, row: Row) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        return template.render(row)
-    except _NullPrintedError as error:
-        raise invalid(f"the template of `{name}` fails: {error}", "FTC604") from error
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise invalid(f"the template of `{name}` fails: {error}", "FTC304") from error

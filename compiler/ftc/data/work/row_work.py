@@ -21,7 +21,7 @@ from ftc.data.tokens.gate import Sampled
 from ftc.data.tokens.joints import Joints
 from ftc.data.tokens.limit import Limited, limited, together, whole
 from ftc.data.tokens.pieces import Pieces
-from ftc.data.tokens.tokenise import Encoder
+from ftc.data.tokens.tokenise import Encoder, Tokens
 from ftc.data.tokens.tokenise_whole import WholeEncoder
 from ftc.data.work.batch import EVAL, TRAIN, Account, Batch, Rows
 from ftc.data.work.crew import Preparation
@@ -36,6 +36,9 @@ AUDITED_FIRST = 3
 AUDITED_OF = 100
 """One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
 
+
+OTHERWISE = Refusal("unproved", "FTC312", "the model's tokenizer would encode it otherwise, a mistake of ftc")
+"""What becomes of a text whose tokens are not those that an embedding model would be given."""
 
 UNROLLED = "the template writes a turn otherwise once others follow it: {} rows, one for each form"
 
@@ -111,9 +114,11 @@ class RowCompiler:
         compared = [number for number, row in enumerate(numbers) if audited[row]]
         encoded = self._encoder.encode(rendered, compared)
         silent = self._spec.render.train_on == "nothing"
+        unlike = self._unlike(rendered, compared, encoded)
         left = whole(limited(encoded, self._spec.limits, silent=silent), numbers)
         refusals = {row: one for row, one in enumerate(made) if isinstance(one, Refusal)}
         refusals |= {numbers[row]: refusal for row, refusal in reversed(left.refusals.items())}
+        refusals |= {numbers[row]: OTHERWISE for row in unlike}
         redacted = {row: kinds for row, kinds in redacted.items() if row not in refusals}
         counts = np.bincount(left.rows, minlength=len(numbers)).tolist()
         cut = {numbers[row]: (length, counts[row]) for row, length in left.cut.items()}
@@ -143,6 +148,20 @@ class RowCompiler:
             member_lengths=members,
             carried=self._carried(kept, values) if self._spec.render.carried else None,
         )
+
+    def _unlike(self, texts: Sequence[Rendered], compared: Sequence[int], encoded: Tokens) -> list[int]:
+        """Of the compared texts of an embedding model those which its tokenizer would encode otherwise."""
+        if not (self._spec.render.closed and self._spec.render.members):
+            return []
+        from tokenizers import Tokenizer
+
+        own: Any = Tokenizer.from_file(str(self._spec.tokenizer_file))
+        own.no_truncation()
+        own.no_padding()
+        end = len(own.id_to_token(self._spec.tokenizer.eos_id))
+        bounds = encoded.offsets.tolist()
+        made = {row: encoded.tokens[bounds[row] : bounds[row + 1]].tolist() for row in compared}
+        return [row for row, tokens in made.items() if own.encode(texts[row].text[:-end]).ids != tokens]
 
     def _carried(self, rows: Sequence[int], values: Sequence[Mapping[str, Any]]) -> list[str]:
         """The columns that travel with the tokens, as one JSON object a row."""

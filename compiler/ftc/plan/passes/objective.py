@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.util import find_spec
+
 from ftc import objectives
+from ftc.diagnostics import Finding
 from ftc.facts.columns import objective_findings, offered_columns
 from ftc.objectives.choose import Fit, fits
 from ftc.plan.context import Context, Outcome, choice, filled
@@ -19,6 +23,34 @@ def _choices(found: tuple[Fit, ...], context: Context) -> tuple[Choice, ...]:
     return (choice("train.objective", best.objective.name, f"the rows have {columns}{also}"),)
 
 
+def _unfit(fit: Fit, options: objectives.Options, context: Context) -> Iterator[Finding]:
+    """What keeps the objective from training this base, by this method, with these packages."""
+    model, base = context.facts.model, context.origins.value("model", "base")
+    if fit.objective.loads.head != "embedding":
+        if not model.writes:
+            message = f"`{model.architecture}` is not a causal language model"
+            helps = ("name a model whose architecture ends in ForCausalLM",)
+            yield Finding("FTC404", message, base, help=helps)
+        return
+    helps = ("name a directory of sentence-transformers, or an encoder such as BertModel",)
+    if model.writes:
+        message = f"embeddings are trained on encoders, and `{model.architecture}` is a causal language model"
+        yield Finding("FTC517", message, base, help=helps)
+    if find_spec("sentence_transformers") is None:
+        message = "embeddings are trained by sentence-transformers, which is not installed"
+        yield Finding("FTC517", message, base, help=("pip install 'ftc[embed]'",))
+    if context.recipe.tune.method != "full":
+        message = "embeddings are trained whole for now, and adapters or frozen weights are not"
+        span = context.origins.value("tune", "method") or context.origins.value("train", "objective") or base
+        yield Finding("FTC517", message, span, help=('write [tune] with method = "full"',))
+    loss = getattr(options, "loss", "in_batch")
+    if loss != "in_batch" and "negative" not in fit.shape.columns:
+        message = f"the loss `{loss}` compares with a column `negative`, which the query does not return"
+        helps = ('return one, or write loss = "in_batch"',)
+        span = context.origins.value("train", "objective", "loss")
+        yield Finding("FTC208", message, span, help=helps)
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """The first objective of the table whose columns are all there, unless the recipe names one."""
     recipe = context.recipe
@@ -29,6 +61,9 @@ def run(plan: Plan, context: Context) -> Outcome:
     found = fits(offered_columns(recipe, columns), recipe.train.objective_name)
     best = found[0].objective
     stated = objectives.options(best.name, recipe.train.objective)
+    unfit = tuple(_unfit(found[0], stated, context))
+    if unfit:
+        return Outcome(plan, unfit)
     step = ObjectiveStep(
         name=best.name,
         trainer=best.trainer,

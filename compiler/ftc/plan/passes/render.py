@@ -47,7 +47,7 @@ def chosen_shape(context: Context, objective: str) -> Shape:
 
 
 def _form(shape: Shape, context: Context) -> tuple[Form, tuple[Choice, ...]]:
-    if "text" in shape.columns:
+    if {"text", "anchor"} & set(shape.columns):
         return "text", ()
     types = {column.name: column.type for column in context.facts.columns}
     spoken = any(is_conversation(types.get(name, "")) for name in shape.columns)
@@ -282,7 +282,7 @@ def run(plan: Plan, context: Context) -> Outcome:
         train_on=trained[0],
         unproved=render.unproved,
         redact=tuple(sorted(set(context.recipe.data.redact or ()))),
-        members=objective.members,
+        members=tuple(name for name in objective.members if name in shape.columns),
         carried=_carried(objective, shape, context),
         closed=objective.closed,
     )

@@ -14,6 +14,7 @@ PROMPT_SIDE = {
     "prompt": ("prompt",),
     "chosen": ("chosen",),
     "text": ("text",),
+    "anchor": (),
 }
 SYNONYMS = ("eval", "evaluation", "validation", "valid", "val", "dev", "test")
 LEAST = "of each value at least one row is held out and one is not, so a value with one row stays in training"
