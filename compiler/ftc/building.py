@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.chaining import is_adapter, runs_of
+from ftc.chaining import directory_of, is_adapter, runs_of
 from ftc.diagnostics import Finding, Severity
 from ftc.facts.cache import Cache, CacheProblem
 from ftc.planning import Planned, cache_finding
@@ -145,7 +145,7 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
         if lacking is not None:
             return lacking
         try:
-            return _with_rounding(made, below, shop.cache, said)
+            return _with_notes(made, shop.runs, shop.cache, said)
         except CacheProblem as problem:
             return cache_finding(problem)
 
@@ -171,40 +171,56 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
     return replace(done, findings=(*said, *done.findings))
 
 
-def _with_rounding(
-    made: Planned, below: BuildResult | None, cache: Cache, said: list[Finding]
-) -> Path | Finding:
+def _with_notes(made: Planned, runs: Path | None, cache: Cache, said: list[Finding]) -> Path | Finding:
     """The directory with the weights to begin with; what is to be said of a merged one is added to `said`."""
     from ftc.artifact.merged import quantised, rounding
 
-    place = _model(made, below, cache)
-    if isinstance(place, Path) and made.base is not None and below is not None:
+    place, run = begun_with(made, runs, cache), _base_run(made, runs)
+    if isinstance(place, Path) and run is not None:
         assert made.result.plan is not None  # noqa: S101 - `built` has checked the plan
         assert made.result.plan.model is not None  # noqa: S101
-        run = _base_run(made, below)
         notes = (quantised(run), rounding(run, place, made.result.plan.model.dtype))
         said += [note for note in notes if note is not None]
     return place
 
 
-def _model(made: Planned, below: BuildResult | None, cache: Cache) -> Path | Finding:
-    """The directory with the weights that a plan begins with: a model's, or those of the run below."""
+def begun_with(made: Planned, runs: Path | None, cache: Cache) -> Path | Finding:
+    """The directory with the weights that a plan begins with: a model's, or those of the run it builds on.
+
+    That run is not built here; a finding says where it is not there. Raises CacheProblem.
+    """
     from ftc.artifact.merged import run_model
     from ftc.facts.materialise import model_directory
 
-    assert made.facts is not None  # noqa: S101 - `built` has looked
+    assert made.facts is not None  # noqa: S101 - the caller has looked
     base = made.base
-    if base is None or below is None:
+    if base is None:
         return model_directory(made.facts.model, made.loaded.origins, cache)
-    return run_model(_base_run(made, below), lambda: _model(base, below.base, cache), cache)
+    run = _base_run(made, runs)
+    if run is None:
+        return _not_built(made, base)
+    return run_model(run, lambda: begun_with(base, runs, cache), cache)
 
 
-def _base_run(made: Planned, below: BuildResult) -> BaseRun:
+def _base_run(made: Planned, runs: Path | None) -> BaseRun | None:
+    """The whole run that a plan builds on; None where it builds on none, or it is not there."""
     from ftc.artifact.merged import BaseRun
 
-    assert below.run is not None  # noqa: S101 - it is built
-    assert below.plan is not None  # noqa: S101
-    return BaseRun(below.run, below.plan, made.loaded.origins.value(*KEY))
+    base = made.base
+    if base is None or base.result.plan is None or base.result.digest is None:
+        return None
+    place = directory_of(base, runs).complete
+    return BaseRun(place, base.result.plan, made.loaded.origins.value(*KEY)) if place.is_dir() else None
+
+
+def _not_built(made: Planned, base: Planned) -> Finding:
+    name = base.result.plan.name if base.result.plan is not None else base.result.path.name
+    return Finding(
+        "FTC588",
+        f"the base recipe `{name}` is not built yet",
+        made.loaded.origins.value(*KEY),
+        help=(f"build it first: ftc build {base.result.path}",),
+    )
 
 
 def _chain(made: Planned, below: BuildResult | None, run: Path) -> tuple[ChainedRun, ...]:

@@ -164,7 +164,7 @@ def _target(gpu: CudaDevice | None) -> Target | None:
 def _job(directory: Path, made: Planned, cache: Cache) -> Job | Finding:
     """A directory with the plan and its rows, as a build has it, and the model."""
     from ftc.artifact.run_directory import DATA, add_files, prepare
-    from ftc.facts.materialise import model_directory
+    from ftc.building import begun_with
     from ftc.launch.local import Job
     from ftc.plan.canonical import canonical_bytes
 
@@ -182,7 +182,7 @@ def _job(directory: Path, made: Planned, cache: Cache) -> Job | Finding:
     )
     add_files(directory, result.beside)
     try:
-        model = model_directory(made.facts.model, made.loaded.origins, cache)
+        model = begun_with(made, None, cache)
     except CacheProblem as problem:
         return cache_finding(problem)
     return (

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ftc.recipe.load import Origins
 
 SHORT = 16
+
+
 def base_facts(base: Planned, origins: Origins) -> ModelFacts | Finding:
     """What a plan must know of the model that another recipe makes, before and after it is made alike.
 
@@ -87,6 +89,14 @@ def runs_of(made: Planned, runs: Path | None) -> Path:
     return runs or made.result.path.parent / "runs"
 
 
+def directory_of(made: Planned, runs: Path | None) -> RunDirectory:
+    """Where the run of a whole plan is, or would be."""
+    plan, digest = made.result.plan, made.result.digest
+    assert plan is not None  # noqa: S101 - the caller has looked
+    assert digest is not None  # noqa: S101
+    return RunDirectory(runs_of(made, runs), plan.name, digest)
+
+
 def links(made: Planned, runs: Path | None) -> tuple[ChainLink, ...]:
     """How far each recipe of a chain is built, in the order of building; empty where there is no chain."""
     if made.base is None:
@@ -99,7 +109,7 @@ def _link(made: Planned, runs: Path | None) -> ChainLink:
     name = result.plan.name if result.plan is not None else result.path.stem
     if result.plan is None or result.digest is None:
         return ChainLink(result.path, name, None, "not planned", "", None, result.forecast)
-    place = RunDirectory(runs_of(made, runs), name, result.digest)
+    place = directory_of(made, runs)
     state, reason = _state(place, result.plan)
     run = place.complete if state == "built" else None
     return ChainLink(result.path, name, result.digest, state, reason, run, result.forecast)

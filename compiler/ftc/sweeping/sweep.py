@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.building import Workshop, built
-from ftc.chaining import runs_of
+from ftc.chaining import directory_of
 from ftc.diagnostics import Finding, has_errors, sort_findings
 from ftc.planning import Options, Planned, Progress, checked_recipe, planned
 from ftc.sweeping.check import HELD_OUT, better_of, lacking, no_sweep, repeated, unmeasured
@@ -18,7 +18,6 @@ from ftc.sweeping.search import Search, Trying, search_of
 from ftc.sweeping.space import Variant, extremes, known_variants
 
 if TYPE_CHECKING:
-    from ftc.artifact.run_directory import RunDirectory
     from ftc.facts.cache import Cache
     from ftc.recipe.load import Origins
     from ftc.recipe.sweep import Sweep
@@ -146,7 +145,7 @@ def _tried(
     digest, forecast = made.result.digest, made.result.forecast
     if not made.result.ok or made.result.plan is None or digest is None:
         return VariantResult(trying.variant, digest, "invalid"), ()
-    place = _directory(made, plans.wishes.runs)
+    place = directory_of(made, plans.wishes.runs)
     unfinished = VariantResult(trying.variant, digest, "pruned", forecast=forecast)
     whole = place.complete.is_dir()
     for step, loss in _heard_before(place.complete if whole else place.partial):
@@ -212,14 +211,6 @@ def _measured(done: BuildResult) -> Mapping[str, Any]:
             value = one["after"]["value"] if one["after"] is not None else None
             found.setdefault(f"{suite['suite']}.{one['metric']}", value)
     return found
-
-
-def _directory(made: Planned, runs: Path | None) -> RunDirectory:
-    from ftc.artifact.run_directory import RunDirectory
-
-    assert made.result.plan is not None  # noqa: S101 - the caller has looked
-    assert made.result.digest is not None  # noqa: S101
-    return RunDirectory(runs_of(made, runs), made.result.plan.name, made.result.digest)
 
 
 def _heard_before(run: Path) -> Sequence[tuple[int, float]]:
