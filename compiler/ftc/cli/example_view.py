@@ -39,7 +39,7 @@ def visible(text: str, *, brackets: bool) -> str:
     return escape(text.replace("\n", f"{NEWLINE}\n").replace("\t", TAB))
 
 
-def _colored(text: str) -> str:
+def colored(text: str) -> str:
     """Each line by itself in the trained style, so that no background runs to the screen's edge."""
     start, end = f"\x1b[{STYLES['trained']}m", "\x1b[0m"
     return "\n".join(f"{start}{line}{end}" if line else "" for line in text.split("\n"))
@@ -55,7 +55,7 @@ def _marked(text: str, *, trained: bool, color: bool, full: bool) -> str:
     shown = visible(text, brackets=not color)
     if not trained:
         return shown if full or len(shown) <= LONGEST_RUN else _abridged(shown)
-    return _colored(shown) if color else _bracketed(shown)
+    return colored(shown) if color else _bracketed(shown)
 
 
 def facts(example: ShownExample) -> str:
@@ -75,11 +75,15 @@ def marked_lines(
 def example_lines(example: ShownExample, terminal: Terminal, *, full: bool = False) -> list[str]:
     """The example's heading and its text."""
     heading = f"{terminal.style(example.id, 'strong')}  {terminal.style(facts(example), 'dim')}"
+    if example.members:
+        from ftc.cli.member_view import member_lines
+
+        return [heading, *member_lines(example.members, terminal, full=full)]
     return [heading, *marked_lines(example.tokens, terminal, full=full)]
 
 
 def legend(terminal: Terminal) -> str:
     """What the marks mean."""
     if terminal.color_out:
-        return f"{_colored('coloured')} tokens carry loss; {NEWLINE} is a line end, {TAB} a tab"
+        return f"{colored('coloured')} tokens carry loss; {NEWLINE} is a line end, {TAB} a tab"
     return f"{OPEN}bracketed{CLOSE} tokens carry loss; {NEWLINE} is a line end, {TAB} a tab"

@@ -215,6 +215,16 @@ def _example_json(example: ShownExample, *, each: bool) -> dict[str, Any]:
         "trained": example.trained,
         "tokens": [[text, trained] for text, trained in example.tokens],
     }
+    if example.members:
+        value["members"] = [
+            {
+                "name": member.name,
+                "length": member.length,
+                "trained": member.trained,
+                "tokens": [[text, trained] for text, trained in member.tokens],
+            }
+            for member in example.members
+        ]
     if each:
         value["each"] = [list(token) for token in example.each]
     if example.packed is not None:

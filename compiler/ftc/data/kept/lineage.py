@@ -63,7 +63,8 @@ class CompiledRows:
     @property
     def viewer(self) -> Viewer:
         """Shows the rows."""
-        return Viewer(self.step, self.directory, self.locations.tokenizer, self.sequences)
+        members = self.request.render.members
+        return Viewer(self.step, self.directory, self.locations.tokenizer, self.sequences, members)
 
 
 def trace_rows(

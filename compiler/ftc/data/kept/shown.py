@@ -45,11 +45,22 @@ class PackedIn:
     also: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ShownMember:
+    """One of the texts that train together as a row: its name, its text in stretches, counts in tokens."""
+
+    name: str
+    tokens: tuple[tuple[str, bool], ...]
+    length: int
+    trained: int
+
+
 @dataclass(frozen=True)
 class ShownExample:
     """A compiled row as people read it: its text in stretches that are trained or not, counts in tokens.
 
-    `each` has every token, and `packed` the sequence it trains in, where that was asked for.
+    `each` has every token, and `packed` the sequence it trains in, where that was asked for. `members` are
+    the texts that train together as the row, where it is several.
     """
 
     id: str
@@ -59,14 +70,26 @@ class ShownExample:
     trained: int
     each: tuple[Token, ...] = ()
     packed: PackedIn | None = None
+    members: tuple[ShownMember, ...] = ()
 
 
 class Viewer:
-    """Shows compiled rows of one data directory; `sequences` is the directory of those, if there are any."""
+    """Shows compiled rows of one data directory; `sequences` is the directory of those, if there are any.
 
-    def __init__(self, data: DataStep, directory: Path, tokenizer: Path, sequences: Path | None) -> None:
+    `members` are the names of the texts that a row is made of, where it is several.
+    """
+
+    def __init__(
+        self,
+        data: DataStep,
+        directory: Path,
+        tokenizer: Path,
+        sequences: Path | None,
+        members: tuple[str, ...] = (),
+    ) -> None:
         from tokenizers import Tokenizer
 
+        self._members = members
         self._data, self._directory, self._sequences = data, directory, sequences
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer))
 
@@ -94,20 +117,30 @@ class Viewer:
                     yield self._shown(row, side, sequence)
 
     def _shown(self, row: CompiledRow, side: Side, packed: PackedIn | None) -> ShownExample:
-        pairs = zip(row.input_ids, row.mask, strict=True)
-        stretches = tuple(
-            (self._text([token for token, _ in group]), trained)
-            for trained, group in groupby(pairs, key=lambda pair: pair[1])
-        )
         return ShownExample(
             id=row.id,
             part=side,
-            tokens=stretches,
+            tokens=self._stretches(row.input_ids, row.mask),
             length=len(row.input_ids),
             trained=sum(row.mask),
             each=tuple(self._each(row)),
             packed=packed,
+            members=tuple(self._each_member(row)),
         )
+
+    def _stretches(self, tokens: Sequence[int], mask: Sequence[bool]) -> tuple[tuple[str, bool], ...]:
+        pairs = zip(tokens, mask, strict=True)
+        return tuple(
+            (self._text([token for token, _ in group]), trained)
+            for trained, group in groupby(pairs, key=lambda pair: pair[1])
+        )
+
+    def _each_member(self, row: CompiledRow) -> Iterator[ShownMember]:
+        end = 0
+        for name, length in zip(self._members, row.lengths, strict=True) if self._members else ():
+            start, end = end, end + length
+            tokens, mask = row.input_ids[start:end], row.mask[start:end]
+            yield ShownMember(name, self._stretches(tokens, mask), length, sum(mask))
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
