@@ -14,7 +14,8 @@ from typing import Any, Literal, Protocol
 from ftc.estimate import trainer_options as options
 from ftc.estimate.architecture import InexpressibleError, architecture
 from ftc.estimate.step import Batch, Code, Dtype, Evaluation, Loss, Quantisation, TrainingStep, Tuning
-from ftc.plan.steps import DataStep, Part, Plan, UnfrozenStep
+from ftc.estimate.suites import needs, own_parts
+from ftc.plan.steps import DataStep, EvalStep, Part, Plan, UnfrozenStep
 
 Config = Mapping[str, Any]
 Kernel = Literal["eager", "efficient", "flash"]
@@ -158,7 +159,7 @@ def training_step(
         attention=kernel(masked),
         loss=_loss(code),
         checkpointing=options.checkpointing(arguments),
-        evaluation=_evaluation(plan, held_out, kernel) if held_out else None,
+        evaluation=_largest_evaluation(plan, held_out, kernel),
         code=code,
         backend="cuda" if cuda else "cpu",
         device=device.name if device else None,
@@ -264,29 +265,43 @@ def _code(plan: Plan, arguments: Mapping[str, object]) -> Code:
     return Code(fused=options.fused(arguments), versions=dict(plan.environment.packages))
 
 
-def _evaluation(plan: Plan, rows: Rows, kernel: Callable[[bool], Kernel]) -> Evaluation | None:
-    """The largest batch of held-out rows: `eval.batch`, or fewer where their logits would be too many."""
+def _largest_evaluation(
+    plan: Plan, held_out: Rows | None, kernel: Callable[[bool], Kernel]
+) -> Evaluation | None:
+    """Of all suites the one whose batches hold most numbers: logits of the loss, or prompts and answers."""
+    parts = [(suite, held_out) for suite in plan.all_suites if suite.rows is None and held_out]
+    parts += [
+        (suite, Rows(part.rows, part.longest, part.shortest))
+        for suite, part in own_parts(plan, trained=False)
+    ]
+    found = [_evaluation(plan, suite, rows, kernel) for suite, rows in parts if rows is not None]
+    return max(found, key=_numbers, default=None)
+
+
+def _numbers(how: Evaluation) -> int:
+    return how.rows * ((how.positions or 0) + how.length + (how.generated or 0))
+
+
+def _evaluation(plan: Plan, suite: EvalStep, rows: Rows, kernel: Callable[[bool], Kernel]) -> Evaluation:
+    """The largest batch of a suite's rows: its `batch`, or fewer where their logits would be too many."""
     assert plan.model is not None  # noqa: S101 - the caller has looked
-    if plan.eval is None:
-        return None
     watched = plan.train is not None and plan.train.watch is not None
-    at_once = min(plan.eval.batch, rows.count)
+    at_once, need = min(suite.batch, rows.count), needs(suite)
     length, most = rows.longest, EVALUATED // plan.model.vocabulary
     if at_once * length > most:  # shorter rows fill what the longest leave of the bound
         at_once = max(1, most // length)
         length = max(length, min(most // at_once, rows.longest * 2))
     positions = max(1, min(length - 1, at_once * rows.trained if rows.trained else length))
     padded = at_once > 1 and rows.shortest < rows.longest
-    answers, labelled = ("exact_match" in plan.eval.metrics, "label_accuracy" in plan.eval.metrics)
-    tries = min(len(plan.eval.labels), max(1, LABEL_ROWS // at_once))
+    tries = min(len(suite.labels), max(1, LABEL_ROWS // at_once))
     return Evaluation(
         rows=at_once,
         length=length,
-        positions=positions if watched or "loss" in plan.eval.metrics else 0,
+        positions=positions if watched or need & {"loss", "pairs"} else 0,
         padded=padded,
         attention=kernel(padded),
-        generated=plan.eval.max_new_tokens if answers else None,
-        labels=tries if labelled else None,
+        generated=suite.max_new_tokens if "answers" in need else None,
+        labels=tries if "labels" in need else None,
         label=max(1, (rows.trained or 1) - 1),
         watched=watched,
     )

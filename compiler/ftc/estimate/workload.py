@@ -7,6 +7,7 @@ sampler's orders, each row being as likely as any other to stand beside any othe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from ftc.estimate.batches import (
@@ -23,9 +24,10 @@ from ftc.estimate.flops import NO_OPERATIONS, Amounts, Attends, Operations, Step
 from ftc.estimate.ledger import WEIGHTS
 from ftc.estimate.play import Play, prepared
 from ftc.estimate.step import BYTES, Dtype, TrainingStep
+from ftc.estimate.suites import assumed, needs, own_parts
 
 if TYPE_CHECKING:
-    from ftc.plan.steps import Plan, TrainStep
+    from ftc.plan.steps import EvalStep, Plan, TrainStep
 
 READ = 2
 """Times that the model's files are read: for their digests, then to be loaded."""
@@ -71,6 +73,16 @@ class Evaluation:
     likely: Work = NO_WORK
     most: Work = NO_WORK
     labels: Work = NO_WORK
+
+    def plus(self, other: Evaluation) -> Evaluation:
+        """Both of them, one after the other."""
+        return Evaluation(
+            self.losses.plus(other.losses),
+            self.fewest.plus(other.fewest),
+            self.likely.plus(other.likely),
+            self.most.plus(other.most),
+            self.labels.plus(other.labels),
+        )
 
     def scaled(self, factor: float) -> Evaluation:
         """The evaluation of so many times the rows."""
@@ -278,27 +290,46 @@ def _saved(play: Play, about: Traits) -> float:
 def _evaluation(
     plan: Plan, lengths: Lengths, step: TrainingStep, counted: StepFlops, *, trained: bool
 ) -> Evaluation | None:
-    """The held-out rows put to the base, or to the trained model with its adapters, if there are any."""
-    heldout = lengths.heldout
-    if plan.eval is None or plan.model is None or heldout is None or not len(heldout.lengths):
-        return None
+    """All suites put to the base, or to the trained model with its adapters, if there are any rows.
+
+    Rows of a suite's own count as if each were as long as the mean of its suite.
+    """
+    parts = [(suite, lengths.heldout) for suite in plan.all_suites if suite.rows is None]
+    parts += [(suite, assumed(part)) for suite, part in own_parts(plan, trained=trained)]
+    found = [
+        _suite(plan, suite, replace(lengths, heldout=rows), step, counted, trained=trained)
+        for suite, rows in parts
+        if rows is not None and len(rows.lengths)
+    ]
+    return reduce(Evaluation.plus, found) if found and plan.model is not None else None
+
+
+def _suite(
+    plan: Plan, suite: EvalStep, lengths: Lengths, step: TrainingStep, counted: StepFlops, *, trained: bool
+) -> Evaluation:
+    """One suite, on the rows that stand as held out in the lengths."""
     import numpy as np
 
+    assert plan.model is not None  # noqa: S101 - the caller has looked
+    assert lengths.heldout is not None  # noqa: S101
+    heldout, need = lengths.heldout, needs(suite)
     kernel = (step.evaluation.attention if step.evaluation else None) or step.attention
     attends = Attends.of(kernel, masked=True)
     forward = counted.forward if trained else counted.base
-    size, vocabulary = plan.eval.batch, plan.model.vocabulary
+    size, vocabulary = suite.batch, plan.model.vocabulary
     every = np.arange(len(heldout.lengths))
     whole = list(by_length(every, heldout.lengths, size, vocabulary))
     asked = list(by_length(np.flatnonzero(heldout.prompts), heldout.prompts, size, vocabulary))
     found = Evaluation()
-    if "loss" in plan.eval.metrics:
+    if need & {"loss", "pairs"}:
         found = replace(found, losses=_work(len(whole), losses(heldout, whole, attends), forward))
-    if "exact_match" in plan.eval.metrics:
-        few, most = _answers(plan, lengths, asked, attends, forward)
+    if "answers" in need:
+        few, most = _answers(plan, suite, lengths, asked, attends, forward)
         found = replace(found, fewest=few, most=most, likely=few if trained else most)
-    if "label_accuracy" in plan.eval.metrics:
+    if "labels" in need:
         found = replace(found, labels=_labels(lengths, asked, attends, forward))
+    if "choices" in need:
+        found = replace(found, labels=found.labels.plus(_work(len(asked), prompts(asked, attends), forward)))
     return found
 
 
@@ -307,16 +338,20 @@ def _work(calls: int, amounts: Amounts, forward: Operations) -> Work:
 
 
 def _answers(
-    plan: Plan, lengths: Lengths, batches: list[EvaluationBatch], attends: Attends, forward: Operations
+    plan: Plan,
+    suite: EvalStep,
+    lengths: Lengths,
+    batches: list[EvaluationBatch],
+    attends: Attends,
+    forward: Operations,
 ) -> tuple[Work, Work]:
     """Answers of a model that stops where the rows do, and of one that never does."""
-    assert plan.eval is not None  # noqa: S101 - the caller has looked
     assert plan.model is not None  # noqa: S101
     assert lengths.heldout is not None  # noqa: S101
     few, most = Work(), Work()
     for batch in batches:
         rows, first = len(batch.rows), prompts([batch], attends)
-        limit = min(plan.eval.max_new_tokens, max(1, plan.model.context_length - batch.longest))
+        limit = min(suite.max_new_tokens, max(1, plan.model.context_length - batch.longest))
         own = int(lengths.heldout.answers[batch.rows].max())
         few = few.plus(answered(rows, batch.longest, max(1, min(own, limit)), first, forward))
         most = most.plus(answered(rows, batch.longest, limit, first, forward))
