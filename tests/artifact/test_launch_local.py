@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -130,6 +131,22 @@ def test_a_tracker_that_is_named_gets_its_own_variables_alone(monkeypatch, job):
     named = local.command(Job(job.plan, job.data, job.model, job.run, ("wandb", "tensorboard")))
     assert parse(named[3:])[0].trackers == ("wandb", "tensorboard")
     assert "secret" not in " ".join(named)
+
+
+def test_a_judge_gets_its_own_key_alone(monkeypatch, tmp_path):
+    plan = tmp_path / "plan.json"
+    judge = {"endpoint": "http://localhost:8000/v1", "model": "m", "key": "JUDGE_KEY", "prompt": None}
+    plan.write_text(json.dumps({"eval": None, "suites": [{"judge": None}, {"judge": judge}]}))
+    monkeypatch.setenv("JUDGE_KEY", "secret")
+    monkeypatch.setenv("JUDGE_KEY_OF_ANOTHER", "other secret")
+    monkeypatch.setenv("https_proxy", "http://proxy")
+    made = local.environment((), local.judge_keys(plan))
+    assert made["JUDGE_KEY"] == "secret"
+    assert made["https_proxy"] == "http://proxy"
+    assert "other secret" not in str(made)
+    plan.write_text(json.dumps({"eval": {"judge": None}, "suites": []}))
+    assert local.judge_keys(plan) is None
+    assert "JUDGE_KEY" not in local.environment((), local.judge_keys(plan))
 
 
 @pytest.mark.parametrize(("stated", "seen"), [(None, "0"), ("2,3", "2"), ("", ""), ("GPU-1a", "GPU-1a")])

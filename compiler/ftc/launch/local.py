@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -57,7 +58,7 @@ TRACKED: dict[str, tuple[str, ...]] = {
 """Beginnings of the variables that a tracker reads, among them its credentials."""
 
 NETWORK = ("CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT")
-"""Beginnings of the variables that say how to get to a tracker's server, in either case."""
+"""Beginnings of the variables that say how to get to a tracker's or judge's server, in either case."""
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 FIXED = {
@@ -81,16 +82,32 @@ class Outcome:
     done: Done | None = None
 
 
-def environment(trackers: tuple[str, ...] = ()) -> dict[str, str]:
-    """The runtime's environment variables, with those of the trackers that the recipe names.
+def judge_keys(plan: Path) -> tuple[str, ...] | None:
+    """The variables that hold the keys of a plan's judges; None where it has no judge, or cannot be read.
 
-    It sees the first GPU alone, for which the plan is made: with several the trainer would spread each batch.
+    What is wrong with a plan, the runtime says.
     """
-    more = tuple(start for name in trackers for start in TRACKED[name]) + (NETWORK if trackers else ())
+    try:
+        made = json.loads(plan.read_bytes())
+    except (OSError, ValueError):
+        return None
+    steps = (made.get("eval"), *made.get("suites", ()))
+    judges = [step["judge"] for step in steps if step and step.get("judge")]
+    return tuple(judge["key"] for judge in judges if judge["key"]) if judges else None
+
+
+def environment(trackers: tuple[str, ...] = (), keys: tuple[str, ...] | None = None) -> dict[str, str]:
+    """The runtime's environment variables, with those of the trackers and judges that the plan names.
+
+    `keys` are the variables of the judges' keys, None without a judge. The runtime sees the first GPU alone,
+    for which the plan is made: with several the trainer would spread each batch.
+    """
+    more = tuple(start for name in trackers for start in TRACKED[name])
+    more += NETWORK if trackers or keys is not None else ()
     kept = {
         key: value
         for key, value in os.environ.items()
-        if key.startswith(INHERITED) or (more and key.upper().startswith(more))
+        if key.startswith(INHERITED) or key in (keys or ()) or (more and key.upper().startswith(more))
     }
     seen = kept.get(VISIBLE, "0").split(",")[0]
     return {**kept, **FIXED, VISIBLE: seen}
@@ -213,7 +230,7 @@ def launch(job: Job, on_event: Callable[[Event], None], *, measure: bool = False
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(job.trackers),
+            env=environment(job.trackers, judge_keys(job.plan)),
             start_new_session=True,
         )
     with process, _forwarding(process) as asked:

@@ -28,20 +28,34 @@ SPOKEN = {"answers": "answer", "labels": "label", "choices": "choice"}
 
 @dataclass(frozen=True)
 class Host:
-    """What all evaluators of a plan share: the compiled rows' place, the tokenizer, whom to tell."""
+    """What all evaluators of a plan share: the compiled rows' place, the tokenizer, whom to tell.
+
+    `verdicts` is where replies of judges are kept.
+    """
 
     plan: Ready
     data: Path
     tokenizer: Any
     emit: Callable[[Event], None] = field(repr=False)
     stop: Stop = field(repr=False)
+    verdicts: Path | None = None
 
     @classmethod
-    def make(cls, plan: Ready, data: Path, model: Path, *, emit: Callable[[Event], None], stop: Stop) -> Host:
+    def make(
+        cls,
+        plan: Ready,
+        data: Path,
+        model: Path,
+        *,
+        emit: Callable[[Event], None],
+        stop: Stop,
+        verdicts: Path | None = None,
+    ) -> Host:
         """The host with the model's own tokenizer."""
         from tokenizers import Tokenizer
 
-        return cls(plan, data, Tokenizer.from_file(str(model / "tokenizer.json")), emit, stop)
+        tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        return cls(plan, data, tokenizer, emit, stop, verdicts)
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class Evaluator:
     emit: Callable[[Event], None] = field(repr=False)
     stop: Stop = field(repr=False)
     plain: Evaluator | None = None
+    verdicts: Path | None = None
 
     @classmethod
     def make(cls, host: Host, settings: EvalStep, part: Part, plain: Evaluator | None = None) -> Evaluator:
@@ -72,7 +87,8 @@ class Evaluator:
         names = settings.labels if plan.objective.head == "vocabulary" else ()
         labels = label_tokens(plan, data, names, parts=parts, tokenizer=tokenizer, stops=stops)
         functions = functions_of(settings.functions, data)
-        return cls(plan, settings, heldout, tokenizer, stops, labels, functions, host.emit, host.stop, plain)
+        told = (host.emit, host.stop, plain, host.verdicts)
+        return cls(plan, settings, heldout, tokenizer, stops, labels, functions, *told)
 
     def metric(self, name: str) -> Metric:
         """A metric of the suite: one of the table, or one of the user's own."""

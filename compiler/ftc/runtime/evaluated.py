@@ -29,7 +29,7 @@ def evaluate_tuned(plan: Ready, job: Job, emit: Callable[[Event], None], stop: S
     verify(plan, job)
     set_seed(plan.seed)
     model = load.load_base(plan, job.model)
-    suites = Suites.make(plan, job.data, job.model, emit=emit, stop=stop)
+    suites = Suites.make(plan, job, emit=emit, stop=stop)
     before = suites.before(model, job)
     emit(Phase("load", job.tuned.parent.name))
     tuned = _tuned(plan, model, job.tuned)

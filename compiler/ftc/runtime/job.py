@@ -27,6 +27,11 @@ class Job:
         return self.run.parent / "trackers"
 
     @property
+    def verdicts(self) -> Path:
+        """Replies of judges, by their questions: beside the runs, so that another one asks nothing again."""
+        return self.run.parent / "verdicts"
+
+    @property
     def checkpoints(self) -> Path:
         """Whole checkpoints, named by their step; gone once the run is complete."""
         return self.run / "checkpoints"

@@ -31,7 +31,7 @@ def judged(evaluator: Evaluator, rows: list[Row]) -> None:
         for number in numbers
     ]
     key = os.environ.get(step.key) if step.key else None
-    judge = Judge(Chat(step.endpoint, step.model, key), step.prompt)
+    judge = Judge(Chat(step.endpoint, step.model, key), step.prompt, evaluator.verdicts)
 
     def told(done: int, total: int) -> None:
         evaluator.stop.check()
@@ -42,4 +42,5 @@ def judged(evaluator: Evaluator, rows: list[Row]) -> None:
     except JudgeError as error:
         raise BuildError("FTC577", str(error)) from error
     for number, verdict in zip(numbers, verdicts, strict=True):
-        rows[number]["verdict"] = {"score": verdict.score, "text": verdict.problem or verdict.text}
+        problem = {"problem": verdict.problem} if verdict.problem else {}
+        rows[number]["verdict"] = {"score": verdict.score, "text": verdict.text, **problem}

@@ -83,7 +83,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     set_seed(plan.seed)
     model = load.load_base(plan, job.model)
     tokenizer = load.load_tokenizer(job.model)
-    suites = Suites.make(plan, job.data, job.model, emit=emit, stop=stop)
+    suites = Suites.make(plan, job, emit=emit, stop=stop)
     stop.check()
     before = suites.before(model, job)
     set_seed(plan.seed)

@@ -43,11 +43,9 @@ class Suites:
     emit: Callable[[Event], None] = field(repr=False)
 
     @classmethod
-    def make(
-        cls, plan: Ready, data: Path, model: Path, *, emit: Callable[[Event], None], stop: Stop
-    ) -> Suites:
+    def make(cls, plan: Ready, job: Job, *, emit: Callable[[Event], None], stop: Stop) -> Suites:
         """The suites of a plan that have rows, with the model's own tokenizer."""
-        host = Host.make(plan, data, model, emit=emit, stop=stop)
+        host = Host.make(plan, job.data, job.model, emit=emit, stop=stop, verdicts=job.verdicts)
         found = {step.name: Evaluator.make(host, step, part) for step, part in with_rows(plan)}
         own: dict[tuple[str, str], Evaluator] = {
             (step.name, one.kind): Evaluator.make(host, step, one.part, found[step.name])
