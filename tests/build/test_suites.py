@@ -171,3 +171,24 @@ def test_an_unchanged_run_fails_its_gate_again(built: ftc.BuildResult) -> None:
     assert again.status == "up to date"
     assert again.gates_failed
     assert again.digest == built.digest
+
+
+def test_measured_later_it_is_the_same_to_the_bit(built: ftc.BuildResult) -> None:
+    from ftc.comparing import compare
+    from ftc.evaluating import evaluate
+
+    assert built.run is not None
+    assert built.evaluation is not None
+    sealed = (built.run / "MANIFEST.sha256").read_bytes()
+    found = evaluate(built.run, str(built.path))
+    assert found.evaluation is not None, found.findings
+    assert found.gates_failed
+    assert {when: found.evaluation[when] for when in ("before", "after")} == {
+        when: built.evaluation[when] for when in ("before", "after")
+    }
+    assert found.directory is not None
+    assert found.directory.parent == built.run.with_name(f"{built.run.name}.evals")
+    assert (built.run / "MANIFEST.sha256").read_bytes() == sealed
+    suites = compare(built.run, built.run).suites
+    assert [suite.suite for suite in suites] == ["held_out", "asked", "prompts"]
+    assert not any(suite.flips for suite in suites)

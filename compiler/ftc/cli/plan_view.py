@@ -193,13 +193,23 @@ def train_lines(train: TrainStep, objective: str, sequences: Sequences | None, s
     ]
 
 
-def eval_line(step: EvalStep | None, rows: int) -> str:
-    """What is measured before and after."""
-    if step is None:
-        return "nothing is held out, so nothing is measured"
+def eval_lines(plan: Plan) -> list[str]:
+    """What is measured before and after: a line for each suite, its gates and baselines behind it."""
+    if not plan.all_suites:
+        return ["nothing is held out, so nothing is measured"]
+    return [_suite_line(step, plan) for step in plan.all_suites]
+
+
+def _suite_line(step: EvalStep, plan: Plan) -> str:
     metrics = ", ".join(metric.replace("_", " ") for metric in step.metrics)
+    held = plan.data.eval.rows if plan.data and plan.data.eval else 0
+    rows = plural(held, "held-out row") if step.rows is None else plural(step.rows.part.rows, "row")
+    name = "" if step.rows is None and step.name == "held_out" else f"{step.name}: "
     labels = f"; labels {', '.join(label.strip() for label in step.labels)}" if step.labels else ""
-    return f"{metrics} on {plural(rows, 'held-out row')}, before and after{labels}"
+    gates = "".join(f"; gate: {gate.metric.replace('_', ' ')} {gate.text}" for gate in step.gates)
+    asked = " and ".join(f"{one.kind.replace('_', ' ')} of {one.examples}" for one in step.baselines)
+    beside = f"; the base with {asked} training examples too" if asked else ""
+    return f"{name}{metrics} on {rows}, before and after{labels}{gates}{beside}"
 
 
 def choice_lines(choices: Sequence[Choice], width: int) -> list[str]:
@@ -282,8 +292,7 @@ def _run_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Sectio
         scaled = f"{ABOUT} " if result.sampling and "train.steps" in result.sampling.figures else ""
         yield "train", _wrapped(train_lines(plan.train, plan.objective.name, sequences, scaled), width)
     if plan.train is not None and plan.data is not None:
-        rows = plan.data.eval.rows if plan.data.eval else 0
-        yield "evaluate", wrap(eval_line(plan.eval, rows), width)
+        yield "evaluate", [line for one in eval_lines(plan) for line in wrap(one, width)]
     if plan.environment is not None:
         packages = ", ".join(f"{name} {version}" for name, version in plan.environment.packages.items())
         yield "machine", wrap(f"{plan.environment.device}; {packages}", width)
