@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftc.data.kept.shown import ShownMember
 
 GAP = 2
-NARROWEST = 24
+NARROWEST = 36
 """Columns of a text below which texts stand one under the other."""
 
 Cell = tuple[str, bool]

@@ -39,7 +39,8 @@ def _problems(reward: Reward, at: Key, origins: Origins) -> Iterator[Finding]:
             "FTC107", message, span, help=('write "exact_match", or { python = "rewards.py:score" }',)
         )
     elif reward.metric is not None:
-        found = load(reward.metric).problems(Options(**{**reward.options, "columns": frozenset()}))
+        options: dict[str, Any] = dict(reward.options)
+        found = load(reward.metric).problems(Options(**options))
         yield from (replace(one, span=one.span or span) for one in found)
     elif reward.options:
         key = next(iter(reward.options))

@@ -274,7 +274,7 @@ def _form(mistake: Mistake, scene: Scene) -> Finding:
     if not isinstance(value, str):
         return _no_word(wrong, scene, forms.names)
     finding = _unknown_word(wrong, scene, forms.names)
-    notes = (f"{forms.key}s: {listed(forms.names)}",)
+    notes: tuple[str, ...] = (f"{forms.key}s: {listed(forms.names)}",)
     if table == ("tune",) and value.casefold() in tuning.REFUSED:
         notes = (tuning.REFUSED[value.casefold()], *notes)
     return Finding(finding.code, finding.message, finding.span, help=finding.help[:1], notes=notes)

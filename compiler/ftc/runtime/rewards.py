@@ -29,8 +29,9 @@ def _metric(step: RewardStep) -> Metric:
 
 def _function(step: RewardStep, tokenizer: Any) -> Callable[..., list[float | None]]:
     metric = _metric(step)
+    stated: dict[str, Any] = dict(step.options)
     options = Options(
-        **step.options, count_tokens=lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+        **stated, count_tokens=lambda text: len(tokenizer.encode(text, add_special_tokens=False))
     )
 
     def reward(completions: list[str], input_ids: list[list[int]], carried: list[str], **_: Any) -> Any:
