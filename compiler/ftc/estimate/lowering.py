@@ -131,6 +131,8 @@ def training_step(
     if plan.objective is not None and plan.objective.head != "vocabulary":
         head = plan.objective.head
         raise InexpressibleError(f"training a model with {head} in place of the vocabulary is not modelled")
+    if plan.objective is not None and plan.objective.batches != "rows":
+        raise InexpressibleError(f"what a step of {plan.objective.name} takes is not modelled")
     if plan.environment.device == "mps":
         raise InexpressibleError("kernels and allocator of Apple's GPUs are not modelled")
     arguments, cuda = plan.train.arguments, plan.environment.device == "cuda"
