@@ -51,6 +51,15 @@ MODELS: dict[str, dict[str, Any]] = {
     "starcoder2": _config("starcoder2", 1536, (12, 2), 49152, tie_word_embeddings=True),
     "granite": _config("granite", 1024, (16, 4), 49152, tie_word_embeddings=True, embedding_multiplier=12.0),
     "olmo2": _config("olmo2", 1024, (16, 4), 100352),
+    "olmo3": _config("olmo3", 1024, (16, 4), 8192, sliding_window=1024),
+    "smollm3": _config("smollm3", 1024, (16, 4), 8192),
+    "arcee": _config("arcee", 1024, (16, 4), 8192, head_dim=64),
+    "ernie4_5": _config("ernie4_5", 1024, (16, 4), 8192, head_dim=64, use_bias=False),
+    "exaone4": _config("exaone4", 1024, (16, 4), 8192, head_dim=64, sliding_window=1024),
+    "glm": _config("glm", 1024, (16, 4), 8192, head_dim=64, tie_word_embeddings=False),
+    "glm4": _config("glm4", 1024, (16, 4), 8192, head_dim=64, tie_word_embeddings=False),
+    "helium": _config("helium", 1024, (16, 4), 8192, head_dim=64),
+    "hunyuan": _config("hunyuan_v1_dense", 1024, (16, 4), 8192, head_dim=64),
     "mixtral": _config(
         "mixtral", 1024, (16, 4), 32000, num_local_experts=8, num_experts_per_tok=2, intermediate_size=3584
     ),

@@ -93,7 +93,14 @@ FAMILIES: dict[str, Family] = {
     "mistral": Family(windowed=1, window=4096),
     "ministral": Family(windowed=1, window=4096),
     "mixtral": Family(windowed=1),
-    "smollm3": _ASKED,
+    "smollm3": replace(_ASKED, tied=True),
+    "arcee": Family(gated=False, activation="relu2"),
+    "ernie4_5": Family(tied=True),
+    "exaone4": Family(qk_norm="head", pre_norm=False, post_norm=True, windowed=4),
+    "glm": Family(fused_gate_up=True, rotary=0.5, concatenated=True),
+    "glm4": Family(fused_gate_up=True, post_norm=True, rotary=0.5, concatenated=True),
+    "helium": Family(norm="rms_wide"),
+    "hunyuan_v1_dense": Family(qk_norm="head"),
     "seed_oss": Family(),
     "qwen2": replace(_ASKED, qkv_bias=True),
     "qwen2_moe": replace(_ASKED, qkv_bias=True),
@@ -154,6 +161,10 @@ FAMILIES: dict[str, Family] = {
         _LAYER_NORM, gated=True, qkv_bias=False, o_bias=False, mlp_bias=False, rotary=0.25, activation="silu"
     ),
 }
+
+
+QKV_ALONE = ("glm", "glm4")
+"""Model types whose `attention_bias` is not of the output projection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +290,8 @@ def _configured(family: Family, fields: Mapping[str, Any]) -> Family:
     """The family with the biases that a config turns on or off itself."""
     changes: dict[str, Any] = {}
     if isinstance(fields.get("attention_bias"), bool):
-        changes |= {"qkv_bias": fields["attention_bias"], "o_bias": fields["attention_bias"]}
+        biased = fields["attention_bias"]
+        changes |= {"qkv_bias": biased, "o_bias": biased and fields.get("model_type") not in QKV_ALONE}
     if isinstance(fields.get("use_qkv_bias"), bool):
         changes["qkv_bias"] = fields["use_qkv_bias"]
     if isinstance(fields.get("mlp_bias"), bool):

@@ -26,6 +26,10 @@ class Paths:
     positions: str = ""
     last_norm: str = "model.norm"
     head: str = "lm_head"
+    after_attention: str = "post_attention_layernorm"
+    after_mlp: str = "post_feedforward_layernorm"
+    q_norm: str = "q_norm"
+    k_norm: str = "k_norm"
     router: str = "gate"
 
 
@@ -39,6 +43,8 @@ _GPT2 = Paths(
     last_norm="transformer.ln_f",
 )
 PATHS: dict[str, Paths] = {
+    "glm4": Paths(after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm"),
+    "hunyuan_v1_dense": Paths(q_norm="query_layernorm", k_norm="key_layernorm"),
     "gpt2": _GPT2,
     "gpt_bigcode": _GPT2,
     "granitemoe": Paths(mlp="block_sparse_moe.", router="router"),
@@ -144,14 +150,15 @@ class _Listing:
             yield self._norm(paths.input_norm, shapes.hidden)
         yield from self._attention()
         if family.post_norm:
-            yield self._norm("post_attention_layernorm", shapes.hidden)
+            yield self._norm(paths.after_attention, shapes.hidden)
         if not family.shared_norm and family.pre_norm:
-            name = "pre_feedforward_layernorm" if family.post_norm else paths.mlp_norm
+            taken = family.post_norm and paths.after_attention == paths.mlp_norm
+            name = "pre_feedforward_layernorm" if taken else paths.mlp_norm
             yield self._norm(name, shapes.hidden)
         sparse = shapes.experts.count > 0 and layer >= shapes.dense_layers
         yield from self._experts() if sparse else self._mlp(paths.mlp, shapes.inner)
         if family.post_norm:
-            yield self._norm("post_feedforward_layernorm", shapes.hidden)
+            yield self._norm(paths.after_mlp, shapes.hidden)
 
     def _attention(self) -> Iterator[Module]:
         shapes, family, prefix = self.shapes, self.shapes.family, self.paths.attention
@@ -163,8 +170,8 @@ class _Listing:
                 yield self._linear(prefix, role, hidden, size, bias=family.qkv_bias)
         if family.qk_norm != "none":
             whole = family.qk_norm == "full"
-            yield self._norm(f"{prefix}q_norm", queries if whole else shapes.head)
-            yield self._norm(f"{prefix}k_norm", keys if whole else shapes.head)
+            yield self._norm(f"{prefix}{self.paths.q_norm}", queries if whole else shapes.head)
+            yield self._norm(f"{prefix}{self.paths.k_norm}", keys if whole else shapes.head)
         yield self._linear(prefix, "o", queries, hidden, bias=family.o_bias)
 
     def _mlp(self, prefix: str, inner: int) -> Iterator[Module]:
