@@ -20,7 +20,7 @@ from ftc.estimate.lowering import LABEL_ROWS, Rows, training_step
 from ftc.estimate.step import TrainingStep
 from ftc.estimate.trainer_options import HEEDED, NEUTRAL, REASONS
 from ftc.facts.machine import package_versions
-from ftc.facts.trl_fields import OWNED, config_fields
+from ftc.facts.trl_fields import OF_TRL, OWNED, config_fields
 from ftc.objectives.sft import OWNED as SFT_OWNED
 from ftc.objectives.sft import arguments as sft_arguments
 from ftc.plan.steps import EnvironmentStep, EvalStep, ModelStep, Plan, TrainStep, TuneStep
@@ -267,7 +267,7 @@ def test_what_has_no_account_is_refused() -> None:
 def test_every_option_of_a_plan_is_heeded_or_takes_no_memory() -> None:
     """The whole of TRL's fields that a recipe may set are told apart; none passes unseen."""
     taking = {"loss_type", "use_liger_kernel", "optim", *REASONS, "liger_kernel_config"}
-    for name in set(config_fields("trl:SFTConfig")) - set(OWNED) - set(SFT_OWNED) - taking:
+    for name in set(config_fields("trl:SFTConfig")) - {*OWNED, *OF_TRL, *SFT_OWNED} - taking:
         known = name in HEEDED or name.startswith(NEUTRAL)
         try:
             step_for(plan_for(**{name: "set"}), EVEN)

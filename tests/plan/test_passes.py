@@ -280,7 +280,6 @@ def test_the_trainer_s_arguments_are_fields_of_its_config_and_ftc_s_own(tmp_path
         "average_tokens_across_devices",
         "dataloader_num_workers",
         "loss_type",
-        "optim",
     }
     assert plan.train.arguments["adam_beta2"] == 0.95
 

@@ -55,7 +55,6 @@ OWNED: dict[str, str] = {
     "max_grad_norm": "train.max_grad_norm",
     "max_steps": "train.steps",
     "metric_for_best_model": "train.keep",
-    "model_init_kwargs": "model.dtype",
     "neftune_noise_alpha": "train.neftune",
     "num_train_epochs": "train.epochs",
     "optim": "train.optimizer",
@@ -79,6 +78,9 @@ OWNED: dict[str, str] = {
     "weight_decay": "train.weight_decay",
 }
 """Fields of every trainer's config that ftc sets, with the recipe's key for each, empty where it has none."""
+
+OF_TRL: dict[str, str] = {"model_init_kwargs": "model.dtype"}
+"""The same of fields that TRL's configs have beside transformers'."""
 
 RETIRED: dict[str, str] = {
     "logging_dir": "",
@@ -174,7 +176,7 @@ def check_trl_options(recipe: Recipe, origins: Origins, objective: str | None = 
     except TrlNotFoundError as error:
         message = f"the options of [train.trl] cannot be checked: {error}"
         return (Finding("FTC503", message, origins.key("train", "trl"), severity=Severity.WARNING),)
-    owned = {**RETIRED, **OWNED, **chosen.owned}
+    owned = {**RETIRED, **OF_TRL, **OWNED, **chosen.owned}
     found = (_check(name, value, fields, owned, origins) for name, value in recipe.train.trl.items())
     return tuple(finding for finding in found if finding)
 

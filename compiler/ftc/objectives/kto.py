@@ -9,6 +9,9 @@ from pydantic import Field, JsonValue
 from ftc.objectives.base import Loaded, Objective, Options, Shape
 from ftc.objectives.dpo import OWNED
 
+LACKING = ("padding_free", "truncation_mode")
+"""Fields for pairs that TRL's KTOConfig does not have."""
+
 TRUTH = {"label": ("BOOLEAN",)}
 
 
@@ -57,7 +60,7 @@ OBJECTIVE = Objective(
     config="trl:KTOConfig",
     options=KtoOptions,
     arguments=arguments,
-    owned=OWNED
+    owned={field: key for field, key in OWNED.items() if field not in LACKING}
     | {
         "beta": "train.objective.beta",
         "desirable_weight": "train.objective.desirable",

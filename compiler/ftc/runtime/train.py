@@ -28,7 +28,7 @@ AGAIN = "run the same command again: it goes on from an earlier checkpoint"
 def config(plan: Ready, job: Job) -> Any:
     """The trainer's config: the plan's arguments, and what belongs to this machine.
 
-    Raises BuildError where the installed TRL has no field of that name.
+    Raises BuildError where the installed package has no field of that name.
     """
     device = plan.environment.device
     arguments = {
@@ -48,7 +48,8 @@ def config(plan: Ready, job: Job) -> Any:
 
 def renamed(missing: list[str], reference: str) -> BuildError:
     """The failure where a field of a config is not there under the name that ftc knows."""
-    package, _, name = reference.partition(":")
+    module, _, name = reference.partition(":")
+    package = module.partition(".")[0]
     return BuildError(
         "FTC503",
         f"the installed {package} {version(package)} has no `{', '.join(missing)}` in its {name}",
