@@ -99,4 +99,4 @@ def _json(result: BuildResult) -> dict[str, Any]:
         "run": None if result.run is None else str(result.run),
         "evaluation": result.evaluation,
     }
-    return {**result_json(result.path, result.findings, more), "ok": result.ok}
+    return {**result_json(result.path, result.findings, more), "ok": result.ok and not result.gates_failed}
