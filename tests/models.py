@@ -62,3 +62,47 @@ def write_tiny_model(directory: Path) -> None:
         pad_token_id=0,
     )
     LlamaForCausalLM(config).save_pretrained(directory)
+
+
+def write_tiny_encoder(directory: Path, *, length: int = 64) -> None:
+    """A two-layer BERT with random weights, as a directory of sentence-transformers with mean pooling."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - no password
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    words = [f"w{number}" for number in range(60)]
+    corpus = [" ".join([*words, "what is the capital of this country", "the quick brown fox, über"])] * 5
+    tokenizer.train_from_iterator(corpus, trainer)
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    roles = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+    config: dict[str, object] = {f"{role}_token": token for role, token in roles.items()}
+    config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 128}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    torch.manual_seed(0)
+    size = tokenizer.get_vocab_size()
+    shape = BertConfig(
+        vocab_size=size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    BertModel(shape).save_pretrained(directory)
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (directory / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (directory / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length}), "utf-8")
+    (directory / "1_Pooling").mkdir(exist_ok=True)
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    (directory / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="utf-8")

@@ -9,12 +9,24 @@ import pytest
 
 import ftc
 from ftc.recipe.load import load_recipe
+from models import write_tiny_encoder
 
 ROOT = Path(__file__).parents[2]
 READY = sorted((ROOT / "recipes").glob("*.toml"))
 EXAMPLES = sorted((ROOT / "examples").glob("*/recipe.toml"))
 
+PAIRS = (
+    "preferences",
+    [{"prompt": f"what is {i}?", "chosen": f"it is {i}", "rejected": f"no {i}"} for i in range(60)],
+)
+SUMS = ("sums", [{"question": f"what is {i} and {i}?", "result": 2 * i} for i in range(160)])
 ROWS = {
+    **dict.fromkeys(("dpo", "orpo", "cpo", "simpo", "reward"), PAIRS),
+    **dict.fromkeys(("grpo", "rloo"), SUMS),
+    "kto": (
+        "feedback",
+        [{"question": f"q {i}", "answer": f"a {i}", "thumb": ("up", "down")[i % 2]} for i in range(60)],
+    ),
     "chat-lora": (
         "chats",
         [
@@ -36,6 +48,14 @@ ROWS = {
             for i in range(40)
         ],
     ),
+    "classification": (
+        "tickets",
+        [{"subject": f"s{i}", "body": "b" * (i % 5), "topic": ("sale", "bug")[i % 2]} for i in range(60)],
+    ),
+    "embedding": (
+        "faq",
+        [{"question": f"what is w{i}?", "answer": f"it is the fox w{i}"} for i in range(80)],
+    ),
     "continued-pretraining": (
         "documents",
         [{"title": f"t{i}", "body": "the quick brown fox " * 9} for i in range(400)],
@@ -51,9 +71,13 @@ def test_every_ready_recipe_is_among_these() -> None:
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 def test_a_ready_recipe_plans(path: Path, tiny_model: Path, tmp_path: Path) -> None:
     source, rows = ROWS[path.stem]
+    model = tiny_model
+    if path.stem == "embedding":
+        model = tmp_path / "encoder"
+        write_tiny_encoder(model)
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    settings = [f"data.sources.{source}={data}", f"model.base={tiny_model}", "lints.small_eval=allow"]
+    settings = [f"data.sources.{source}={data}", f"model.base={model}", "lints.small_eval=allow"]
     if "max_length" in path.read_text(encoding="utf-8"):
         settings.append("data.max_length=256")
     result = ftc.plan(path, set=settings)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ftc.diagnostics import Finding, Span
+from ftc.facts.media import media_findings
 from ftc.objectives.choose import fits, wanted
 from ftc.recipe.load import Origins
 from ftc.recipe.model import Dedupe, Recipe
@@ -47,7 +48,7 @@ def _no_fit(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> Fin
             help=(f'name the columns it takes, {wanted(stated)}, or write objective = "{other}"',),
             notes=notes,
         )
-    roles = ("messages", "prompt", "completion", "text", "chosen", "rejected", "label")
+    roles = ("messages", "prompt", "completion", "text", "chosen", "rejected", "label", "anchor", "positive")
     near = [(other, role) for role in roles for other in closest(role, columns)]
     hints = tuple(f"if `{other}` is the {role}, end its expression with `as {role}`" for other, role in near)
     data = recipe.data
@@ -111,6 +112,9 @@ def _type_help(name: str, kind: str, recipe: Recipe) -> str:
 
 def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -> tuple[Finding, ...]:
     """What keeps the columns from fitting an objective: their names, or their types."""
+    media = tuple(media_findings(columns, origins.value(*_query_key(recipe))))
+    if media:
+        return media
     found = fits(offered_columns(recipe, columns), recipe.train.objective_name)
     if not found:
         return (_no_fit(recipe, origins, columns),)

@@ -12,6 +12,8 @@ from ftc.data.rendering.example import Refusal
 Message = dict[str, Any]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+MEDIA = ("image", "image_url", "audio", "audio_url", "input_audio", "video", "video_url")
+"""Parts of a message's content that are no text."""
 PLAIN = ("role", "content")
 """The keys of a message that has what it must have, and nothing else."""
 VARIABLES = "chat_template_kwargs"
@@ -82,7 +84,17 @@ def _valid_message(number: int, message: Any) -> Message:
         raise invalid(f"message {number} ({role}) has no content")
     if content is not None and not isinstance(content, (str, list)):
         raise invalid(f"message {number} ({role}) has content that is not text")
+    if isinstance(content, list):
+        _without_media(number, content)
     return {"role": role, "content": content or "", **given}
+
+
+def _without_media(number: int, parts: Sequence[Any]) -> None:
+    """Raise `Refused` where a part of a message is no text: a template would leave it out."""
+    kinds = [part.get("type") for part in parts if isinstance(part, Mapping)]
+    media = next((kind for kind in kinds if kind in MEDIA), None)
+    if media is not None:
+        raise invalid(f"message {number} holds a part of the type `{media}`; ftc trains on text alone")
 
 
 def valid_tools(value: Any) -> list[dict[str, Any]] | None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from ftc import objectives
 from ftc.diagnostics import Finding
 from ftc.facts.columns import objective_findings, offered_columns
+from ftc.facts.media import tower_note
 from ftc.objectives.choose import Fit, fits
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, ObjectiveStep, Plan
@@ -64,6 +65,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     unfit = tuple(_unfit(found[0], stated, context))
     if unfit:
         return Outcome(plan, unfit)
+    notes = tuple(tower_note(context.facts.model.config, context.origins.value("model", "base")))
     step = ObjectiveStep(
         name=best.name,
         trainer=best.trainer,
@@ -74,4 +76,4 @@ def run(plan: Plan, context: Context) -> Outcome:
         reference=best.loads.reference,
         rewards=context.facts.rewards,
     )
-    return Outcome(filled(plan, _choices(found, context), objective=step))
+    return Outcome(filled(plan, _choices(found, context), objective=step), notes)
