@@ -153,14 +153,26 @@ def _recipe(run: Path, plan: Plan, suite: str, scratch: Path) -> Path | Finding:
     return path
 
 
-def _location(run: Path, plan: Plan) -> str:
+def _location(run: Path, plan: Plan) -> str | dict[str, str]:
     """The base model as the new recipe names it: directories relative to the recipe that made the run."""
     assert plan.model is not None  # noqa: S101 - the plan of a run is whole
     location = plan.model.location
+    if plan.model.kind == "run":
+        return {"recipe": str(_recipe_below(run))}
     if plan.model.kind == "hub" or "://" in location:
         return location
     places = [home / location for home in (run.absolute().parents[2], Path.cwd())]
     return str(next((place.resolve() for place in places if place.exists()), location))
+
+
+def _recipe_below(run: Path) -> Path:
+    """The recipe of the run that a run builds on, beside whose recipe its runs are."""
+    from ftc.artifact.chain import read_chain
+
+    chain = read_chain(run)
+    below = (run / chain[-1].place).resolve() if chain else run
+    named = below.parents[2] / f"{below.parent.name}.toml"
+    return named if named.is_file() else below.parents[2] / "recipe.toml"
 
 
 def _asked(run: Plan, made: Planned) -> Plan | Finding:
@@ -171,9 +183,10 @@ def _asked(run: Plan, made: Planned) -> Plan | Finding:
     assert run.model is not None  # noqa: S101
     if not suites.all_suites:
         return Finding("FTC732", "the recipe has no suite that could be measured", help=("add [[eval]]",))
-    parts = ("config_sha256", "tokenizer_sha256", "weights")
+    chained = ("kind", "revision") if "run" in (run.model.kind, suites.model.kind) else ()
+    parts = ("config_sha256", "tokenizer_sha256", "weights", *chained)
     other = [part for part in parts if getattr(run.model, part) != getattr(suites.model, part)]
-    if other or run.model.kind == "run":
+    if other:
         message = "the run was tuned from another base model than that of the recipe with the suites"
         notes = (f"the run has `{run.model.location}`, the recipe `{suites.model.location}`",)
         return Finding("FTC732", message, help=("name the same base in both",), notes=notes)
@@ -213,7 +226,7 @@ def _measured(run: Path, plan: Plan, made: Planned, cache: Cache, heard: Heard) 
 def _job(run: Path, plan: Plan, made: Planned, cache: Cache, directory: Path) -> Job | Finding:
     """A directory beside the run with the plan and the compiled rows, and the models."""
     from ftc.artifact.run_directory import DATA, add_files, prepare
-    from ftc.facts.materialise import model_directory
+    from ftc.building import begun_with
     from ftc.plan.canonical import canonical_bytes
     from ftc.runtime.job import Job
 
@@ -230,7 +243,7 @@ def _job(run: Path, plan: Plan, made: Planned, cache: Cache, directory: Path) ->
     )
     add_files(directory, result.beside)
     try:
-        model = model_directory(made.facts.model, made.loaded.origins, cache)
+        model = begun_with(made, None, cache)
     except CacheProblem as problem:
         return cache_finding(problem)
     if isinstance(model, Finding):

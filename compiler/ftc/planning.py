@@ -189,7 +189,9 @@ def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
     except CacheProblem as problem:
         findings = (*said, cache_finding(problem))
         return Planned(PlanResult(path, findings, None, None, None), loaded, base=base)
-    result = replace(result, findings=sort_findings((*said, *result.findings)))
+    known = base is None or base.result.digest is not None  # of a sample's weights nothing is known
+    digest = result.digest if known else None
+    result = replace(result, findings=sort_findings((*said, *result.findings)), digest=digest)
     return Planned(result, loaded, facts, compiler, context, base)
 
 
