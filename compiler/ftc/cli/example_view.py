@@ -60,7 +60,8 @@ def _marked(text: str, *, trained: bool, color: bool, full: bool) -> str:
 
 def facts(example: ShownExample) -> str:
     """The side of a compiled row and its tokens."""
-    return f"{example.part}, {plural(example.length, 'token')}, {number(example.trained)} with loss"
+    label = f", label {visible(example.label, brackets=False)}" if example.label is not None else ""
+    return f"{example.part}, {plural(example.length, 'token')}, {number(example.trained)} with loss{label}"
 
 
 def marked_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +17,13 @@ from ftc.plan.steps import DataStep
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+def label_of(carried: str) -> str | None:
+    """The label that a row carries beside its tokens, without JSON's quotes; None where there is none."""
+    label = json.loads(carried).get("label")
+    return label if isinstance(label, str) or label is None else json.dumps(label)
+
 
 UNDECODED = "\ufffd"
 """What a decoder gives for a token that is a part of a character."""
@@ -60,7 +68,7 @@ class ShownExample:
     """A compiled row as people read it: its text in stretches that are trained or not, counts in tokens.
 
     `each` has every token, and `packed` the sequence it trains in, where that was asked for. `members` are
-    the texts that train together as the row, where it is several.
+    the texts that train together as the row, where it is several, and `label` its class or judgement.
     """
 
     id: str
@@ -71,6 +79,7 @@ class ShownExample:
     each: tuple[Token, ...] = ()
     packed: PackedIn | None = None
     members: tuple[ShownMember, ...] = ()
+    label: str | None = None
 
 
 class Viewer:
@@ -126,6 +135,7 @@ class Viewer:
             each=tuple(self._each(row)),
             packed=packed,
             members=tuple(self._each_member(row)),
+            label=label_of(row.carried) if row.carried else None,
         )
 
     def _stretches(self, tokens: Sequence[int], mask: Sequence[bool]) -> tuple[tuple[str, bool], ...]:
