@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -28,22 +29,44 @@ CHECKPOINTS = 4
 
 @dataclass(frozen=True)
 class _Units:
-    """What a batch counts: rows, or sequences of `rows` rows; tokens of the longest and of a usual one."""
+    """What a batch counts: rows, or sequences of `rows` rows; tokens of the longest and of a usual one.
+
+    The longest is the most tokens that go through the model for one of them: of all members of a row, or of
+    all answers that are sampled to it. `least` are as many as a micro-batch needs.
+    """
 
     count: int
     longest: int
     rows: float
     packed: bool
     tokens: float
+    least: int = 1
 
     @classmethod
-    def of(cls, data: DataStep) -> _Units:
+    def of(cls, plan: Plan, data: DataStep) -> _Units:
         """One pass over the training rows."""
-        laid_out = data.sequences
-        if laid_out is None:
-            return cls(data.train.rows, data.train.longest, 1.0, False, data.train.tokens / data.train.rows)
+        laid_out, train = data.sequences, data.train
+        if laid_out is None or laid_out.capacity is None:
+            count = train.rows if laid_out is None else laid_out.count
+            longest = _tokens_at_once(plan, train.longest)
+            return cls(count, longest, 1.0, False, train.tokens / train.rows, 2 if _drifts(plan) else 1)
         rows, tokens = laid_out.rows / laid_out.count, laid_out.tokens / laid_out.count
-        return cls(laid_out.count, laid_out.longest, rows, laid_out.capacity is not None, tokens)
+        return cls(laid_out.count, laid_out.longest, rows, True, tokens)
+
+
+def _tokens_at_once(plan: Plan, longest: int) -> int:
+    """Tokens that the longest row sends through the model: all its members, or all answers sampled to it."""
+    members = len(plan.render.members) if plan.render else 0
+    options = plan.objective.options if plan.objective else {}
+    if plan.objective is None or plan.objective.batches != "prompts":
+        return longest * max(members, 1)
+    return int(str(options["generations"])) * (longest + int(str(options["max_new_tokens"])))
+
+
+def _drifts(plan: Plan) -> bool:
+    """Whether the loss takes other rows of the micro-batch to see how far the model has moved."""
+    step = plan.objective
+    return step is not None and step.batches == "labelled" and step.options["loss"] == "kto"
 
 
 def _batch(train: Train, units: _Units) -> tuple[int, tuple[Choice, ...]]:
@@ -60,8 +83,9 @@ def _micro_batch(train: Train, batch: int, units: _Units) -> tuple[int, tuple[Ch
     if isinstance(train.micro_batch, int):
         return train.micro_batch, ()
     most = PACKED_AT_A_TIME if units.packed else TOKENS_AT_A_TIME
-    fitting = [size for size in range(1, batch + 1) if batch % size == 0 and size * units.longest <= most]
-    size, unit = max(fitting, default=1), "sequence" if units.packed else "row"
+    sizes = [size for size in range(units.least, batch + 1) if batch % size == 0]
+    fitting = [size for size in sizes if size * units.longest <= most]
+    size, unit = max(fitting, default=min(sizes, default=1)), "sequence" if units.packed else "row"
     reason = f"the longest {unit} has {units.longest} tokens, and {most} tokens at a time are moderate"
     return size, (choice("train.micro_batch", size, reason),)
 
@@ -143,12 +167,27 @@ def _unfit(plan: Plan, context: Context) -> tuple[Finding, ...]:
     )
 
 
+def _too_few(plan: Plan, context: Context, units: _Units) -> Iterator[Finding]:
+    """A micro-batch, or a pass over the rows, with fewer rows than the objective needs at a time."""
+    assert plan.train is not None  # noqa: S101 - it has just been filled in
+    assert plan.objective is not None  # noqa: S101 - the order of the passes
+    name, train = plan.objective.name, plan.train
+    if train.micro_batch < units.least:
+        message = f"{name} needs {units.least} rows or more at a time, to see how far the model has moved"
+        helps = ("write micro_batch = 2 or more", 'or take loss = "apo_zero_unpaired" under train.objective')
+        yield Finding("FTC506", message, context.origins.value("train", "micro_batch"), help=helps)
+    if plan.objective.batches == "prompts" and train.batch > units.count:
+        message = f"a step of {name} takes {train.batch} prompts, and there are {units.count} to train on"
+        span = context.origins.value("train", "batch")
+        yield Finding("FTC506", message, span, help=(f"write batch = {units.count} or less",))
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """Derive the steps from the compiled rows, and the trainer's arguments from the whole plan."""
     assert plan.data is not None  # noqa: S101 - the order of the passes
     assert plan.objective is not None  # noqa: S101
     train, objective = context.recipe.train, objectives.load(plan.objective.name)
-    units = _Units.of(plan.data)
+    units = _Units.of(plan, plan.data)
     batch, batch_choices = _batch(train, units)
     micro, micro_choices = _micro_batch(train, batch, units)
     steps, epochs, step_choices = _steps(train, units, batch, objective)
@@ -179,7 +218,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     choices = batch_choices + step_choices + settled.choices + rate_choices + options.choices + save_choices
     tuned = counted(plan, context)
     plan = filled(plan, choices, train=with_fit(step, settled.fit), tune=tuned)
-    wrong = (*_unfit(plan, context), *optimizer.findings(plan, context))
+    wrong = (*_unfit(plan, context), *_too_few(plan, context, units), *optimizer.findings(plan, context))
     return Outcome(plan, (*wrong, *options.findings, *settled.findings))
 
 
