@@ -41,7 +41,7 @@ gates.loss = "<= base * 1.02"
 
 [[eval]]
 name = "prompts"
-query = "select 'the dog number ' || i || '?' as prompt, 4 as at_most, 1 as at_least from (values (1), (5)) t(i)"
+query = "select 'the dog number ' || i || '?' as prompt, 4 as at_most, 1 as at_least from range(1, 6, 4) t(i)"
 metrics = ["length"]
 unit = "characters"
 max_new_tokens = 3
