@@ -149,6 +149,7 @@ def test_json_is_one_document(ftc, built) -> None:
         "recipe": "a.toml",
         "ok": True,
         "findings": [],
+        "built_on": [],
         "status": "built",
         "digest": HASH,
         "run": str(RUN),
