@@ -25,6 +25,18 @@ def _base(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def _prompted(model: Any) -> Any:
+    """PEFT's configuration of virtual tokens, or None for a model without."""
+    config = getattr(model, "active_peft_config", None)
+    return config if config is not None and config.is_prompt_learning else None
+
+
+def leading(model: Any) -> int:
+    """Virtual tokens that stand before each row in the model's logits; a prefix stands in the cache alone."""
+    config = _prompted(model)
+    return 0 if config is None or config.peft_type == "PREFIX_TUNING" else int(config.num_virtual_tokens)
+
+
 def takes_positions(model: Any) -> bool:
     """Whether the model can compute the logits of some positions alone."""
     return "logits_to_keep" in inspect.signature(_base(model).forward).parameters
@@ -66,7 +78,7 @@ def position_losses(
         "attention_mask": attention(tokens).to(model.device),
         "use_cache": False,
     }
-    wanted, columns = wanted.to(model.device), columns.to(model.device)
+    wanted, columns = wanted.to(model.device), columns.to(model.device) + leading(model)
     if not takes_positions(model):
         logits = model(**inputs).logits[:, columns].float().transpose(1, 2)
         return cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
@@ -169,6 +181,8 @@ def label_scores(model: Any, prompts: list[list[int]], labels: list[list[int]], 
     """
     import torch
 
+    if _prompted(model) is not None:
+        return _scored_whole(model, prompts, labels, pad_id=pad_id)
     mask = attention(prompts, left=True).to(model.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     few = {"logits_to_keep": 1} if takes_positions(model) else {}
@@ -184,6 +198,18 @@ def label_scores(model: Any, prompts: list[list[int]], labels: list[list[int]], 
     chunks = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
     state = (read.past_key_values, mask, positions[:, -1:] + 1)
     return torch.cat([_continued(model, first, chunk, state, pad_id) for chunk in chunks], dim=1)
+
+
+def _scored_whole(model: Any, prompts: list[list[int]], labels: list[list[int]], *, pad_id: int) -> Tensor:
+    """The same, each prompt read anew for each label: PEFT puts virtual tokens before a continuation again."""
+    import torch
+
+    found = []
+    for label in labels:
+        rows = [prompt + label for prompt in prompts]
+        masks = [[False] * len(prompt) + [True] * len(label) for prompt in prompts]
+        found.append([-total for total, _ in row_losses(model, rows, masks, pad_id=pad_id)])
+    return torch.tensor(found).T
 
 
 def _continued(

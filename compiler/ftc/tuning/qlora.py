@@ -22,15 +22,12 @@ class QloraOptions(LowRankOptions):
     double_quantise: bool | None = None
     """Quantise the blocks' scales too, which saves 0.4 bits a weight; on for 4 bits unless given."""
 
-    init: Literal["default", "gaussian", "loftq"] = "default"
-    """What the adapters begin as: nothing, or (LoftQ) what quantising took from the weights."""
+    init: Literal["default", "gaussian"] = "default"
+    """What the adapters begin as; both leave the model as it is."""
 
 
 def lower(options: QloraOptions, modules: Modules | None) -> TuneStep:
-    """The arguments of PEFT's `LoraConfig`, and how the base is stored.
-
-    LoftQ replaces the first weights of the adapters once the base is loaded (`runtime/adapt.py`).
-    """
+    """The arguments of PEFT's `LoraConfig`, and how the base is stored."""
     peft = low_rank(options, modules)
     if options.init == "gaussian":
         peft["init_lora_weights"] = INITS["gaussian"]
