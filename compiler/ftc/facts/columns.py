@@ -102,11 +102,14 @@ def _type_help(name: str, kind: str, recipe: Recipe) -> str:
         return (
             "make a list of them: [{role: 'user', content: …}, {role: 'assistant', content: …}] as messages"
         )
+    if name == "label" and kind == "VARCHAR":
+        return "write what is true in the query, such as: vote = 'up' as label"
     found = _definition(name, recipe)
     plain = found[1] if found and found[1] else name
     unstated = recipe.data.query is None and recipe.data.mix is None
     where = "add a query that casts it" if unstated else "cast it in the query"
-    cast = f"({plain}->>'$')" if kind == "JSON" else f"{plain}::varchar"  # a cast would keep JSON's quotes
+    type_ = "boolean" if name == "label" else "varchar"
+    cast = f"({plain}->>'$')" if kind == "JSON" else f"{plain}::{type_}"  # a cast would keep JSON's quotes
     return f"{where}: {cast} as {name}"
 
 

@@ -19,6 +19,8 @@ _EXAMPLES: dict[Key, str] = {
     ("data", "sources"): 'sources.rows = "data/rows.jsonl"',
     ("data", "query"): 'query = "select question as prompt, answer as completion from rows"',
     ("data", "query", "file"): 'query = { file = "query.sql" }',
+    ("train", "objective", "name"): 'name = "dpo"',
+    ("train", "objective", "rewards"): 'rewards = ["exact_match", { python = "rewards.py:score" }]',
 }
 
 
