@@ -13,6 +13,7 @@ from ftc.recipe.model import Dedupe, Recipe
 from ftc.recipe.suggest import closest, did_you_mean
 
 RENDERED = ("prompt", "completion", "chosen", "rejected", "text")
+TRUTH = "true or false (BOOLEAN)"
 SPOKEN = ("prompt", "chosen", "rejected")
 """Columns that may be texts or lists of messages."""
 
@@ -68,7 +69,7 @@ def _type_problem(name: str, kind: str, *, pairs: bool, types: tuple[str, ...] =
         good = is_conversation(kind) or kind in ("JSON", "VARCHAR")
         return None if good else "a list of {role, content} structs, or JSON text of one"
     if name == "label":
-        words = "true or false (BOOLEAN)" if types == ("BOOLEAN",) else "a text or a whole number (VARCHAR)"
+        words = TRUTH if types == ("BOOLEAN",) else "a text or a whole number (VARCHAR)"
         return None if kind in types else words
     if name in SPOKEN and pairs and is_conversation(kind):
         return None
@@ -97,18 +98,18 @@ def _column_span(name: str, recipe: Recipe, origins: Origins) -> Span | None:
     return origins.inside(key, *found.span()) if found else origins.value(*key)
 
 
-def _type_help(name: str, kind: str, recipe: Recipe) -> str:
+def _type_help(name: str, kind: str, wanted: str, recipe: Recipe) -> str:
     if name == "messages":
         return (
             "make a list of them: [{role: 'user', content: …}, {role: 'assistant', content: …}] as messages"
         )
-    if name == "label" and kind == "VARCHAR":
+    if kind == "VARCHAR" and wanted == TRUTH:
         return "write what is true in the query, such as: vote = 'up' as label"
     found = _definition(name, recipe)
     plain = found[1] if found and found[1] else name
     unstated = recipe.data.query is None and recipe.data.mix is None
     where = "add a query that casts it" if unstated else "cast it in the query"
-    type_ = "boolean" if name == "label" else "varchar"
+    type_ = "boolean" if wanted == TRUTH else "varchar"
     cast = f"({plain}->>'$')" if kind == "JSON" else f"{plain}::{type_}"  # a cast would keep JSON's quotes
     return f"{where}: {cast} as {name}"
 
@@ -139,7 +140,7 @@ def fit_findings(recipe: Recipe, origins: Origins, columns: Mapping[str, str]) -
                     "FTC209",
                     f"the column `{name}` is {columns[name]}, but must be {wants}",
                     _column_span(name, recipe, origins),
-                    help=(_type_help(name, columns[name], recipe),),
+                    help=(_type_help(name, columns[name], wants, recipe),),
                 )
             )
     return tuple(findings)
