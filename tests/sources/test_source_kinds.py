@@ -286,7 +286,10 @@ def test_a_tree_of_texts(tmp_path: Path) -> None:
     assert [row["part"] for row in read(globbed, tmp_path).rows] == [1, 1]
     compiled = job(source, tmp_path, "select 'p' as prompt, text as completion from t").run()
     assert compiled.ledger is not None
-    assert (compiled.ledger.read, compiled.ledger.train) == (3, 3)
+    assert (compiled.ledger.read, compiled.ledger.train) == (4, 3)
+    (line,) = compiled.ledger.lines
+    assert (line.fate, line.first_ids) == ("filtered", ("docs/blank.txt",))
+    assert "white space" in line.reason
 
 
 def test_a_text_in_another_encoding(tmp_path: Path) -> None:
