@@ -23,7 +23,16 @@ from ftc.facts.machine import package_versions
 from ftc.facts.trl_fields import OF_TRL, OWNED, config_fields
 from ftc.objectives.sft import OWNED as SFT_OWNED
 from ftc.objectives.sft import arguments as sft_arguments
-from ftc.plan.steps import EnvironmentStep, EvalStep, ModelStep, Plan, TrainStep, TuneStep
+from ftc.plan.steps import (
+    EnvironmentStep,
+    EvalStep,
+    ModelStep,
+    Plan,
+    QuantiseStep,
+    TrainStep,
+    TuneStep,
+    UnfrozenStep,
+)
 from ftc.runtime import heldout, score
 
 __all__ = ["one_thread"]
@@ -275,3 +284,25 @@ def test_every_option_of_a_plan_is_heeded_or_takes_no_memory() -> None:
             assert not known, name
         else:
             assert known, name
+
+
+def test_a_base_in_few_bits_has_adapters_in_bfloat16() -> None:
+    plan = plan_for()
+    assert plan.tune is not None
+    few = plan.tune.model_copy(update={"method": "qlora", "quantise": QuantiseStep(kind="nf4", double=True)})
+    step = step_for(plan.model_copy(update={"tune": few}), EVEN)
+    assert step.quantisation is not None
+    assert (step.quantisation.kind, step.quantisation.double, step.quantisation.upcast) == ("nf4", True, False)
+    assert (step.tuning.dtype, step.optimizer.state) == ("bfloat16", "bfloat16")
+
+
+def test_the_last_layers_are_modelled_and_others_refused() -> None:
+    def of(**unfrozen: Any) -> TrainingStep:
+        tune = TuneStep(method="freeze", peft=None, unfrozen=UnfrozenStep(**unfrozen))
+        return step_for(plan_for().model_copy(update={"tune": tune}), EVEN)
+
+    tuning = of(last=2, head=True).tuning
+    assert (tuning.method, tuning.layers, tuning.head, tuning.embedding) == ("freeze", 2, True, False)
+    for other in ({"first": 1}, {"norms": True}, {"modules": ("mlp",)}):
+        with pytest.raises(InexpressibleError, match="not modelled"):
+            of(**other)

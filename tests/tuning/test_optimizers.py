@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runtime.in_process import execute
-from tiny_plan import write_tiny
-from tuning.test_training import losses
 
 from ftc.facts.machine import package_versions
 from ftc.tuning.optimizers import OPTIMIZERS
+from runtime.in_process import execute
+from tiny_plan import write_tiny
+from tuning.test_training import losses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RATES = {"sgd": 0.5, "adagrad": 0.05, "adafactor": 0.05}

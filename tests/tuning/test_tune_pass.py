@@ -1,4 +1,4 @@
-"""The `[tune]` table of a plan: what trains, what is picked, and what does not fit the model or the machine."""
+"""The `[tune]` table of a plan: what trains, what is picked, what fits neither model nor machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from plan.plan_facts import context_of
 
 from ftc import tuning
 from ftc.plan.context import Outcome
@@ -15,6 +14,7 @@ from ftc.plan.pipeline import run_passes
 from ftc.plan.steps import Plan, TuneStep
 from ftc.recipe.training import Train
 from ftc.tuning.optimizers import OPTIMIZERS
+from plan.plan_facts import context_of
 
 ROWS = {"prompt": "VARCHAR", "completion": "VARCHAR"}
 PACKAGES = {"torch": "2.13.0", "bitsandbytes": "0.50.2"}

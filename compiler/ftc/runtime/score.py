@@ -201,7 +201,7 @@ def label_scores(model: Any, prompts: list[list[int]], labels: list[list[int]], 
 
 
 def _scored_whole(model: Any, prompts: list[list[int]], labels: list[list[int]], *, pad_id: int) -> Tensor:
-    """The same, each prompt read anew for each label: PEFT puts virtual tokens before a continuation again."""
+    """The same, each prompt read anew for each label: PEFT puts virtual tokens before what goes on, too."""
     import torch
 
     found = []
