@@ -41,7 +41,11 @@ def _metrics(result: SweepResult) -> list[str]:
     if all(one.status == "planned" for one in result.variants):
         return []
     names = dict.fromkeys(name for one in result.variants for name in one.metrics)
-    others = [name for name in names if name != result.metric and "." not in name and not name.endswith(("_rows", "_right", "_tokens"))]
+    others = [
+        name
+        for name in names
+        if name != result.metric and "." not in name and not name.endswith(("_rows", "_right", "_tokens"))
+    ]
     return [result.metric, *others[:METRICS]]
 
 
