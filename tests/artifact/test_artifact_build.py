@@ -84,6 +84,7 @@ def test_layout(built: Execution, plan: Plan, tiny: Tiny):
             "recipe.lock",
             "recipe.toml",
             "timing.json",
+            "training.json",
             "data/ledger.json",
             *(f"data/{s.file.name}" for part in (tiny.train, tiny.eval) for s in part.shards),
             "model/adapter_config.json",
