@@ -292,7 +292,8 @@ def test_a_base_in_few_bits_has_adapters_in_bfloat16() -> None:
     few = plan.tune.model_copy(update={"method": "qlora", "quantise": QuantiseStep(kind="nf4", double=True)})
     step = step_for(plan.model_copy(update={"tune": few}), EVEN)
     assert step.quantisation is not None
-    assert (step.quantisation.kind, step.quantisation.double, step.quantisation.upcast) == ("nf4", True, False)
+    how = step.quantisation
+    assert (how.kind, how.double, how.upcast) == ("nf4", True, False)
     assert (step.tuning.dtype, step.optimizer.state) == ("bfloat16", "bfloat16")
 
 
