@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from in_process import Ran, execute
@@ -102,10 +103,10 @@ def test_a_staged_checkpoint_is_never_resumed(lora_plan, tiny: Tiny, tmp_path, m
     run = tmp_path / "run"
     publish = trainer.checkpoints.publish
 
-    def fail(staged: Path, checkpoints: Path, step: int) -> Path:
+    def fail(staged: Path, checkpoints: Path, step: int, *rest: Any) -> Path:
         if step == 6:
             raise MemoryError
-        return publish(staged, checkpoints, step)
+        return publish(staged, checkpoints, step, *rest)
 
     monkeypatch.setattr(trainer.checkpoints, "publish", fail)
     assert execute(tiny, lora_plan, run).status == 1
