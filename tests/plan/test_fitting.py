@@ -277,8 +277,9 @@ def test_fewer_held_out_rows_are_advised_where_those_are_what_does_not_fit(tmp_p
     held = part("eval", 40).model_copy(update={"longest": 256, "tokens": 40 * 200})
     ledger = data.ledger.model_copy(update={"eval": 40, "read": 1040})
     ledger = ledger.model_copy(update={"sources": (SourceRows(name="rows", rows=1040),)})
-    data = data.model_copy(update={"eval": held, "ledger": ledger, "longest_target": 0})
-    split = '[data]\nsplit = { eval = 40 }\n[eval]\nmetrics = ["loss"]\n[train]\nmicro_batch = 1\n'
+    data = data.model_copy(update={"eval": held, "ledger": ledger, "longest_target": 100})
+    answers = '[eval]\nmetrics = ["exact_match"]\nmax_new_tokens = 8192\n'
+    split = f"[data]\nsplit = {{ eval = 40 }}\n{answers}[train]\nmicro_batch = 1\n"
     (finding,) = planned(tmp_path, on("L4", split), data).findings
     assert "(evaluation)" in finding.message
     line = next(line for line in finding.help if "under [eval]" in line)
