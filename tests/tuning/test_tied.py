@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tuning.families import small_config
 
 from ftc import tuning
 from ftc.estimate.inventory import modules
 from ftc.runtime.adapt import adapt, trained
+from tuning.families import small_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
