@@ -23,7 +23,7 @@ def arguments(train: Train) -> dict[str, JsonValue]:
 
 
 def findings(plan: Plan, context: Context) -> tuple[Finding, ...]:
-    """What is not installed, the device it does not run on, and adapters whose gradients are not projected."""
+    """What is not installed, does not run on the device, or cannot project the gradients of adapters."""
     return tuple(_findings(plan, context))
 
 

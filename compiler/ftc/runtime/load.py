@@ -73,7 +73,7 @@ def load_model(
 ) -> Any:
     """The base model in the plan's precision, every weight from the files but those of a new head of scores.
 
-    With `quantise` its linear layers are stored in few bits as they are read, on the device. Raises BuildError
+    With `quantise` its linear layers are stored in few bits as they are read. Raises BuildError
     where a weight is missing: transformers would fill it with random numbers.
     """
     import torch
