@@ -301,6 +301,11 @@ def hugging_face_blocks(
     return _judged(template.source, messages, tools, given)
 
 
+def load_judge() -> None:
+    """Load transformers' renderer, so that a process that is forked later has it."""
+    from transformers.utils import chat_template_utils  # noqa: F401
+
+
 def _judged(
     source: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, given: dict[str, Any]
 ) -> tuple[str, list[tuple[int, int]]]:

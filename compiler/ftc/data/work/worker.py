@@ -38,12 +38,8 @@ def main(sockets: list[int], ends: int, logs: list[str]) -> None:
         loaded = _loaded(messages.read(stream))
         compile_rows = _compiler(messages.read(stream), loaded)
         _collect_rarely()
-        pids: list[int] = []
-        if FORKS and _is_alone():
-            for number in range(1, len(sockets)):
-                pids.append(os.fork())
-                if not pids[-1]:
-                    _forked(sockets, ends, number, logs[number], compile_rows)
+        others = range(1, len(sockets)) if FORKS and _is_alone() else ()
+        pids = [_fork(sockets, ends, number, logs[number], compile_rows) for number in others]
         _leave(sockets[1:])
         Thread(target=_tell_ends, args=(pids, ends), daemon=True).start()
         messages.write(stream, pids)
@@ -62,7 +58,9 @@ def _loaded(preparation: Preparation) -> Backend | Unfit:
 
     features.load()
     if preparation.chat:
-        from transformers.utils import chat_template_utils  # noqa: F401
+        from ftc.data.template.chat_template import load_judge
+
+        load_judge()
     try:
         return BACKENDS[preparation.backend](preparation.tokenizer_file)
     except Unfit as unfit:
@@ -95,6 +93,14 @@ def _leave(fds: Sequence[int]) -> None:
     with Path(os.devnull).open("rb") as nothing:
         for fd in fds:
             os.dup2(nothing.fileno(), fd)
+
+
+def _fork(sockets: Sequence[int], ends: int, number: int, log: str, compile_rows: Compile) -> int:
+    """Fork a process, which does not return from here; its id."""
+    pid = os.fork()
+    if not pid:
+        _forked(sockets, ends, number, log, compile_rows)
+    return pid
 
 
 def _forked(sockets: Sequence[int], ends: int, number: int, log: str, compile_rows: Compile) -> None:
