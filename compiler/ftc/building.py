@@ -162,6 +162,7 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
         beside=result.beside,
         runs=runs_of(made, shop.runs),
         model=model,
+        teacher=_teacher(made, shop.cache),
         name=result.plan.name,
         digest=result.digest,
         trackers=(made.loaded.recipe.train.trackers if made.loaded.recipe else None) or (),
@@ -169,6 +170,24 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
     work = replace(work, chain=_chain(made, below, work.directory.complete))
     done = execute(work, shop.on_event)
     return replace(done, findings=(*said, *done.findings))
+
+
+def _teacher(made: Planned, cache: Cache) -> Callable[[], Path | Finding] | None:
+    """What brings the model that is followed onto the disk; None where there is none."""
+    from ftc.facts.materialise import model_directory
+    from ftc.facts.teacher import TeacherOrigins
+
+    facts = made.facts.teacher if made.facts else None
+    if facts is None:
+        return None
+
+    def directory() -> Path | Finding:
+        try:
+            return model_directory(facts, TeacherOrigins(made.loaded.origins), cache)
+        except CacheProblem as problem:
+            return cache_finding(problem)
+
+    return directory
 
 
 def _with_notes(made: Planned, runs: Path | None, cache: Cache, said: list[Finding]) -> Path | Finding:

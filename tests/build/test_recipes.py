@@ -23,6 +23,7 @@ SUMS = ("sums", [{"question": f"what is {i} and {i}?", "result": 2 * i} for i in
 ROWS = {
     **dict.fromkeys(("dpo", "orpo", "cpo", "simpo", "reward"), PAIRS),
     **dict.fromkeys(("grpo", "rloo"), SUMS),
+    "distillation": ("questions", [{"question": f"q {i}", "answer": f"a {i}"} for i in range(60)]),
     "kto": (
         "feedback",
         [{"question": f"q {i}", "answer": f"a {i}", "thumb": ("up", "down")[i % 2]} for i in range(60)],
@@ -78,6 +79,8 @@ def test_a_ready_recipe_plans(path: Path, tiny_model: Path, tmp_path: Path) -> N
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     settings = [f"data.sources.{source}={data}", f"model.base={model}", "lints.small_eval=allow"]
+    if path.stem == "distillation":
+        settings.append(f"train.objective.teacher={model}")
     if "max_length" in path.read_text(encoding="utf-8"):
         settings.append("data.max_length=256")
     result = ftc.plan(path, set=settings)

@@ -38,6 +38,7 @@ class Build:
     `data` has the compiled rows, `beside` what else belongs there; `sequences` says which of them train
     together, where the plan does; `chain` the runs that this one builds on. `trackers` are told of each step.
 
+    `teacher` gives that of the model which is followed, where the objective has one.
     `model` gives the base model's directory, fetching or converting it where that is needed; it is
     asked only once the run is known to be unfinished.
     """
@@ -54,6 +55,7 @@ class Build:
     chain: tuple[ChainedRun, ...] = ()
     beside: Mapping[str, Path | bytes] = field(default_factory=dict)
     trackers: tuple[str, ...] = ()
+    teacher: Callable[[], Path | Finding] | None = None
 
     @property
     def directory(self) -> RunDirectory:
@@ -119,8 +121,11 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     model = build.model()
     if isinstance(model, Finding):
         return _failed(directory, *warnings, model)
+    teacher = build.teacher() if build.teacher else None
+    if isinstance(teacher, Finding):
+        return _failed(directory, *warnings, teacher)
     files = (directory.partial / "plan.json", directory.partial / DATA, model, directory.partial)
-    job = Job(*files, build.trackers)
+    job = Job(*files, build.trackers, teacher=teacher)
     outcome = launch(job, on_event)
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)

@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "FTC506": "A training setting does not fit the model or the device.",
     "FTC507": "An evaluation setting does not fit the data.",
     "FTC508": "The model cannot keep packed rows apart.",
+    "FTC513": "The teacher's vocabulary is not the student's.",
     "FTC516": "The rows' classes cannot be learned.",
     "FTC517": "The objective cannot train this model.",
     "FTC518": "Images and audio cannot be trained on yet.",

@@ -17,6 +17,7 @@ from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.stated_template import stated_template
 from ftc.facts.suites import SuiteFacts, look_at_suites
+from ftc.facts.teacher import locate_teacher, teacher_facts
 from ftc.facts.training_template import TrainingTemplate, training_template
 from ftc.plan.steps import ColumnType, RewardStep
 from ftc.recipe.load import Origins
@@ -39,6 +40,7 @@ class Glance:
     findings: tuple[Finding, ...]
     suites: tuple[SuiteFacts, ...] = ()
     rewards: tuple[RewardStep, ...] = ()
+    teacher: Located | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Facts:
     gpu: CudaDevice | None = None
     memory: int | None = None
     suites: tuple[SuiteFacts, ...] = ()
+    teacher: ModelFacts | None = None
     rewards: tuple[RewardStep, ...] = ()
     kernels: Kernels = NO_KERNELS
 
@@ -94,9 +97,10 @@ def glance(
     columns = look_at_columns(recipe, origins, known, rows[0]) if rows else ()
     rewards, unrewarding = ((), ()) if known.takes("train") else look_at_rewards(recipe, origins)
     located = _model(recipe, origins, known)
+    teacher = None if known.takes("train") else locate_teacher(recipe, origins)
     template = stated_template(recipe, origins)
     suites, wrong = look_at_suites(recipe, origins, cache, known, reach, sources[0])
-    places = tuple(found for found in (located, template) if isinstance(found, Finding))
+    places = tuple(found for found in (located, teacher, template) if isinstance(found, Finding))
     return Glance(
         sources=sources[0],
         queries=rows if all(query.columns for query in rows) else (),
@@ -106,6 +110,7 @@ def glance(
         findings=(*sources[2], *problems, *columns, *unrewarding, *places, *wrong),
         suites=suites,
         rewards=rewards,
+        teacher=None if isinstance(teacher, Finding) else teacher,
     )
 
 
@@ -121,6 +126,9 @@ def gather(seen: Glance, origins: Origins, cache: Cache, base: ModelFacts | None
     model = base or model_facts(seen.located, origins, cache)
     if isinstance(model, Finding):
         return model
+    teacher = teacher_facts(seen.teacher, model, origins, cache) if seen.teacher else None
+    if isinstance(teacher, Finding):
+        return teacher
     device, reason = detect_device()
     template = seen.chat_template or model.tokenizer.chat_template
     return Facts(
@@ -137,5 +145,6 @@ def gather(seen: Glance, origins: Origins, cache: Cache, base: ModelFacts | None
         memory=memory_size(),
         suites=seen.suites,
         rewards=seen.rewards,
+        teacher=teacher,
         kernels=find_kernels(),
     )

@@ -118,6 +118,7 @@ def command(job: Job, *, measure: bool = False) -> list[str]:
     places = {"--plan": job.plan, "--data": job.data, "--model": job.model, "--run": job.run}
     words = [word for option, path in places.items() for word in (option, str(path.absolute()))]
     more = ["--measure"] if measure else []
+    more += ["--teacher", str(job.teacher.absolute())] if job.teacher else []
     more += ["--tuned", str(job.tuned.absolute())] if job.tuned else []
     more += [word for name in job.trackers for word in ("--tracker", name)]
     return [sys.executable, "-m", "ftc.runtime", *words, "--stop-on-eof", *more]

@@ -17,6 +17,7 @@ OBJECTIVES: dict[str, str] = {
     "reward": "ftc.objectives.reward",
     "classification": "ftc.objectives.classification",
     "embedding": "ftc.objectives.embedding",
+    "gkd": "ftc.objectives.gkd",
     "grpo": "ftc.objectives.grpo",
     "rloo": "ftc.objectives.rloo",
 }

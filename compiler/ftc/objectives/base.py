@@ -44,6 +44,8 @@ class Loaded:
 
     head: Literal["vocabulary", "scores", "classes", "embedding"] = "vocabulary"
     reference: bool = False
+    teacher: bool = False
+    """Another model that the trained one follows."""
 
 
 def _one(_: Options) -> int:
@@ -79,7 +81,9 @@ class Objective:
     implied: bool = True
     train_on: TrainOn | None = None
     loads: Loaded = Loaded()
-    batches: Literal["rows", "pairs", "pairs_apart", "labelled", "prompts", "classes", "members"] = "rows"
+    batches: Literal[
+        "rows", "pairs", "pairs_apart", "followed", "labelled", "prompts", "classes", "members"
+    ] = "rows"
     metrics: tuple[Metric, ...] | None = None
     per_row: Callable[[Any], int] = _one
     epochs: float = 3.0

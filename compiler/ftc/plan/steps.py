@@ -146,6 +146,7 @@ class ObjectiveStep(Frozen):
     head: Literal["vocabulary", "scores", "classes", "embedding"] = "vocabulary"
     reference: bool = False
     rewards: tuple[RewardStep, ...] = ()
+    teacher: ModelStep | None = None
 
 
 class RenderStep(Frozen):

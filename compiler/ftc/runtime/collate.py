@@ -20,6 +20,7 @@ UNSEEN = {
     "pairs_apart": ("row",),
     "labelled": ("row", "labels"),
     "prompts": (),
+    "followed": ("row",),
     "classes": ("row",),
     "members": ("row",),
 }
@@ -128,6 +129,24 @@ class PairCollator:
         return batch if self._scores else batch | {"completion_mask": (labels != IGNORED).long()}
 
 
+class FollowedCollator:
+    """Batches of rows as distillation takes them: whole, and what stands before the answer on its own.
+
+    What comes before the first token with loss is what the student is given to answer itself.
+    """
+
+    def __init__(self, pad_id: int) -> None:
+        self._whole = Collator(pad_id)
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Those of `Collator`, and prompts and prompt_attention_mask (rows, longest), filled on the left."""
+        prompts = [example["input_ids"][: _answer_start(example["labels"])] for example in examples]
+        return self._whole(examples) | {
+            "prompts": padded(prompts, self._whole.pad_id, left=True),
+            "prompt_attention_mask": attention(prompts, left=True),
+        }
+
+
 class ApartCollator:
     """Batches of pairs as those of TRL's trainers take them that put the answers together themselves."""
 
@@ -226,6 +245,8 @@ def _collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
     pad_id, step = plan.tokenizer.pad_id, plan.objective
     if step.batches == "pairs":
         return PairCollator(pad_id, scores=step.head == "scores")
+    if step.batches == "followed":
+        return FollowedCollator(pad_id)
     if step.batches == "pairs_apart":
         return ApartCollator(pad_id)
     if step.batches == "members":

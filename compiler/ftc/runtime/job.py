@@ -11,6 +11,7 @@ class Job:
     """The plan's JSON, the compiled data, the base model, and the run directory that is filled.
 
     `trackers` are told of each step too; they decide nothing, and so are no part of the plan.
+    A `teacher` is the model that the trained one follows.
     Where a model is `tuned` already, its suites are measured and nothing is trained.
     """
 
@@ -20,6 +21,7 @@ class Job:
     run: Path
     trackers: tuple[str, ...] = ()
     tuned: Path | None = None
+    teacher: Path | None = None
 
     @property
     def tracked(self) -> Path:

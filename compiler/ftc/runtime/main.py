@@ -61,6 +61,8 @@ def verify(plan: Ready, job: Job) -> None:
     from ftc.runtime import load
 
     load.verify(plan.model, job.model)
+    if plan.objective.teacher is not None and job.teacher is not None:
+        load.verify(plan.objective.teacher, job.teacher)
     for part in (plan.data.train, plan.data.eval):
         if part is not None:
             rows.verify(part, job.data)

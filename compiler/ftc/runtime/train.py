@@ -73,6 +73,7 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
         processing_class=tokenizer,
         **_reference(plan, job),
         **_rewards(plan, tokenizer),
+        **_teacher(plan, job),
         **_own_loss(plan, model),
     )
     trainer.session = session
@@ -108,6 +109,18 @@ def _own_loss(plan: Ready, model: Any) -> dict[str, Any]:
 
     smoothing = plan.objective.options.get("label_smoothing", 0.0)
     return {"compute_loss_func": ClassLoss(float(str(smoothing)))}
+
+
+def _teacher(plan: Ready, job: Job) -> dict[str, Any]:
+    """The model that the trained one follows, where the objective has one."""
+    step = plan.objective.teacher
+    if step is None:
+        return {}
+    if job.teacher is None:
+        raise BuildError("FTC703", "the plan has a teacher, and its weights are not there")
+    model = load_model(step, job.teacher)
+    model.requires_grad_(False)
+    return {"teacher_model": model.to(plan.environment.device).eval()}
 
 
 def _rewards(plan: Ready, tokenizer: Any) -> dict[str, Any]:

@@ -75,5 +75,8 @@ def run(plan: Plan, context: Context) -> Outcome:
         head=best.loads.head,
         reference=best.loads.reference,
         rewards=context.facts.rewards,
+        teacher=context.facts.teacher.step(plan.model.dtype)
+        if context.facts.teacher and plan.model
+        else None,
     )
     return Outcome(filled(plan, _choices(found, context), objective=step), notes)
