@@ -47,7 +47,10 @@ CODE = (
     "facts/sql_tree.py",
     "lints",
     "plan/account.py",
-    "plan/steps.py",
+    "plan/steps/base.py",
+    "plan/steps/model.py",
+    "plan/steps/rows.py",
+    "plan/steps/sources.py",
     "recipe/templates.py",
 )
 STEP = "step.json"

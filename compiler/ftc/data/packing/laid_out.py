@@ -14,7 +14,8 @@ CODE = (
     "data/packing/residuals.py",
     "data/packing/sequences.py",
     "data/packing/sizes.py",
-    "plan/steps.py",
+    "plan/steps/base.py",
+    "plan/steps/rows.py",
 )
 STEP = "step.json"
 
