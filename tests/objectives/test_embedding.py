@@ -162,3 +162,12 @@ def test_another_pooling_is_another_plan(tmp_path: Path) -> None:
     assert first.plan is not None
     assert second.plan is not None
     assert first.plan.model != second.plan.model
+
+
+def test_options_of_the_trainer_are_checked_against_its_config() -> None:
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    from ftc.facts.trl_fields import config_fields
+
+    found = config_fields("sentence_transformers:SentenceTransformerTrainingArguments")
+    assert set(found) == set(SentenceTransformerTrainingArguments.__dataclass_fields__)

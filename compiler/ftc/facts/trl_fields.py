@@ -161,6 +161,7 @@ def _likely(root: Path, name: str) -> Iterator[Path]:
     yield from sorted((root / "trainer").glob("*_config.py"))
     yield from sorted((root / "experimental").glob("*/*_config.py"))
     yield from sorted(root.glob("*.py"))
+    yield from sorted(root.glob("*/training_args.py"))
 
 
 def check_trl_options(recipe: Recipe, origins: Origins, objective: str | None = None) -> tuple[Finding, ...]:
