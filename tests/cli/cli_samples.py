@@ -126,11 +126,13 @@ PLAN = steps.Plan(
     ),
 )
 
+
 def measured(
     metric: str, better: str, before: tuple[float, float, float], after: tuple[float, float, float]
 ) -> dict[str, Any]:
     """A metric of eval.json: low, value and high before and after."""
-    sides = [dict(zip(("low", "value", "high"), one, strict=True)) | {"count": 512} for one in (before, after)]
+    names = ("low", "value", "high")
+    sides = [dict(zip(names, one, strict=True)) | {"count": 512} for one in (before, after)]
     change = {"difference": after[1] - before[1], "low": 0.0, "high": 0.0, "p_value": 1e-4}
     return {
         "metric": metric,

@@ -1,4 +1,4 @@
-"""Classifiers train for real: the loss is that of whole steps, and what is saved answers as it was measured."""
+"""Classifiers train for real: the loss is that of whole steps, what is saved answers as it was measured."""
 
 from __future__ import annotations
 

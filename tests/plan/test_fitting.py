@@ -220,7 +220,7 @@ def test_what_ftc_does_not_offer_is_marked(tmp_path: Path) -> None:
     (finding,) = planned(tmp_path, on("T4")).findings
     quantised = next(line for line in finding.help if "qlora" in line)
     several = next(line for line in finding.help if "FSDP" in line)
-    assert quantised.startswith("write method = \"qlora\" under [tune]")
+    assert quantised.startswith('write method = "qlora" under [tune]')
     assert "which ftc does not offer yet: peak " in several
 
 

@@ -160,7 +160,9 @@ def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
     """Python lines that load the model, to be run in the run directory; `chain` has what it builds on."""
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("model")\n'
     if plan.objective is not None and plan.objective.head == "embedding":
-        return 'from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer("model")\n'
+        return (
+            'from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer("model")\n'
+        )
     kind, told = _head(plan)
     imports = f"from transformers import {kind}, AutoTokenizer\n\n"
     if plan.model is None or plan.tune is None or plan.tune.peft is None:

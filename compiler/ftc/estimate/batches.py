@@ -84,25 +84,29 @@ class MicroBatches:
     basis: str
 
 
-def micro_batches(train: TrainStep, lengths: Lengths, kernel: str) -> MicroBatches:
-    """What a training's micro-batches put through the model, logits of every position but each row's last."""
+def micro_batches(train: TrainStep, lengths: Lengths, kernel: str, *, members: int = 1) -> MicroBatches:
+    """What a training's micro-batches put through the model, logits of every position but each row's last.
+
+    Of rows with several `members` each is padded to the longest of all, and rows are as long as that.
+    """
     if lengths.sequences is not None:
         return _packed(train, lengths, kernel)
     count, size = len(lengths.rows), train.micro_batch
     ordered = _ordered(lengths.rows, train.arguments.get("train_sampling_strategy"))
-    padded = size > 1 and int(lengths.rows.min()) < int(lengths.rows.max())
+    padded = members > 1 or (size > 1 and int(lengths.rows.min()) < int(lengths.rows.max()))
     attends = Attends.of(kernel, masked=padded)
     squares = float((lengths.rows.astype(float) ** 2).sum())
 
     def of(rows: int, longest: float, longest_squared: float) -> Amounts:
         whole = rows * longest_squared if attends.padding else rows / count * squares
-        return Amounts(rows * longest, whole if attends.later else whole / 2, rows * (longest - 1))
+        each = Amounts(rows * longest, whole if attends.later else whole / 2, rows * (longest - 1))
+        return each.scaled(members)
 
     total, calls, variance = Amounts(0, 0, 0), 0, 0.0
     for rows, times in _sizes(train, count):
         mean, squared = ordered.longest(rows)
         total = total.plus(of(rows, mean, squared).scaled(times))
-        variance += times * rows**2 * max(0.0, squared - mean**2) * ordered.random
+        variance += times * (rows * members) ** 2 * max(0.0, squared - mean**2) * ordered.random
         calls += times
     return MicroBatches(calls, total, variance**0.5 / max(total.tokens, 1), ordered.basis)
 

@@ -93,7 +93,7 @@ def _accumulated(play: Play) -> None:
 def _train(play: Play) -> None:
     step = play.step
     batch = step.batch
-    rows = batch.rows * (2 if step.objective.kind == "dpo" else 1)
+    rows = step.sequences
     tape = tape_of(play)
     inputs = Block(play.ledger, 3 * rows * batch.length * INDEX, TEMPORARIES)
     root = Block(play.ledger, gathered(step, play.ends) // 2, TEMPORARIES)
@@ -108,7 +108,8 @@ def _train(play: Play) -> None:
     _leave(play)
     play.ledger.restart()
     if step.objective.reference in ("model", "adapter"):
-        _unrecorded(play, rows, batch.length, "reference forward", adapters=False)
+        longest = max(batch.length, step.objective.drift or 0)
+        _unrecorded(play, rows, longest, "reference forward", adapters=False)
     tape.begin(out)
     tape.play(mark)
     play.note("loss backward")

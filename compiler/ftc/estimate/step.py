@@ -137,12 +137,15 @@ class Objective(Frozen):
     """What is optimised.
 
     For `dpo` a batch row is a pair, so twice the rows go through the model; the `reference` is a second
-    model, the base under its adapters, or computed before. For `grpo` `prompt` and `completion` are
+    model, the base under its adapters, or computed before. For `kto` `drift` is the length in tokens of the
+    rows from which the model's drift is estimated, without gradient, by the model and by its reference.
+    For `grpo` `prompt` and `completion` are
     lengths in tokens, `generations` the sequences generated at once, by the model's own generate.
     """
 
-    kind: Literal["sft", "dpo", "grpo"] = "sft"
+    kind: Literal["sft", "dpo", "kto", "grpo"] = "sft"
     reference: Literal["none", "model", "adapter", "precomputed"] = "none"
+    drift: Count | None = None
     prompt: Count | None = None
     completion: Count | None = None
     generations: Count | None = None
@@ -231,3 +234,8 @@ class TrainingStep(Frozen):
     code: Code = Code()
     backend: Literal["cuda", "cpu"] = "cuda"
     device: str | None = None
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of a micro-batch that go through the model at once: two for each row that is a pair."""
+        return self.batch.rows * (2 if self.objective.kind == "dpo" else 1)

@@ -27,7 +27,7 @@ from ftc.estimate.step import BYTES, Dtype, TrainingStep
 from ftc.estimate.suites import assumed, needs, own_parts
 
 if TYPE_CHECKING:
-    from ftc.plan.steps import EvalStep, Plan, TrainStep
+    from ftc.plan.steps import EvalStep, Part, Plan, TrainStep
 
 READ = 2
 """Times that the model's files are read: for their digests, then to be loaded."""
@@ -170,12 +170,12 @@ def _traits(play: Play) -> Traits:
 
 
 def micro_batch(step: TrainingStep) -> tuple[Work, Work, Work]:
-    """One micro-batch of a step as it stands: trained, read by a reference, and written by generation.
+    """One micro-batch of a step as it stands: trained, read without gradient, and written by generation.
 
-    A pair of DPO is two rows. GRPO writes its completions by the model's own generate, a pass a token.
+    A pair of DPO is two rows; KTO's drift is read by the model and by its reference. GRPO writes its completions by the model's own generate, a pass a token.
     """
     counted, batch = step_flops(step), step.batch
-    rows = batch.rows * (2 if step.objective.kind == "dpo" else 1)
+    rows = step.sequences
     lengths = list(batch.packed) or [batch.length] * rows
     attends = Attends.of(step.attention, masked=batch.padded or bool(batch.packed))
     compared = attends.pairs(lengths, padded_to=batch.length, packed=bool(batch.packed))
@@ -184,9 +184,20 @@ def micro_batch(step: TrainingStep) -> tuple[Work, Work, Work]:
         positions = float(batch.trained)
     amounts = Amounts(float(rows * batch.length), compared, positions)
     trained = Work(1.0, amounts.tokens, counted.training.of(amounts))
-    referring = step.objective.reference in ("model", "adapter")
-    read = Work(1.0, amounts.tokens, counted.base.of(amounts)) if referring else Work()
-    return trained, read, _generated(step, counted)
+    return trained, _read(step, counted, Work(1.0, amounts.tokens), amounts), _generated(step, counted)
+
+
+def _read(step: TrainingStep, counted: StepFlops, passes: Work, amounts: Amounts) -> Work:
+    """The passes without gradient beside those that train: a reference's, and those that tell KTO's drift.
+
+    Rows that tell the drift are as long as those that train, near enough: their answers change places.
+    """
+    found = NO_WORK
+    if step.objective.reference in ("model", "adapter"):
+        found = replace(passes, operations=counted.base.of(amounts))
+    if step.objective.drift:
+        found = found.scaled(2).plus(replace(passes, operations=counted.forward.of(amounts)))
+    return found
 
 
 def _generated(step: TrainingStep, counted: StepFlops) -> Work:
@@ -215,18 +226,17 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         raise ValueError("the plan has no training step yet")
     play = prepared(step)
     counted, about = step_flops(step), _traits(play)
-    found = micro_batches(plan.train, lengths, step.attention)
+    found = micro_batches(plan.train, lengths, step.attention, members=step.sequences // step.batch.rows)
     amounts = found.amounts
     if step.loss.kernel == "trl" and step.backend == "cuda":
-        share = plan.data.train.trained_tokens / max(plan.data.train.tokens, 1)
-        passes = plan.train.steps * plan.train.batch / max(lengths.units, 1)
-        amounts = replace(amounts, positions=share * lengths.tokens * passes)
+        amounts = replace(amounts, positions=_trained(plan.data.train, plan.train, lengths))
     saved = _saved(play, about)
     return Workload(
         traits=about,
         training=Work(found.calls, amounts.tokens, counted.training.of(amounts)),
         steps=plan.train.steps,
         spread=found.spread,
+        reference=_read(step, counted, Work(found.calls, amounts.tokens), amounts),
         before=_evaluation(plan, lengths, step, counted, trained=False),
         after=_evaluation(plan, lengths, step, counted, trained=True),
         watched=_watched(plan, lengths, step, counted),
@@ -236,6 +246,13 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         saved=saved,
         basis=found.basis,
     )
+
+
+def _trained(part: Part, train: TrainStep, lengths: Lengths) -> float:
+    """Tokens with loss of a whole training, of which a repeated row has its own each time."""
+    passes = train.steps * train.batch / max(lengths.units, 1)
+    members = part.tokens / max(lengths.tokens, 1) if part.rows == len(lengths.rows) else 1.0
+    return part.trained_tokens / max(part.tokens, 1) * lengths.tokens * max(members, 1.0) * passes
 
 
 def _evaluations(train: TrainStep) -> int:
@@ -322,7 +339,8 @@ def _suite(
     asked = list(by_length(np.flatnonzero(heldout.prompts), heldout.prompts, size, vocabulary))
     found = Evaluation()
     if need & {"loss", "pairs"}:
-        found = replace(found, losses=_work(len(whole), losses(heldout, whole, attends), forward))
+        once = _work(len(whole), losses(heldout, whole, attends), forward)
+        found = replace(found, losses=once.scaled(("loss" in need) + 2 * ("pairs" in need)))
     if "answers" in need:
         few, most = _answers(plan, suite, lengths, asked, attends, forward)
         found = replace(found, fewest=few, most=most, likely=few if trained else most)

@@ -112,7 +112,7 @@ class PairCollator:
         self.pad_id, self._scores = pad_id, scores
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Tensors input_ids, attention_mask, labels, completion_mask (members × rows, longest), row (rows)."""
+        """Tensors input_ids, attention_mask, labels, completion_mask (members × rows, longest) and row."""
         import torch
 
         found = {}

@@ -74,18 +74,24 @@ def _read(directory: Path, part: Part) -> Iterator[_Rows]:
 
     for shard in part.shards:
         with pq.ParquetFile(directory / shard.file.name) as file:
-            for batch in file.iter_batches(GROUP_ROWS, columns=["mask", "prompt_length", "target"]):
+            more = ["lengths"] if "lengths" in file.schema_arrow.names else []
+            for batch in file.iter_batches(GROUP_ROWS, columns=["mask", "prompt_length", "target", *more]):
                 yield _rows(batch)
 
 
 def _rows(batch: pa.RecordBatch) -> _Rows:
-    mask, prompts, targets = batch.columns
+    """The rows of a batch; of those with several members the longest, and the loss of the first."""
+    mask, prompts, targets, *several = batch.columns
     offsets = np.frombuffer(mask.buffers()[1], np.int32)[mask.offset : mask.offset + len(mask) + 1]
     offsets = offsets.astype(np.int64)
     flags = mask.values
     bits = np.unpackbits(np.frombuffer(flags.buffers()[1], np.uint8), bitorder="little")
     trained = np.flatnonzero(bits[flags.offset : flags.offset + len(flags)])
-    before, behind = (np.searchsorted(trained, offsets[side]) for side in (slice(None, -1), slice(1, None)))
+    lengths, ends = np.diff(offsets), offsets[1:]
+    if several:
+        members = list_numbers(several[0])[0].reshape(len(mask), -1).astype(np.int64)
+        lengths, ends = members.max(axis=1), offsets[:-1] + members[:, 0]
+    before, behind = np.searchsorted(trained, offsets[:-1]), np.searchsorted(trained, ends)
     some = behind > before
     first, end = np.zeros((2, len(mask)), dtype=np.int64)
     first[some] = trained[before[some]] - offsets[:-1][some]
@@ -95,7 +101,7 @@ def _rows(batch: pa.RecordBatch) -> _Rows:
         length if length is not None and target is not None else 0
         for length, target in zip(prompts.to_pylist(), answers, strict=True)
     ]
-    return _Rows(np.diff(offsets), np.array(asked, dtype=np.int64), first, end, answers)
+    return _Rows(lengths, np.array(asked, dtype=np.int64), first, end, answers)
 
 
 def _heldout(held: Sequence[_Rows]) -> Heldout:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Part, Plan
-from ftc.recipe.model import Train
+from ftc.recipe.training import Train
 
 USUAL = 4096
 """Tokens of a sequence that fill up well; attention in longer ones costs more."""
