@@ -53,7 +53,7 @@ def test_version(ftc) -> None:
             "xyzzy",
             (
                 "there is no command `xyzzy`; the commands are init, check, plan, diff, show, build, "
-                "calibrate, cache, explain, schema"
+                "eval, baseline, compare, sweep, calibrate, cache, explain, schema"
             ),
         ),
     ],

@@ -83,7 +83,7 @@ def test_a_build_draws_one_bar_a_phase(tmp_path: Path) -> None:
     assert "\x1b[36m" in said
     assert "warning: the clock is odd ␛[2J" in drawn
     assert max(map(len, drawn[: drawn.index("run directory:")])) <= 80
-    assert any(line.startswith("label accuracy  0.352") for line in drawn)
+    assert any(line.startswith("label accuracy       0.352 (") for line in drawn)
     assert "\x1b[1;32mbuilt\x1b[0m" in said
 
 

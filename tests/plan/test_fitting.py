@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 from plan_facts import COMPILED, context_of, part
 
 from ftc.diagnostics import Finding, Severity
@@ -15,7 +16,7 @@ from ftc.facts.machine import CudaDevice
 from ftc.plan.account import Ledger, SourceRows
 from ftc.plan.context import Context, Outcome
 from ftc.plan.pipeline import run_passes
-from ftc.plan.steps import DataStep, JsonValue, Plan
+from ftc.plan.steps import DataStep, Plan
 
 ROWS = {"prompt": "VARCHAR", "completion": "VARCHAR"}
 SOME_8B: dict[str, Any] = {

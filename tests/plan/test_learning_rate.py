@@ -104,7 +104,7 @@ def test_a_part_never_warms_up_all_the_way(part: float, steps: int) -> None:
 def test_what_does_not_fit_the_steps_is_said(
     tmp_path: Path, written: str, codes: list[str], words: str
 ) -> None:
-    split = "[data.split]\neval = 0.2\n"
+    split = '[data.split]\neval = 0.2\n[lints]\nsmall_eval = "allow"\n'
     outcome = plan_of(tmp_path, TEXT, f"{split}[train]\nsteps = 8\n{written}")
     assert [finding.code for finding in outcome.findings] == codes
     assert words in " ".join(finding.message for finding in outcome.findings)
