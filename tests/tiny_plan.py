@@ -89,6 +89,12 @@ def question_rows(tokenizer: Any, first: int, count: int) -> list[dict[str, Any]
     ]
 
 
+def _schema(rows: list[dict[str, Any]]) -> pa.Schema:
+    """The shards' columns, with those that rows of several members or with carried columns have more."""
+    more = [("lengths", pa.list_(pa.int32())), ("carried", pa.string())]
+    return pa.schema([*SCHEMA, *(pa.field(*each) for each in more if each[0] in rows[0])])
+
+
 def write_part(directory: Path, name: str, rows: list[dict[str, Any]], shards: int = 2) -> Part:
     """Write rows as `shards` Parquet files and describe them as the plan does."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -97,13 +103,13 @@ def write_part(directory: Path, name: str, rows: list[dict[str, Any]], shards: i
     for start in range(0, len(rows), size):
         path = directory / f"{name}-{start // size:05d}.parquet"
         some = rows[start : start + size]
-        pq.write_table(pa.Table.from_pylist(some, SCHEMA), path)
+        pq.write_table(pa.Table.from_pylist(some, _schema(some)), path)
         written.append(Shard(file=file_digest(path), rows=len(some)))
-    lengths = [len(row["input_ids"]) for row in rows] or [0]
+    lengths = [max(row.get("lengths", [len(row["input_ids"])])) for row in rows] or [0]
     return Part(
         shards=tuple(written),
         rows=len(rows),
-        tokens=sum(lengths),
+        tokens=sum(len(row["input_ids"]) for row in rows),
         trained_tokens=sum(sum(row["mask"]) for row in rows),
         longest=max(lengths),
         shortest=min(lengths),

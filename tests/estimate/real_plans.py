@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from estimate.real_steps import peaks, phase
-from ftc.plan.steps import PackingStep, Plan, Sequences
+from ftc.objectives import load as load_objective
+from ftc.objectives import options as objective_options
+from ftc.plan.steps import ObjectiveStep, PackingStep, Plan, Sequences
 from ftc.runtime.stop import Stop
 from tiny_plan import Tiny, file_digest, write_part
 
@@ -28,6 +30,22 @@ class Case:
     labels: tuple[str, ...] = ()
     prompt: int = 8
     arguments: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=lambda: {"name": "sft"})
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The texts that train together as a row of the objective."""
+        return load_objective(self.objective["name"]).members
+
+
+def pairs(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
+    """Rows of two members: one of the length, and one that is shorter by as many tokens as rows go before."""
+    made = []
+    for number, whole in enumerate(rows(lengths, prompt, vocabulary)):
+        shorter = len(whole["input_ids"]) - number
+        both = {name: whole[name] + whole[name][:shorter] for name in ("input_ids", "mask")}
+        made.append({**whole, **both, "lengths": [len(whole["input_ids"]), shorter]})
+    return made
 
 
 def rows(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
@@ -51,7 +69,8 @@ def tiny_of(root: Path, config: dict[str, Any], case: Case) -> Tiny:
     model = root / "model"
     write_tiny_tokenizer(model)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(model)
-    made = [rows(lengths, case.prompt, config["vocab_size"]) for lengths in (case.lengths, case.held_out)]
+    kind = pairs if case.members else rows
+    made = [kind(lengths, case.prompt, config["vocab_size"]) for lengths in (case.lengths, case.held_out)]
     train = write_part(root / "data", "train", made[0])
     held = write_part(root / "data", "eval", made[1]) if made[1] else None
     return Tiny(root, model, train, held)
@@ -76,11 +95,38 @@ def plan_of(tiny: Tiny, config: dict[str, Any], case: Case, packages: dict[str, 
         "model": plan.model.model_copy(update={"vocabulary": config["vocab_size"]}),
         "environment": plan.environment.model_copy(update={"packages": packages}),
         "packing": PackingStep(packed=case.packed),
+        **_objective(plan, case),
     }
     answer = max((*case.lengths, *case.held_out)) - case.prompt
     data = {"longest_target": answer, "sequences": _pairs(tiny, case) if case.packed else None}
     changes["data"] = plan.data.model_copy(update=data)
     return plan.model_copy(update=changes)
+
+
+def _objective(plan: Plan, case: Case) -> dict[str, Any]:
+    """The steps that hang on what is optimised."""
+    assert plan.train is not None
+    assert plan.render is not None
+    name = case.objective["name"]
+    found, sft = load_objective(name), load_objective("sft")
+    options = found.options(**case.objective)
+    before = sft.arguments(objective_options("sft", None)) if name != "sft" else {}
+    arguments = {key: value for key, value in plan.train.arguments.items() if key not in before}
+    arguments = found.arguments(options) | arguments
+    step = ObjectiveStep(
+        name=name,
+        trainer=found.trainer,
+        config=found.config,
+        options=options.model_dump(mode="json"),
+        batches=found.batches,
+        head=found.loads.head,
+        reference=found.loads.reference,
+    )
+    return {
+        "objective": step,
+        "train": plan.train.model_copy(update={"arguments": arguments}),
+        "render": plan.render.model_copy(update={"members": found.members, "carried": found.carried}),
+    }
 
 
 def _pairs(tiny: Tiny, case: Case) -> Sequences:

@@ -51,6 +51,7 @@ CHECKPOINTED = {"gradient_checkpointing": True}
 LABELLED = (300,) * 6
 LETTERS = tuple("abcdefghijklmnopqrst")
 PAIRS = (256, 200, 228, 228, 180, 276, 300, 156)  # each two have as many tokens
+DPO = {"name": "dpo"}
 CASES: dict[str, tuple[str, Case]] = {
     "lora": ("llama", Case()),
     "lora, checkpointed": ("llama", Case(arguments=CHECKPOINTED)),
@@ -78,6 +79,10 @@ CASES: dict[str, tuple[str, Case]] = {
     "gemma2, lora": ("gemma2", Case()),
     "sliding, lora, one row": ("sliding", Case(micro_batch=1, lengths=(256,) * 4)),
     "experts, full": ("experts", Case(method="full", lengths=(256,) * 8)),
+    "dpo, lora": ("llama", Case(micro_batch=2, objective=DPO)),
+    "dpo, lora, checkpointed": ("llama", Case(micro_batch=2, objective=DPO, arguments=CHECKPOINTED)),
+    "dpo, full": ("llama", Case(method="full", micro_batch=2, objective=DPO)),
+    "dpo, full, with sft": ("qwen3", Case(method="full", micro_batch=1, objective={**DPO, "sft": 0.5})),
 }
 EVALUATED: dict[str, Case] = {
     "loss": Case(prompt=1, held_out=(300, 256, 200, 100)),

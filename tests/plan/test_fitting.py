@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import JsonValue
 from plan_facts import COMPILED, context_of, part
+from pydantic import JsonValue
 
 from ftc.diagnostics import Finding, Severity
 from ftc.facts.machine import CudaDevice

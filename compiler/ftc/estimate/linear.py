@@ -58,7 +58,7 @@ def product(tape: Tape, x: Tensor, weight: Parameter, outputs: int, bias: Parame
     if bias is not None and bias.trains:
         inputs.append((tape.leaf(bias), bias.bytes))
     saved = (x.block if operand.node else None, operand.block if x.node else None)
-    return tape.op(rows * outputs, x.width, inputs, saved)
+    return tape.op(rows * outputs, x.width, inputs, saved, packs=True)
 
 
 def _autocast_weight(tape: Tape, weight: Parameter, operand: Tensor) -> Tensor:

@@ -13,7 +13,17 @@ from typing import Any, Literal, Protocol
 
 from ftc.estimate import trainer_options as options
 from ftc.estimate.architecture import InexpressibleError, architecture
-from ftc.estimate.step import Batch, Code, Dtype, Evaluation, Loss, Quantisation, TrainingStep, Tuning
+from ftc.estimate.step import (
+    Batch,
+    Code,
+    Dtype,
+    Evaluation,
+    Loss,
+    Objective,
+    Quantisation,
+    TrainingStep,
+    Tuning,
+)
 from ftc.estimate.suites import needs, own_parts
 from ftc.plan.steps import DataStep, EvalStep, Part, Plan, UnfrozenStep
 
@@ -52,6 +62,13 @@ PEFT_OPTIONS = (
 """Options of LoraConfig that this module heeds, or that take no memory."""
 
 
+MODELLED: dict[str, Literal["dpo"]] = {"dpo": "dpo"}
+"""Objectives beside those on plain rows that the estimate has an account of, by their names."""
+
+OWN = {"dpo": frozenset({"beta", "disable_dropout", "label_smoothing", "loss_type", "loss_weights"})}
+"""Options of an objective's trainer that take a few numbers a row, or that this module heeds."""
+
+
 class Named(Protocol):
     """A device as far as it decides which kernels run: an entry of the catalogue, or this machine's."""
 
@@ -68,7 +85,8 @@ class Named(Protocol):
 class Rows:
     """Lengths in tokens of what is put to the model: `count` rows, or sequences of packed rows.
 
-    `trained` is the most tokens of a row that carry loss, where that is known.
+    `trained` is the most tokens of a row that carry loss, where that is known. Rows with several members are
+    as long as their longest; `alike` says that the others are as long.
     """
 
     count: int
@@ -76,6 +94,7 @@ class Rows:
     shortest: int
     packed: bool = False
     trained: int | None = None
+    alike: bool = False
 
     @classmethod
     def to_train(cls, plan: Plan) -> Rows:
@@ -83,7 +102,7 @@ class Rows:
         data = _compiled(plan)
         laid_out, answer = data.sequences, _answer(plan, data)
         if laid_out is None or laid_out.capacity is None:
-            return cls(data.train.rows, data.train.longest, data.train.shortest, trained=answer)
+            return cls._of(plan, data.train, answer)
         return cls(laid_out.count, laid_out.longest, data.train.shortest, packed=True)
 
     @classmethod
@@ -93,7 +112,14 @@ class Rows:
         part: Part | None = data.eval
         if part is None or not part.rows:
             return None
-        return cls(part.rows, part.longest, part.shortest, trained=_answer(plan, data))
+        return cls._of(plan, part, _answer(plan, data))
+
+    @classmethod
+    def _of(cls, plan: Plan, part: Part, trained: int | None) -> Rows:
+        members = len(plan.render.members) if plan.render is not None else 0
+        alike = part.tokens == members * part.rows * part.longest
+        shortest = part.shortest if alike or not members else min(part.shortest, part.longest - 1)
+        return cls(part.rows, part.longest, shortest, trained=trained, alike=alike)
 
 
 def _compiled(plan: Plan) -> DataStep:
@@ -131,18 +157,19 @@ def training_step(
     if plan.objective is not None and plan.objective.head != "vocabulary":
         head = plan.objective.head
         raise InexpressibleError(f"training a model with {head} in place of the vocabulary is not modelled")
-    if plan.objective is not None and plan.objective.batches != "rows":
-        raise InexpressibleError(f"what a step of {plan.objective.name} takes is not modelled")
     if plan.environment.device == "mps":
         raise InexpressibleError("kernels and allocator of Apple's GPUs are not modelled")
     arguments, cuda = plan.train.arguments, plan.environment.device == "cuda"
-    options.refuse(arguments)
+    objective = _objective(plan)
+    options.refuse(arguments, OWN.get(objective.kind, frozenset()))
     if rows is None:
         rows = Rows.to_train(plan)
         held_out = Rows.held_out(plan)
     tuning = _tuning(plan)
+    if arguments.get("disable_dropout"):
+        tuning = tuning.model_copy(update={"dropout": 0.0})
     code = _code(plan, arguments)
-    batch = _batch(plan, rows, scores_all=not cuda)
+    batch = _batch(plan, rows, objective, scores_all=not cuda)
     masked = batch.padded or bool(batch.packed)
     weights: Dtype = plan.model.dtype
 
@@ -161,6 +188,7 @@ def training_step(
         attention=kernel(masked),
         loss=_loss(code),
         checkpointing=options.checkpointing(arguments),
+        objective=objective,
         evaluation=_largest_evaluation(plan, held_out, kernel),
         code=code,
         backend="cuda" if cuda else "cpu",
@@ -219,7 +247,19 @@ def _whole(value: object) -> int:
     return value
 
 
-def _batch(plan: Plan, rows: Rows, *, scores_all: bool) -> Batch:
+def _objective(plan: Plan) -> Objective:
+    """What is optimised, and where its reference is: the base under its adapters, or a second model."""
+    step = plan.objective
+    if step is None or step.batches == "rows":
+        return Objective()
+    if step.name not in MODELLED:
+        raise InexpressibleError(f"what a step of {step.name} takes is not modelled")
+    assert plan.tune is not None  # noqa: S101 - the caller has looked
+    reference: Literal["adapter", "model"] = "model" if plan.tune.peft is None else "adapter"
+    return Objective(kind=MODELLED[step.name], reference=reference)
+
+
+def _batch(plan: Plan, rows: Rows, objective: Objective, *, scores_all: bool) -> Batch:
     """The largest micro-batch. Packed sequences lie end to end in one row, and the mask is as wide."""
     assert plan.train is not None  # noqa: S101 - the caller has looked
     micro, more = plan.train.micro_batch, plan.train.accumulation > 1
@@ -229,8 +269,9 @@ def _batch(plan: Plan, rows: Rows, *, scores_all: bool) -> Batch:
         length = at_once * rows.longest
         return Batch(rows=1, length=length, packed=packed, trained=None, accumulated=more)
     each = min(rows.longest - 1, rows.trained or rows.longest) or 1
-    trained = None if scores_all else at_once * each
-    padded = at_once > 1 and rows.shortest < rows.longest
+    paired = objective.kind == "dpo"
+    trained = None if scores_all else at_once * each * (1 + paired)
+    padded = (paired and not rows.alike) or (at_once > 1 and rows.shortest < rows.longest)
     return Batch(rows=at_once, length=rows.longest, padded=padded, trained=trained, accumulated=more)
 
 

@@ -40,10 +40,11 @@ class Parameter:
 class Node:
     """What backward does for one operation: from its gradient, `sizes` of those of its inputs."""
 
-    __slots__ = ("grad", "saved", "sizes", "targets", "temporary")
+    __slots__ = ("grad", "packs", "saved", "sizes", "targets", "temporary")
 
     def __init__(self, targets: list[Target], sizes: list[int], saved: list[Block], temporary: int) -> None:
         self.targets, self.sizes, self.saved, self.temporary = targets, sizes, saved, temporary
+        self.packs = False
         self.grad: Block | None = None
 
     def accept(self, grad: Block) -> None:
@@ -107,7 +108,11 @@ class Alike(Node):
 
 
 class Checkpoint(Node):
-    """A part of the model whose activations are computed anew in backward."""
+    """A part of the model whose activations are computed anew in backward.
+
+    Without reentry that happens when the first saved tensor is asked for: gradients of what comes after it
+    are there then, and the computation stops with the last tensor that is saved (`_StopRecomputationError`).
+    """
 
     __slots__ = ("again", "keeps_output", "size", "width")
 
@@ -121,6 +126,9 @@ class Checkpoint(Node):
         """Run the part again, then back through what that saved."""
         outer, tape.nodes = tape.nodes, []
         sink = Node([], [], [], 0)
+        ledger, before = tape.ledger, (tape.ledger.peak, tape.ledger.at_peak)
+        if not self.keeps_output:
+            ledger.restart()
         out = self.again(Tensor(self.saved[0], self.size, self.width, sink if self.targets else None))
         node = out.node
         held = out.block if self.keeps_output else None
@@ -129,6 +137,8 @@ class Checkpoint(Node):
         if node is not None and self.grad is not None:
             node.accept(self.grad)
         self.grad = None
+        if not self.keeps_output:
+            self._until_saved(tape, before)
         tape.play()
         del held
         tape.nodes, self.saved = outer, []
@@ -136,6 +146,20 @@ class Checkpoint(Node):
         if sink.grad is not None:
             for target in self.targets:
                 target.accept(sink.grad)
+
+
+    @staticmethod
+    def _until_saved(tape: Tape, before: tuple[int, list[int]]) -> None:
+        """Go back to the first saved tensor, and count what is held there as held while computing again."""
+        ledger, now = tape.ledger, tape.ledger.now
+        again = tape.packed or (now, ledger.held.copy())
+        ledger.peak, ledger.at_peak = before
+        while tape.nodes and not tape.nodes[-1].packs:
+            tape.step()
+        more, at_peak = ledger.now - now, again[1].copy()
+        at_peak[TEMPORARIES] += more
+        if again[0] + more > ledger.peak:
+            ledger.peak, ledger.at_peak = again[0] + more, at_peak
 
 
 Target = Node | Parameter
@@ -181,6 +205,7 @@ class Tape:
         self.cached: list[Block] = []
         self.outputs: list[Block | None] = []
         self.unhooked: list[Block] | None = None
+        self.packed: tuple[int, list[int]] | None = None
 
     def op(
         self,
@@ -191,11 +216,14 @@ class Tape:
         *,
         temporary: int = 0,
         keeps_result: bool = False,
+        packs: bool = False,
     ) -> Tensor:
         """A new tensor of `numel` elements; `inputs` come with the bytes of the gradients they would get.
 
-        `saved` are kept for backward, which needs `temporary` bytes for itself.
+        `saved` are kept for backward, which needs `temporary` bytes for itself. With `packs` it saves a
+        weight at least, whose bytes are counted elsewhere.
         """
+        so_far = (self.ledger.peak, self.ledger.at_peak)
         result = Tensor(Block(self.ledger, numel * width, self.kind), numel, width)
         if self.recording:
             targets, sizes = [], []
@@ -207,6 +235,10 @@ class Tape:
                 result.node = self._record(targets, sizes, saved, temporary)
                 if keeps_result and result.block:
                     self._save(result.node, result.block)
+                    so_far = (self.ledger.peak, self.ledger.at_peak)
+                if packs or result.node.saved:
+                    result.node.packs = True
+                    self.packed = so_far
         return result
 
     def _record(
@@ -279,11 +311,14 @@ class Tape:
 
     def play(self, until: int = 0) -> None:
         """Go back through all that is recorded after the first `until` nodes."""
-        nodes = self.nodes
-        while len(nodes) > until:
-            node = nodes.pop()
-            if node.grad is not None:
-                node.run(self)
+        while len(self.nodes) > until:
+            self.step()
+
+    def step(self) -> None:
+        """Go back through the last node."""
+        node = self.nodes.pop()
+        if node.grad is not None:
+            node.run(self)
 
     def begin(self, loss: Tensor) -> None:
         """Give a loss its gradient; `play` goes back from there."""

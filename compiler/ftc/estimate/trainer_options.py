@@ -104,10 +104,13 @@ OWN_KEYS = {
 """Keys of a recipe that become options of the trainer."""
 
 
-def refuse(arguments: Arguments) -> None:
-    """Raise InexpressibleError for an option that is set and whose memory the estimate has no account of."""
+def refuse(arguments: Arguments, own: frozenset[str] = frozenset()) -> None:
+    """Raise InexpressibleError for an option that is set and whose memory the estimate has no account of.
+
+    `own` are those of the objective's trainer that are known.
+    """
     for name, value in arguments.items():
-        if value in (None, False, 0, {}, [], "") or name in HEEDED or name.startswith(NEUTRAL):
+        if value in (None, False, 0, {}, [], "") or name in HEEDED | own or name.startswith(NEUTRAL):
             continue
         if name == "loss_type" and value in ("nll", "dft"):
             continue

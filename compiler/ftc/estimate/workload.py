@@ -251,8 +251,7 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
 def _trained(part: Part, train: TrainStep, lengths: Lengths) -> float:
     """Tokens with loss of a whole training, of which a repeated row has its own each time."""
     passes = train.steps * train.batch / max(lengths.units, 1)
-    members = part.tokens / max(lengths.tokens, 1) if part.rows == len(lengths.rows) else 1.0
-    return part.trained_tokens / max(part.tokens, 1) * lengths.tokens * max(members, 1.0) * passes
+    return part.trained_tokens * len(lengths.rows) / max(part.rows, 1) * passes
 
 
 def _evaluations(train: TrainStep) -> int:

@@ -162,7 +162,8 @@ def _part(name: str, part: str) -> str:
 
 def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     """Run the step; the tracker then holds the peaks of its segments."""
-    chosen = (step.batch.trained or step.batch.tokens) / step.batch.tokens
+    tokens = step.sequences * step.batch.length
+    chosen = (step.batch.trained or tokens) / tokens
     tracker = Tracker(rounding=ROUNDING[backend], scratch=BACKENDS[backend], chosen=chosen)
     autocast = Autocast(dtype(step.autocast) if step.autocast else None)
     around = Around(autocast, Shown(step.batch.padded, bool(step.batch.packed)))
