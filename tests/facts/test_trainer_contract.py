@@ -54,13 +54,17 @@ def installed() -> Installed:
     return found
 
 
-SAMPLED = ("grpo", "rloo")
-"""Objectives that cannot be without a reward."""
-GRPO = {"rewards": ["exact_match"]}
+NEEDED = {
+    "grpo": {"rewards": ["exact_match"]},
+    "rloo": {"rewards": ["exact_match"]},
+    "gkd": {"teacher": "a/model"},
+}
+"""What objectives need beside their names."""
 
 
 def of_objective(name: str) -> set[str]:
-    stated = objectives.load(name).options.model_validate(GRPO | {"name": name}) if name in SAMPLED else None
+    needed = NEEDED.get(name)
+    stated = objectives.load(name).options.model_validate({"name": name} | needed) if needed else None
     return set(objectives.load(name).arguments(objectives.options(name, stated)))
 
 
