@@ -51,7 +51,7 @@ CHECKPOINTED = {"gradient_checkpointing": True}
 LABELLED = (300,) * 6
 LETTERS = tuple("abcdefghijklmnopqrst")
 PAIRS = (256, 200, 228, 228, 180, 276, 300, 156)  # each two have as many tokens
-DPO = {"name": "dpo"}
+DPO, DPO_SFT = {"name": "dpo"}, {"name": "dpo", "sft": 0.5}
 CASES: dict[str, tuple[str, Case]] = {
     "lora": ("llama", Case()),
     "lora, checkpointed": ("llama", Case(arguments=CHECKPOINTED)),
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "dpo, lora": ("llama", Case(micro_batch=2, objective=DPO)),
     "dpo, lora, checkpointed": ("llama", Case(micro_batch=2, objective=DPO, arguments=CHECKPOINTED)),
     "dpo, full": ("llama", Case(method="full", micro_batch=2, objective=DPO)),
-    "dpo, full, with sft": ("qwen3", Case(method="full", micro_batch=1, objective={**DPO, "sft": 0.5})),
+    "dpo, full, with sft": ("qwen3", Case(method="full", micro_batch=1, lengths=(256,) * 4, objective=DPO_SFT)),
 }
 EVALUATED: dict[str, Case] = {
     "loss": Case(prompt=1, held_out=(300, 256, 200, 100)),

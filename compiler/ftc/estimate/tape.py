@@ -129,6 +129,7 @@ class Checkpoint(Node):
         ledger, before = tape.ledger, (tape.ledger.peak, tape.ledger.at_peak)
         if not self.keeps_output:
             ledger.restart()
+            tape.packed = None
         out = self.again(Tensor(self.saved[0], self.size, self.width, sink if self.targets else None))
         node = out.node
         held = out.block if self.keeps_output else None
