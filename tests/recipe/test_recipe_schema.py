@@ -61,9 +61,11 @@ def test_every_key_of_the_language_is_in_the_schema_with_its_description() -> No
     schema = recipe_schema()
     bodies = [schema, *schema["definitions"].values()]
     for table in tables():
-        (body,) = [b for b in bodies if tuple(b.get("properties", ())) == table.keys]
-        assert body["additionalProperties"] is False
-        assert all({"description", "$ref", "oneOf"} & set(field) for field in body["properties"].values())
+        alike = [body for body in bodies if tuple(body.get("properties", ())) == table.keys]
+        assert alike, table.title
+        for body in alike:
+            assert body["additionalProperties"] is False
+            assert all({"description", "$ref", "oneOf"} & set(field) for field in body["properties"].values())
 
 
 def test_the_directive_is_one_that_taplo_reads() -> None:

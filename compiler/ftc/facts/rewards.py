@@ -39,11 +39,11 @@ def _problems(reward: Reward, at: Key, origins: Origins) -> Iterator[Finding]:
             "FTC107", message, span, help=('write "exact_match", or { python = "rewards.py:score" }',)
         )
     elif reward.metric is not None:
-        options: dict[str, Any] = dict(reward.options)
+        options: dict[str, Any] = dict(reward.metric_options)
         found = load(reward.metric).problems(Options(**options))
         yield from (replace(one, span=one.span or span) for one in found)
-    elif reward.options:
-        key = next(iter(reward.options))
+    elif reward.metric_options:
+        key = next(iter(reward.metric_options))
         message = f"`{key}` is an option of metrics, and this reward is a function"
         yield Finding("FTC107", message, span, help=("write it into the function",))
     else:
@@ -61,7 +61,7 @@ def _step(reward: Reward, at: Key, origins: Origins, taken: list[str]) -> Reward
     return RewardStep(
         name=f"{name}-{again + 1}" if again else name,
         metric=reward.metric,
-        options=reward.options,
+        options=reward.metric_options,
         python=reward.python,
         source=source,
         weight=reward.weight,

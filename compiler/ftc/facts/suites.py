@@ -14,7 +14,7 @@ from ftc.facts.metric_files import MetricFile, metric_file
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import Reach
-from ftc.recipe.evaluation import OPTIONS, Eval, PythonMetric, suites_of
+from ftc.recipe.evaluation import Eval, PythonMetric, suites_of
 from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Data, Recipe, Render
 from ftc.recipe.partial import NOTHING, Known
@@ -143,7 +143,7 @@ def options_of(suite: Eval, columns: tuple[str, ...]) -> Any:
     """The options that metrics read, as `ftc.evaluation` has them."""
     from ftc.evaluation import Options
 
-    stated = {key: getattr(suite, key) for key in OPTIONS if getattr(suite, key) is not None}
+    stated: dict[str, Any] = suite.options
     return Options(labels=suite.labels or (), columns=frozenset(columns), **stated)
 
 

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Strict, Tag
+from pydantic import Discriminator, Field, Strict, Tag
 
 from ftc.evaluation import METRICS
+from ftc.evaluation.settings import MetricSettings
 from ftc.recipe.base import Table, Text
-
-OPTIONS = (
-    "normalise",
-    "pattern",
-    "json_schema",
-    "form",
-    "starts_with",
-    "ends_with",
-    "unit",
-    "at_least",
-    "at_most",
-    "tolerance",
-)
-"""Keys of a reward that its metric reads."""
 
 
 def answered() -> tuple[str, ...]:
@@ -41,8 +28,8 @@ else:
     RewardName = Literal[answered()]
 
 
-class Reward(Table):
-    """`{ metric = "regex", pattern = "…", weight = 0.5 }`: a reward with options of its own."""
+class _Worth(Table):
+    """What a reward says beside the options of its metric."""
 
     metric: RewardName | None = None
     """The metric whose score is the reward, by its name."""
@@ -53,43 +40,9 @@ class Reward(Table):
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     """What the score is multiplied by before rewards are added up."""
 
-    normalise: Literal["none", "strip", "squad"] | None = None
-    """How answers and references are made alike before they are compared."""
 
-    pattern: Text | None = None
-    """The regular expression of a metric that matches one."""
-
-    json_schema: dict[str, JsonValue] | None = None
-    """The JSON Schema that answers must satisfy."""
-
-    form: (
-        Literal["json", "fenced", "bullets", "numbered", "one_line", "one_word", "uppercase", "lowercase"]
-        | None
-    ) = None
-    """The form that answers must have."""
-
-    starts_with: Text | None = None
-    """What answers must begin with."""
-
-    ends_with: Text | None = None
-    """What answers must end with."""
-
-    unit: Literal["tokens", "words", "characters", "lines"] | None = None
-    """What the length of an answer is counted in."""
-
-    at_least: Annotated[int, Field(ge=0)] | None = None
-    """Shortest answer that is right, in `unit`."""
-
-    at_most: Annotated[int, Field(ge=0)] | None = None
-    """Longest answer that is right, in `unit`."""
-
-    tolerance: Annotated[float, Field(ge=0)] | None = None
-    """How far a number may be from the reference, as a share of it."""
-
-    @property
-    def options(self) -> dict[str, JsonValue]:
-        """What the metric reads."""
-        return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
+class Reward(MetricSettings, _Worth):
+    """`{ metric = "regex", pattern = "…", weight = 0.5 }`: a reward with options of its own."""
 
 
 def _kind(value: Any) -> str:

@@ -11,7 +11,7 @@ from ftc.evaluation.gates import Condition, parse
 from ftc.facts.suites import SuiteFacts, options_of
 from ftc.plan.context import Context, choice
 from ftc.plan.steps import Choice, EvalStep, GateStep, JudgeStep, Plan
-from ftc.recipe.evaluation import OPTIONS, Eval
+from ftc.recipe.evaluation import Eval
 from ftc.recipe.suggest import listed
 
 SHORT_ANSWER = 64
@@ -90,7 +90,7 @@ def settled(found: SuiteFacts, measured: Measured, plan: Plan, context: Context)
         max_new_tokens=_length(about, names),
         batch=suite.batch,
         name=found.name,
-        options={key: getattr(suite, key) for key in OPTIONS if getattr(suite, key) is not None},
+        options=suite.options,
         functions=tuple(metric.step for metric in found.functions),
         gates=gates,
         judge=_judge(suite),

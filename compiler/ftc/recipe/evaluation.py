@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 
 from ftc.evaluation import METRICS
+from ftc.evaluation.settings import MetricSettings
 from ftc.recipe.base import Strings, Table, Text
 from ftc.recipe.rows import Query, Secret, SourceEntry
 
@@ -56,8 +57,8 @@ MetricEntry = Annotated[
 ]
 
 
-class Eval(Table):
-    """A suite: what is measured before and after training, on the held-out rows or on rows of its own."""
+class _Suite(Table):
+    """What a suite says beside the options of its metrics."""
 
     name: Name | None = None
     """The suite's name in reports; `held_out`, or the shipped suite's, unless given."""
@@ -95,39 +96,6 @@ class Eval(Table):
     batch: Annotated[int, Field(ge=1)] = 32
     """Rows evaluated at a time."""
 
-    normalise: Literal["none", "strip", "squad"] | None = None
-    """How answers and references are made alike before they are compared."""
-
-    pattern: Text | None = None
-    """The regular expression of metrics that match one."""
-
-    json_schema: dict[str, JsonValue] | None = None
-    """The JSON Schema that answers must satisfy."""
-
-    form: (
-        Literal["json", "fenced", "bullets", "numbered", "one_line", "one_word", "uppercase", "lowercase"]
-        | None
-    ) = None
-    """The form that answers must have."""
-
-    starts_with: Text | None = None
-    """What answers must begin with."""
-
-    ends_with: Text | None = None
-    """What answers must end with."""
-
-    unit: Literal["tokens", "words", "characters", "lines"] | None = None
-    """What the length of an answer is counted in."""
-
-    at_least: Annotated[int, Field(ge=0)] | None = None
-    """Shortest answer that is right, in `unit`."""
-
-    at_most: Annotated[int, Field(ge=0)] | None = None
-    """Longest answer that is right, in `unit`."""
-
-    tolerance: Annotated[float, Field(ge=0)] | None = None
-    """How far a number may be from the reference, as a share of it."""
-
     k: Annotated[int, Field(ge=1)] | None = None
     """How many of the ranked rows a metric of retrieval looks at."""
 
@@ -140,20 +108,13 @@ class Eval(Table):
         return not (self.query is None and self.sources is None and self.suite is None)
 
 
-OPTIONS = (
-    "normalise",
-    "pattern",
-    "json_schema",
-    "form",
-    "starts_with",
-    "ends_with",
-    "unit",
-    "at_least",
-    "at_most",
-    "tolerance",
-    "k",
-)
-"""The keys of a suite that metrics read, named as in `ftc.evaluation.Options`."""
+class Eval(MetricSettings, _Suite):
+    """A suite: what is measured before and after training, on the held-out rows or on rows of its own."""
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """What metrics read, as far as it is stated."""
+        return self.metric_options | ({"k": self.k} if self.k is not None else {})
 
 
 def _evals_kind(value: Any) -> str:
