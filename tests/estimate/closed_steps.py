@@ -111,6 +111,13 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss": Loss(kernel="trl"),
         "objective": Objective(kind="dpo", reference="adapter"),
     },
+    "kto": {
+        "tuning": LORA,
+        "attention": "efficient",
+        "batch": Batch(rows=2, length=1024, padded=True, trained=1500),
+        "loss": Loss(kernel="trl"),
+        "objective": Objective(kind="kto", reference="adapter", drift=1100),
+    },
 }
 CHECKPOINTING = ("none", "non-reentrant")
 SHAPES = ((2, 1024), (1, 4096))
@@ -136,6 +143,7 @@ SMALL_GRID = (
     ("llama", "eager", "non-reentrant"),
     ("llama", "head", "none"),
     ("llama", "dpo lora", "none"),
+    ("llama", "kto", "non-reentrant"),
     ("llama", "padded", "none"),
     ("llama", "int8", "non-reentrant"),
     ("qwen3", "bf16 lora", "none"),

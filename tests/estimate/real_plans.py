@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ def pairs(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[s
     return made
 
 
+def judged(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
+    """Rows whose answers are good and bad by turns."""
+    made = rows(lengths, prompt, vocabulary)
+    return [{**row, "carried": json.dumps({"label": number % 2 == 0})} for number, row in enumerate(made)]
+
+
 def rows(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
     """Rows of any tokens, which carry loss behind the prompt."""
     made = []
@@ -69,7 +76,7 @@ def tiny_of(root: Path, config: dict[str, Any], case: Case) -> Tiny:
     model = root / "model"
     write_tiny_tokenizer(model)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(model)
-    kind = pairs if case.members else rows
+    kind = pairs if case.members else judged if case.objective["name"] == "kto" else rows
     made = [kind(lengths, case.prompt, config["vocab_size"]) for lengths in (case.lengths, case.held_out)]
     train = write_part(root / "data", "train", made[0])
     held = write_part(root / "data", "eval", made[1]) if made[1] else None

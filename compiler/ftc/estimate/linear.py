@@ -57,8 +57,9 @@ def product(tape: Tape, x: Tensor, weight: Parameter, outputs: int, bias: Parame
     inputs = [(x, x.bytes), (operand, operand.bytes)]
     if bias is not None and bias.trains:
         inputs.append((tape.leaf(bias), bias.bytes))
-    saved = (x.block if operand.node else None, operand.block if x.node else None)
-    return tape.op(rows * outputs, x.width, inputs, saved, packs=True)
+    own = Block(tape.ledger, 0, ACTIVATIONS)  # the weight itself is saved too, and counted elsewhere
+    saved = (own, x.block if operand.node else None, operand.block if x.node else None)
+    return tape.op(rows * outputs, x.width, inputs, saved)
 
 
 def _autocast_weight(tape: Tape, weight: Parameter, operand: Tensor) -> Tensor:

@@ -62,10 +62,13 @@ PEFT_OPTIONS = (
 """Options of LoraConfig that this module heeds, or that take no memory."""
 
 
-MODELLED: dict[str, Literal["dpo"]] = {"dpo": "dpo"}
+MODELLED: dict[str, Literal["dpo", "kto"]] = {"dpo": "dpo", "kto": "kto"}
 """Objectives beside those on plain rows that the estimate has an account of, by their names."""
 
-OWN = {"dpo": frozenset({"beta", "disable_dropout", "label_smoothing", "loss_type", "loss_weights"})}
+OWN = {
+    "dpo": frozenset({"beta", "disable_dropout", "label_smoothing", "loss_type", "loss_weights"}),
+    "kto": frozenset({"beta", "desirable_weight", "disable_dropout", "loss_type", "undesirable_weight"}),
+}
 """Options of an objective's trainer that take a few numbers a row, or that this module heeds."""
 
 
@@ -160,11 +163,11 @@ def training_step(
     if plan.environment.device == "mps":
         raise InexpressibleError("kernels and allocator of Apple's GPUs are not modelled")
     arguments, cuda = plan.train.arguments, plan.environment.device == "cuda"
-    objective = _objective(plan)
-    options.refuse(arguments, OWN.get(objective.kind, frozenset()))
     if rows is None:
         rows = Rows.to_train(plan)
         held_out = Rows.held_out(plan)
+    objective = _objective(plan, rows)
+    options.refuse(arguments, OWN.get(objective.kind, frozenset()))
     tuning = _tuning(plan)
     if arguments.get("disable_dropout"):
         tuning = tuning.model_copy(update={"dropout": 0.0})
@@ -247,7 +250,7 @@ def _whole(value: object) -> int:
     return value
 
 
-def _objective(plan: Plan) -> Objective:
+def _objective(plan: Plan, rows: Rows) -> Objective:
     """What is optimised, and where its reference is: the base under its adapters, or a second model."""
     step = plan.objective
     if step is None or step.batches == "rows":
@@ -256,7 +259,10 @@ def _objective(plan: Plan) -> Objective:
         raise InexpressibleError(f"what a step of {step.name} takes is not modelled")
     assert plan.tune is not None  # noqa: S101 - the caller has looked
     reference: Literal["adapter", "model"] = "model" if plan.tune.peft is None else "adapter"
-    return Objective(kind=MODELLED[step.name], reference=reference)
+    drift = None
+    if step.name == "kto" and step.options["loss"] == "kto":  # another row's answer behind the prompt
+        drift = rows.longest + min(rows.longest, rows.trained or rows.longest)
+    return Objective(kind=MODELLED[step.name], reference=reference, drift=drift)
 
 
 def _batch(plan: Plan, rows: Rows, objective: Objective, *, scores_all: bool) -> Batch:

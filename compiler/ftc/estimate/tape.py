@@ -40,11 +40,10 @@ class Parameter:
 class Node:
     """What backward does for one operation: from its gradient, `sizes` of those of its inputs."""
 
-    __slots__ = ("grad", "packs", "saved", "sizes", "targets", "temporary")
+    __slots__ = ("grad", "saved", "sizes", "targets", "temporary")
 
     def __init__(self, targets: list[Target], sizes: list[int], saved: list[Block], temporary: int) -> None:
         self.targets, self.sizes, self.saved, self.temporary = targets, sizes, saved, temporary
-        self.packs = False
         self.grad: Block | None = None
 
     def accept(self, grad: Block) -> None:
@@ -148,14 +147,13 @@ class Checkpoint(Node):
             for target in self.targets:
                 target.accept(sink.grad)
 
-
     @staticmethod
     def _until_saved(tape: Tape, before: tuple[int, list[int]]) -> None:
         """Go back to the first saved tensor, and count what is held there as held while computing again."""
         ledger, now = tape.ledger, tape.ledger.now
         again = tape.packed or (now, ledger.held.copy())
         ledger.peak, ledger.at_peak = before
-        while tape.nodes and not tape.nodes[-1].packs:
+        while tape.nodes and not tape.nodes[-1].saved:
             tape.step()
         more, at_peak = ledger.now - now, again[1].copy()
         at_peak[TEMPORARIES] += more
@@ -217,12 +215,10 @@ class Tape:
         *,
         temporary: int = 0,
         keeps_result: bool = False,
-        packs: bool = False,
     ) -> Tensor:
         """A new tensor of `numel` elements; `inputs` come with the bytes of the gradients they would get.
 
-        `saved` are kept for backward, which needs `temporary` bytes for itself. With `packs` it saves a
-        weight at least, whose bytes are counted elsewhere.
+        `saved` are kept for backward, which needs `temporary` bytes for itself.
         """
         so_far = (self.ledger.peak, self.ledger.at_peak)
         result = Tensor(Block(self.ledger, numel * width, self.kind), numel, width)
@@ -237,8 +233,7 @@ class Tape:
                 if keeps_result and result.block:
                     self._save(result.node, result.block)
                     so_far = (self.ledger.peak, self.ledger.at_peak)
-                if packs or result.node.saved:
-                    result.node.packs = True
+                if result.node.saved:
                     self.packed = so_far
         return result
 

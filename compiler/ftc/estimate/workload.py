@@ -172,7 +172,8 @@ def _traits(play: Play) -> Traits:
 def micro_batch(step: TrainingStep) -> tuple[Work, Work, Work]:
     """One micro-batch of a step as it stands: trained, read without gradient, and written by generation.
 
-    A pair of DPO is two rows; KTO's drift is read by the model and by its reference. GRPO writes its completions by the model's own generate, a pass a token.
+    A pair of DPO is two rows; KTO's drift is read by the model and by its reference.
+    GRPO writes its completions by the model's own generate, a pass a token.
     """
     counted, batch = step_flops(step), step.batch
     rows = step.sequences

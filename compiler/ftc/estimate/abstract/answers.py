@@ -38,6 +38,14 @@ def _chosen(part: float) -> Answer:
     return choose
 
 
+def _found(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Where a mask is true: at every second place."""
+    tensor = args[0]
+    if tensor.device.type != "meta":
+        return func(*args, **kwargs)
+    return tensor.new_empty((-(-tensor.numel() // 2), tensor.dim()), dtype=torch.int64)
+
+
 def _int8_quantised(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Rows of int8 with their scales; no column has outliers."""
     values = args[0]
@@ -72,6 +80,7 @@ def answers(part: float) -> dict[str, Answer]:
         "aten._local_scalar_dense.default": _number,  # what .item() calls
         "aten.equal.default": _equal,
         "aten.index.Tensor": _chosen(part),
+        "aten.nonzero.default": _found,
         "aten._grouped_mm.default": _grouped_product,
         "bitsandbytes.int8_vectorwise_quant.default": _int8_quantised,
         "bitsandbytes.int8_mixed_scaled_mm.default": _int8_product,

@@ -19,8 +19,8 @@ IGNORED = -100
 
 def inputs(step: TrainingStep, rows: int, length: int, device: str) -> Inputs:
     """A batch as the collator makes it: token ids and labels, then a mask of padding or positions."""
-    if step.objective.kind == "dpo":
-        return trainers.pairs(step, rows, length, device)
+    if step.objective.kind in trainers.BATCHES:
+        return trainers.BATCHES[step.objective.kind](step, rows, length, device)
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
     batch = {"input_ids": ids, "labels": torch.zeros_like(ids)}
     if step.batch.packed:
@@ -69,9 +69,9 @@ def sliced(how: Loss) -> Callable[..., torch.Tensor]:
     return loss
 
 
-def dpo(model: Any, step: TrainingStep, reference: Any) -> Criterion:
-    """The loss of TRL's DPO trainer."""
-    trainer = trainers.dpo(model, reference, step)
+def preferring(model: Any, step: TrainingStep, reference: Any) -> Criterion:
+    """The loss of TRL's DPO or KTO trainer."""
+    trainer = trainers.referring(model, reference, step)
 
     def loss(_model: Any, batch: Inputs) -> torch.Tensor:
         found: torch.Tensor = trainer.compute_loss(trainer.model, batch)
@@ -83,8 +83,8 @@ def dpo(model: Any, step: TrainingStep, reference: Any) -> Criterion:
 def criterion(model: Any, step: TrainingStep, reference: Any = None) -> Criterion:
     """The function that makes a loss of a batch, with the model changed as its kernel wants."""
     how, base = step.loss, base_of(model)
-    if step.objective.kind == "dpo":
-        return dpo(model, step, reference)
+    if step.objective.kind in trainers.BATCHES:
+        return preferring(model, step, reference)
     if how.kernel == "trl":
         from trl.trainer.utils import add_fused_lm_head
 

@@ -96,7 +96,7 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast, shown: Shown)
             autocast.install(stack)
         if backend == "cuda":
             _kernels_of_cuda(stack)
-            if step.loss.kernel == "trl" or step.objective.kind == "dpo":
+            if step.loss.kernel == "trl" or step.objective.kind in ("dpo", "kto"):
                 _fused_head_of_cuda(stack)
         if step.quantisation is not None or step.optimizer.form == "bitsandbytes":
             # tables stay on the device of first use
