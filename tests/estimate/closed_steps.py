@@ -111,6 +111,11 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss": Loss(kernel="trl"),
         "objective": Objective(kind="dpo", reference="adapter"),
     },
+    "reward": {
+        "tuning": LORA.model_copy(update={"modules_to_save": ("score",)}),
+        "loss": Loss(kernel="scores"),
+        "objective": Objective(kind="reward", scores=1),
+    },
     "kto": {
         "tuning": LORA,
         "attention": "efficient",
@@ -144,6 +149,8 @@ SMALL_GRID = (
     ("llama", "head", "none"),
     ("llama", "dpo lora", "none"),
     ("llama", "kto", "non-reentrant"),
+    ("llama", "reward", "none"),
+    ("qwen3", "reward", "non-reentrant"),
     ("llama", "padded", "none"),
     ("llama", "int8", "non-reentrant"),
     ("qwen3", "bf16 lora", "none"),

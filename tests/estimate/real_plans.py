@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from estimate.real_steps import peaks, phase
 from ftc.objectives import load as load_objective
@@ -49,10 +52,19 @@ def pairs(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[s
     return made
 
 
-def judged(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
-    """Rows whose answers are good and bad by turns."""
+LABELLED: dict[str, tuple[JsonValue, ...]] = {"kto": (True, False), "classification": ("a", "b", "c")}
+"""Labels that rows carry by turns, by objective."""
+
+
+def labelled(
+    lengths: tuple[int, ...], prompt: int, vocabulary: int, labels: tuple[JsonValue, ...]
+) -> list[dict[str, Any]]:
+    """Rows that carry a label each; one of a class has no token with loss."""
     made = rows(lengths, prompt, vocabulary)
-    return [{**row, "carried": json.dumps({"label": number % 2 == 0})} for number, row in enumerate(made)]
+    if labels == LABELLED["classification"]:
+        made = [{**row, "mask": [False] * len(row["mask"])} for row in made]
+    carried = [json.dumps({"label": label}) for label in labels]
+    return [{**row, "carried": carried[number % len(labels)]} for number, row in enumerate(made)]
 
 
 def rows(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
@@ -76,7 +88,9 @@ def tiny_of(root: Path, config: dict[str, Any], case: Case) -> Tiny:
     model = root / "model"
     write_tiny_tokenizer(model)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(model)
-    kind = pairs if case.members else judged if case.objective["name"] == "kto" else rows
+    labels = LABELLED.get(case.objective["name"])
+    plain = partial(labelled, labels=labels) if labels else rows
+    kind = pairs if case.members else plain
     made = [kind(lengths, case.prompt, config["vocab_size"]) for lengths in (case.lengths, case.held_out)]
     train = write_part(root / "data", "train", made[0])
     held = write_part(root / "data", "eval", made[1]) if made[1] else None
@@ -105,7 +119,12 @@ def plan_of(tiny: Tiny, config: dict[str, Any], case: Case, packages: dict[str, 
         **_objective(plan, case),
     }
     answer = max((*case.lengths, *case.held_out)) - case.prompt
-    data = {"longest_target": answer, "sequences": _pairs(tiny, case) if case.packed else None}
+    classes = LABELLED["classification"] if case.objective["name"] == "classification" else ()
+    data = {
+        "classes": classes,
+        "longest_target": answer,
+        "sequences": _pairs(tiny, case) if case.packed else None,
+    }
     changes["data"] = plan.data.model_copy(update=data)
     return plan.model_copy(update=changes)
 
@@ -129,8 +148,13 @@ def _objective(plan: Plan, case: Case) -> dict[str, Any]:
         head=found.loads.head,
         reference=found.loads.reference,
     )
+    tune = plan.tune
+    if found.loads.head != "vocabulary" and tune is not None and tune.peft is not None:
+        peft = {**tune.peft, "task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+        tune = tune.model_copy(update={"peft": peft})
     return {
         "objective": step,
+        "tune": tune,
         "train": plan.train.model_copy(update={"arguments": arguments}),
         "render": plan.render.model_copy(update={"members": found.members, "carried": found.carried}),
     }

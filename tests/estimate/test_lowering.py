@@ -52,6 +52,7 @@ LABELLED = (300,) * 6
 LETTERS = tuple("abcdefghijklmnopqrst")
 PAIRS = (256, 200, 228, 228, 180, 276, 300, 156)  # each two have as many tokens
 DPO, DPO_SFT = {"name": "dpo"}, {"name": "dpo", "sft": 0.5}
+REWARD, CLASSES = {"name": "reward"}, {"name": "classification"}
 KTO, APO = {"name": "kto"}, {"name": "kto", "loss": "apo_zero_unpaired"}
 CASES: dict[str, tuple[str, Case]] = {
     "lora": ("llama", Case()),
@@ -89,6 +90,13 @@ CASES: dict[str, tuple[str, Case]] = {
     ),
     "kto, lora": ("llama", Case(objective=KTO)),
     "kto, full, checkpointed": ("llama", Case(method="full", objective=KTO, arguments=CHECKPOINTED)),
+    "reward, lora": ("llama", Case(micro_batch=2, objective=REWARD)),
+    "reward, full, checkpointed": (
+        "qwen3",
+        Case(method="full", micro_batch=2, objective=REWARD, arguments=CHECKPOINTED),
+    ),
+    "classes, lora, checkpointed": ("llama", Case(objective=CLASSES, arguments=CHECKPOINTED)),
+    "classes, full": ("llama", Case(method="full", objective=CLASSES)),
     "kto, unpaired, full": ("llama", Case(method="full", objective=APO)),
 }
 EVALUATED: dict[str, Case] = {

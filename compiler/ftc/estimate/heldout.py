@@ -72,6 +72,11 @@ def _losses(play: Play, how: Evaluation, tape: Tape) -> None:
     hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=how.rows, length=how.length))
     tape.kind = LOGITS
     shapes = play.shapes
+    if play.step.objective.scores:
+        scores = cast(tape, logits_of(tape, hidden, play.ends.linears["head"]), FULL)
+        del scores
+        play.note(NAME)
+        return
     at_once = min(how.positions or 1, max(1, PIECE // (how.rows * shapes.vocabulary)))
     chosen = tape.op(how.rows * at_once * shapes.hidden, hidden.width)
     logits = logits_of(tape, chosen, play.ends.linears["head"])

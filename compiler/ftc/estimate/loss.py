@@ -151,4 +151,17 @@ def trl(tape: Tape, hidden: Tensor, head: Linear, _: Loss, trained: int | None) 
     return out
 
 
-KERNELS = {"logits": from_logits, "triton": triton, "trl": trl, "fused": fused, "chunked": chunked}
+def scored(tape: Tape, hidden: Tensor, head: Linear, _how: Loss, _: int | None) -> Tensor:
+    """A head of few scores at every position, of which the loss reads one a row."""
+    scores = linear(tape, hidden, head)
+    return _scalar(tape, scores, scores.bytes)
+
+
+KERNELS = {
+    "logits": from_logits,
+    "triton": triton,
+    "trl": trl,
+    "fused": fused,
+    "chunked": chunked,
+    "scores": scored,
+}

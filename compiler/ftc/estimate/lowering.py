@@ -26,6 +26,7 @@ from ftc.estimate.step import (
 )
 from ftc.estimate.suites import needs, own_parts
 from ftc.plan.steps import DataStep, EvalStep, Part, Plan, UnfrozenStep
+from ftc.tuning.modules import SCORE
 
 Config = Mapping[str, Any]
 Kernel = Literal["eager", "efficient", "flash"]
@@ -62,12 +63,18 @@ PEFT_OPTIONS = (
 """Options of LoraConfig that this module heeds, or that take no memory."""
 
 
-MODELLED: dict[str, Literal["dpo", "kto"]] = {"dpo": "dpo", "kto": "kto"}
+MODELLED: dict[str, Literal["dpo", "kto", "reward", "classes"]] = {
+    "dpo": "dpo",
+    "kto": "kto",
+    "reward": "reward",
+    "classification": "classes",
+}
 """Objectives beside those on plain rows that the estimate has an account of, by their names."""
 
 OWN = {
     "dpo": frozenset({"beta", "disable_dropout", "label_smoothing", "loss_type", "loss_weights"}),
     "kto": frozenset({"beta", "desirable_weight", "disable_dropout", "loss_type", "undesirable_weight"}),
+    "reward": frozenset({"center_rewards_coefficient", "disable_dropout"}),
 }
 """Options of an objective's trainer that take a few numbers a row, or that this module heeds."""
 
@@ -157,9 +164,6 @@ def training_step(
     """
     if plan.model is None or plan.tune is None or plan.train is None or plan.environment is None:
         raise ValueError("the plan's model, tuning, training and machine are not all resolved")
-    if plan.objective is not None and plan.objective.head != "vocabulary":
-        head = plan.objective.head
-        raise InexpressibleError(f"training a model with {head} in place of the vocabulary is not modelled")
     if plan.environment.device == "mps":
         raise InexpressibleError("kernels and allocator of Apple's GPUs are not modelled")
     arguments, cuda = plan.train.arguments, plan.environment.device == "cuda"
@@ -171,6 +175,8 @@ def training_step(
     tuning = _tuning(plan)
     if arguments.get("disable_dropout"):
         tuning = tuning.model_copy(update={"dropout": 0.0})
+    if objective.scores:
+        tuning = _scoring(tuning)
     code = _code(plan, arguments)
     batch = _batch(plan, rows, objective, scores_all=not cuda)
     masked = batch.padded or bool(batch.packed)
@@ -189,7 +195,7 @@ def training_step(
         autocast="bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None,
         optimizer=options.optimizer(arguments, weights if full else tuning.dtype, cuda=cuda, full=full),
         attention=kernel(masked),
-        loss=_loss(code),
+        loss=Loss(kernel="scores") if objective.scores else _loss(code),
         checkpointing=options.checkpointing(arguments),
         objective=objective,
         evaluation=_largest_evaluation(plan, held_out, kernel),
@@ -214,6 +220,8 @@ def _tuning(plan: Plan) -> Tuning:
         raise InexpressibleError(f"adapters of PEFT's {peft.get('type')} are not modelled")
     if plan.tune.converted or peft.get("init_lora_weights") == "mica":
         raise InexpressibleError("adapters that begin with the base's own weights are not modelled")
+    if peft.get("modules_to_save") == [SCORE]:
+        del peft["modules_to_save"]
     unknown = sorted(name for name in peft if name not in PEFT_OPTIONS and peft[name] not in (None, False))
     if unknown:
         raise InexpressibleError(f"LoRA with {', '.join(unknown)} is not modelled")
@@ -257,12 +265,22 @@ def _objective(plan: Plan, rows: Rows) -> Objective:
         return Objective()
     if step.name not in MODELLED:
         raise InexpressibleError(f"what a step of {step.name} takes is not modelled")
+    if step.name in ("reward", "classification"):
+        classes = len(plan.data.classes) if plan.data is not None else 0
+        return Objective(kind=MODELLED[step.name], scores=classes or 1)
     assert plan.tune is not None  # noqa: S101 - the caller has looked
     reference: Literal["adapter", "model"] = "model" if plan.tune.peft is None else "adapter"
     drift = None
     if step.name == "kto" and step.options["loss"] == "kto":  # another row's answer behind the prompt
         drift = rows.longest + min(rows.longest, rows.trained or rows.longest)
     return Objective(kind=MODELLED[step.name], reference=reference, drift=drift)
+
+
+def _scoring(tuning: Tuning) -> Tuning:
+    """The tuning of a model with a new head, which trains whole."""
+    if tuning.method == "freeze":
+        raise InexpressibleError("training some layers under a head of scores is not modelled")
+    return tuning.model_copy(update={"modules_to_save": (SCORE,)}) if tuning.method == "lora" else tuning
 
 
 def _batch(plan: Plan, rows: Rows, objective: Objective, *, scores_all: bool) -> Batch:
@@ -275,7 +293,7 @@ def _batch(plan: Plan, rows: Rows, objective: Objective, *, scores_all: bool) ->
         length = at_once * rows.longest
         return Batch(rows=1, length=length, packed=packed, trained=None, accumulated=more)
     each = min(rows.longest - 1, rows.trained or rows.longest) or 1
-    paired = objective.kind == "dpo"
+    paired = objective.kind in ("dpo", "reward")
     trained = None if scores_all else at_once * each * (1 + paired)
     padded = (paired and not rows.alike) or (at_once > 1 and rows.shortest < rows.longest)
     return Batch(rows=at_once, length=rows.longest, padded=padded, trained=trained, accumulated=more)
@@ -342,15 +360,16 @@ def _evaluation(plan: Plan, suite: EvalStep, rows: Rows, kernel: Callable[[bool]
         length = max(length, min(most // at_once, rows.longest * 2))
     positions = max(1, min(length - 1, at_once * rows.trained if rows.trained else length))
     padded = at_once > 1 and rows.shortest < rows.longest
+    scores = plan.objective is not None and plan.objective.head == "classes"
     tries = min(len(suite.labels), max(1, LABEL_ROWS // at_once))
     return Evaluation(
         rows=at_once,
         length=length,
-        positions=positions if watched or need & {"loss", "pairs"} else 0,
+        positions=positions if scores or watched or need & {"loss", "pairs"} else 0,
         padded=padded,
         attention=kernel(padded),
         generated=suite.max_new_tokens if "answers" in need else None,
-        labels=tries if "labels" in need else None,
+        labels=tries if "labels" in need and not scores else None,
         label=max(1, (rows.trained or 1) - 1),
         watched=watched,
     )

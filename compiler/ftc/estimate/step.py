@@ -120,10 +120,11 @@ class Loss(Frozen):
     `pad` pads the labels and copies nothing. `trl` is the head of the installed TRL, which makes logits in
     tiles, again in the backward pass. `fused` (Liger) makes logits in pieces and the gradient with them;
     `chunked` makes logits in `chunks`, or of `chunk_tokens` positions, and keeps them; `triton` is a
-    fused cross entropy over materialised logits. With `keep_logits` the outputs live through backward.
+    fused cross entropy over materialised logits; `scores` are those of a head of few.
+    With `keep_logits` the outputs live through backward.
     """
 
-    kernel: Literal["logits", "trl", "chunked", "fused", "triton"] = "logits"
+    kernel: Literal["logits", "trl", "chunked", "fused", "triton", "scores"] = "logits"
     upcast: bool = True
     early: bool = False
     shift: Literal["slice", "pad"] = "pad"
@@ -136,16 +137,19 @@ class Loss(Frozen):
 class Objective(Frozen):
     """What is optimised.
 
-    For `dpo` a batch row is a pair, so twice the rows go through the model; the `reference` is a second
-    model, the base under its adapters, or computed before. For `kto` `drift` is the length in tokens of the
-    rows from which the model's drift is estimated, without gradient, by the model and by its reference.
+    For `dpo` and `reward` a batch row is a pair, so twice the rows go through the model; the `reference`
+    is a second model, the base under its adapters, or computed before. For `kto` `drift` is the length in
+    tokens of the rows from which the model's drift is estimated, without gradient, by the model and by its
+    reference.
+    For `reward` and `classes` `scores` is the number of those that the head gives in place of the vocabulary.
     For `grpo` `prompt` and `completion` are
     lengths in tokens, `generations` the sequences generated at once, by the model's own generate.
     """
 
-    kind: Literal["sft", "dpo", "kto", "grpo"] = "sft"
+    kind: Literal["sft", "dpo", "kto", "reward", "classes", "grpo"] = "sft"
     reference: Literal["none", "model", "adapter", "precomputed"] = "none"
     drift: Count | None = None
+    scores: Count | None = None
     prompt: Count | None = None
     completion: Count | None = None
     generations: Count | None = None
@@ -238,4 +242,4 @@ class TrainingStep(Frozen):
     @property
     def sequences(self) -> int:
         """Sequences of a micro-batch that go through the model at once: two for each row that is a pair."""
-        return self.batch.rows * (2 if self.objective.kind == "dpo" else 1)
+        return self.batch.rows * (2 if self.objective.kind in ("dpo", "reward") else 1)

@@ -221,7 +221,9 @@ def ends(build: Builder, *, embedding: bool, head: bool) -> Stack:
         positions = (shapes.positions + family.position_offset) * shapes.hidden
         stack.others["positions"] = stack.add(Parameter(positions, build.end_width, trains=embedding))
     build.norm(stack, "last", shapes.hidden)
-    if shapes.tied:
+    if step.objective.scores:
+        _scores(build, stack, step.objective.scores, trains=head)
+    elif shapes.tied:
         stack.linears["head"] = Linear(shapes.hidden, shapes.vocabulary, table)
     elif step.quantisation and step.quantisation.head:
         build.linear(stack, "head", (shapes.hidden, shapes.vocabulary), bias=family.head_bias)
@@ -231,6 +233,16 @@ def ends(build: Builder, *, embedding: bool, head: bool) -> Stack:
         if family.head_bias:
             stack.linears["head"].bias = stack.add(Parameter(shapes.vocabulary, build.end_width, trains=head))
     return stack
+
+
+def _scores(build: Builder, stack: Stack, scores: int, *, trains: bool) -> None:
+    """A new head; under adapters PEFT trains a copy of it (`modules_to_save`)."""
+    size, adapted = build.shapes.hidden * scores, build.step.tuning.method == "lora"
+    if adapted:
+        stack.add(Parameter(size, build.end_width, trains=False))
+    weight = Parameter(size, build.end_width, trains=trains or adapted)
+    stack.add(weight, ADAPTERS if adapted else WEIGHTS)
+    stack.linears["head"] = Linear(build.shapes.hidden, scores, weight)
 
 
 def _quantise(stack: Stack, numel: int, outputs: int, quantisation: Quantisation) -> None:

@@ -338,6 +338,9 @@ def _suite(
     whole = list(by_length(every, heldout.lengths, size, vocabulary))
     asked = list(by_length(np.flatnonzero(heldout.prompts), heldout.prompts, size, vocabulary))
     found = Evaluation()
+    if step.objective.scores:
+        once = _work(len(whole), losses(heldout, whole, attends), forward)
+        return replace(found, losses=once.scaled(2 if "pairs" in need else 1))
     if need & {"loss", "pairs"}:
         once = _work(len(whole), losses(heldout, whole, attends), forward)
         found = replace(found, losses=once.scaled(("loss" in need) + 2 * ("pairs" in need)))

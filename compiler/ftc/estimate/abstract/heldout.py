@@ -25,7 +25,10 @@ def rows_of(how: Evaluation, length: int) -> list[list[int]]:
 
 
 def losses(model: Any, how: Evaluation) -> None:
-    """The losses of rows of which `how.positions` tokens carry loss."""
+    """The losses of rows of which `how.positions` tokens carry loss, or the scores of rows."""
+    if hasattr(base_of(model), "score"):
+        score.class_scores(model, rows_of(how, how.length), pad_id=0)
+        return
     columns = torch.arange(how.positions or 1)
     wanted = torch.zeros(how.rows, len(columns), dtype=torch.long)
     score.position_losses(model, rows_of(how, how.length), wanted, columns, pad_id=0)

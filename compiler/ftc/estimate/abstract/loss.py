@@ -11,6 +11,7 @@ from torch.nn import functional
 from ftc.estimate.abstract import trainers
 from ftc.estimate.abstract.segments import base_of
 from ftc.estimate.step import Loss, TrainingStep
+from ftc.runtime.classes import ClassLoss
 
 Inputs = dict[str, torch.Tensor]
 Criterion = Callable[[Any, Inputs], torch.Tensor]
@@ -70,7 +71,7 @@ def sliced(how: Loss) -> Callable[..., torch.Tensor]:
 
 
 def preferring(model: Any, step: TrainingStep, reference: Any) -> Criterion:
-    """The loss of TRL's DPO or KTO trainer."""
+    """The loss of TRL's trainer."""
     trainer = trainers.referring(model, reference, step)
 
     def loss(_model: Any, batch: Inputs) -> torch.Tensor:
@@ -80,9 +81,17 @@ def preferring(model: Any, step: TrainingStep, reference: Any) -> Criterion:
     return loss
 
 
+def classifying(model: Any, batch: Inputs) -> torch.Tensor:
+    """The loss of a classifier that the runtime has."""
+    classes = batch.pop("classes")
+    return ClassLoss()(model(**batch), classes)
+
+
 def criterion(model: Any, step: TrainingStep, reference: Any = None) -> Criterion:
     """The function that makes a loss of a batch, with the model changed as its kernel wants."""
     how, base = step.loss, base_of(model)
+    if step.objective.kind == "classes":
+        return classifying
     if step.objective.kind in trainers.BATCHES:
         return preferring(model, step, reference)
     if how.kernel == "trl":

@@ -13,6 +13,7 @@ from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.step import TrainingStep, Tuning
 from ftc.plan.steps import TuneStep, UnfrozenStep
 from ftc.runtime.adapt import adapt
+from ftc.tuning.modules import SCORE
 
 
 def dtype(name: str) -> torch.dtype:
@@ -26,14 +27,18 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
 
     `attention` is transformers' name of an implementation, in place of the step's kernel on the backend.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     settings: dict[str, Any] = {
         key: value for key, value in step.config.items() if key != "quantization_config"
     }
+    kind: Any = AutoModelForCausalLM
+    if step.objective.scores:
+        kind = AutoModelForSequenceClassification
+        settings = {"pad_token_id": 0, **settings, "num_labels": step.objective.scores}
     config = AutoConfig.for_model(**settings)
     with torch.device(device):
-        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        model: Any = kind.from_config(
             config, dtype=dtype(step.weights), attn_implementation=attention or implementation(step, backend)
         )
     if step.quantisation is not None:
@@ -65,8 +70,9 @@ def tuned(model: Any, tuning: Tuning) -> Any:
     """The model made trainable as the tuning says, by what makes it trainable in a run."""
     model = adapt(model, tune_step(tuning))
     if tuning.method == "lora":
-        for parameter in model.parameters():
-            if parameter.requires_grad:
+        saved = {name for name, _ in model.named_parameters() if ".modules_to_save." in name}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and name not in saved:
                 parameter.data = parameter.data.to(dtype(tuning.dtype))
     return model
 
@@ -83,7 +89,7 @@ def tune_step(tuning: Tuning) -> TuneStep:
         method=tuning.method,
         peft={
             "type": "LoraConfig",
-            "task_type": "CAUSAL_LM",
+            "task_type": "SEQ_CLS" if SCORE in tuning.modules_to_save else "CAUSAL_LM",
             "r": tuning.rank,
             "lora_alpha": tuning.rank,
             "lora_dropout": tuning.dropout,

@@ -31,6 +31,8 @@ def _trainer(step: TrainingStep) -> tuple[str, Any, dict[str, Any], list[dict[st
     trl: Any = import_module("trl")
     if step.objective.kind == "dpo":
         return "trl.trainer.dpo_trainer", trl.DPOTrainer, {}, [ROW]
+    if step.objective.kind == "reward":
+        return "trl.trainer.reward_trainer", trl.RewardTrainer, {}, [ROW]
     drift = step.objective.drift is not None
     options = {
         "loss_type": "kto" if drift else "apo_zero_unpaired",
@@ -69,7 +71,7 @@ def referring(model: Any, reference: Any, step: TrainingStep) -> Any:
         )
         trainer = trainer_type(
             model=model,
-            ref_model=reference,
+            **({} if step.objective.scores else {"ref_model": reference}),
             args=config,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer(),
@@ -111,5 +113,15 @@ def judged(step: TrainingStep, rows: int, length: int, device: str) -> dict[str,
     return batch
 
 
-BATCHES = {"dpo": pairs, "kto": judged}
+def scored(step: TrainingStep, rows: int, length: int, device: str) -> dict[str, torch.Tensor]:
+    """A batch of pairs, or of rows with a class each, for a head of scores."""
+    whole = pairs(step, rows, length, device)
+    batch = {name: whole[name] for name in ("input_ids", "attention_mask")}
+    if step.objective.kind == "reward":
+        return batch
+    first = {name: values[-rows:].clone() for name, values in batch.items()}
+    return first | {"classes": torch.zeros(rows, dtype=torch.long, device=device)}
+
+
+BATCHES = {"dpo": pairs, "kto": judged, "reward": scored, "classes": scored}
 """What makes a batch of the objectives whose loss is their trainer's, by name."""
