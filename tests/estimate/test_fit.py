@@ -165,3 +165,9 @@ def test_a_real_step_is_fitted() -> None:
     found = fit(need, Question(32, limit, 1024.0, 1.5), False)
     assert found is not None
     assert need(found.micro_batch, False) <= limit < need(found.micro_batch * 2, False)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+def test_a_loss_that_needs_several_rows_gets_them_or_nothing(limit: int) -> None:
+    found = largest(lambda rows: rows, 12, limit, least=2)
+    assert found == {1: None, 2: 2, 5: 4, 100: 12}[limit]

@@ -115,12 +115,12 @@ def speed(tokens: float) -> float:
     return tokens / (tokens + HALF_SPEED)
 
 
-def largest(need: Callable[[int], int], batch: int, limit: int) -> int | None:
-    """The largest divisor of the batch that needs no more than the limit; None where not one row does.
+def largest(need: Callable[[int], int], batch: int, limit: int, least: int = 1) -> int | None:
+    """The largest divisor of the batch, of `least` rows or more, within the limit; None where there is none.
 
     `need` never falls with the rows.
     """
-    divisors = [rows for rows in range(1, batch + 1) if batch % rows == 0]
+    divisors = [rows for rows in range(least, batch + 1) if batch % rows == 0]
     found = bisect_right(divisors, limit, key=need)
     return divisors[found - 1] if found else None
 
@@ -129,13 +129,14 @@ def largest(need: Callable[[int], int], batch: int, limit: int) -> int | None:
 class Question:
     """What is to be decided: rows of a batch, the bytes that may be filled, tokens of a usual row.
 
-    `recomputed` is how much longer a step takes with checkpointing.
+    `recomputed` is how much longer a step takes with checkpointing, `least` the rows that a loss needs.
     """
 
     batch: int
     limit: int
     tokens: float
     recomputed: float = RECOMPUTED["full"]
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,12 @@ def fit(need: Need, asked: Question, checkpointing: bool | None) -> Fit | None:
     recomputed activations take a third (full) or half (adapters) of the time again.
     """
     if checkpointing is not None:
-        rows = largest(lambda count: need(count, checkpointing), asked.batch, asked.limit)
+        rows = largest(lambda count: need(count, checkpointing), asked.batch, asked.limit, asked.least)
         return Fit(rows, checkpointing) if rows else None
-    plain = largest(lambda count: need(count, False), asked.batch, asked.limit)
+    plain = largest(lambda count: need(count, False), asked.batch, asked.limit, asked.least)
     if plain == asked.batch or (plain and speed(plain * asked.tokens) >= 1 / asked.recomputed):
         return Fit(plain, False)
-    spare = largest(lambda count: need(count, True), asked.batch, asked.limit)
+    spare = largest(lambda count: need(count, True), asked.batch, asked.limit, asked.least)
     options = [Fit(rows, again) for rows, again in ((plain, False), (spare, True)) if rows]
     return max(options, key=lambda option: rate(option, asked), default=None)
 

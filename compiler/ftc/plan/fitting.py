@@ -182,7 +182,13 @@ class _Solver:
     def _question(self, batch: int) -> Question:
         tune = self.trial.plan.tune
         full = tune is None or tune.peft is None
-        return Question(batch, self.trial.limit, self.tokens, RECOMPUTED["full" if full else "lora"])
+        recomputed = RECOMPUTED["full" if full else "lora"]
+        return Question(batch, self.trial.limit, self.tokens, recomputed, self._least)
+
+    @property
+    def _least(self) -> int:
+        """Rows that a micro-batch must have: two where others of it tell the model's drift."""
+        return 2 if self.trial.step(2, False).objective.drift else 1
 
     def _need(self, micro: int, again: bool) -> int:
         return self.trial.needed(micro, again).bytes
@@ -215,12 +221,12 @@ class _Solver:
         assert self.trial.plan.train is not None  # noqa: S101 - the pass has filled it
         batch = self.trial.plan.train.batch
         found = fit(self._need, self._question(batch), again)
-        taken = found or Fit(1, True if again is None else again)
+        taken = found or Fit(self._least, True if again is None else again)
         needs = self.trial.needed(taken.micro_batch, taken.checkpointing)
         choices = [choice(MICRO, taken.micro_batch, self._reason(taken, needs, batch))]
         if again is None:
-            choices.append(self._again(taken.checkpointing, needs, 1))
-        findings = () if found else self._verdict(1, taken.checkpointing, needs, "FTC860")
+            choices.append(self._again(taken.checkpointing, needs, self._least))
+        findings = () if found else self._verdict(taken.micro_batch, taken.checkpointing, needs, "FTC860")
         return Settled(taken, tuple(choices), findings)
 
     def _reason(self, taken: Fit, needs: Needed, batch: int) -> str:
