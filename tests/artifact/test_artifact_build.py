@@ -76,6 +76,7 @@ def test_layout(built: Execution, plan: Plan, tiny: Tiny):
         [
             "MANIFEST.sha256",
             "README.md",
+            "answers/held_out.jsonl",
             "build.log",
             "environment.json",
             "eval.json",

@@ -5,5 +5,5 @@ from __future__ import annotations
 from ftc.evaluation.base import Metric
 from ftc.evaluation.statistics import ratio
 
-METRIC = Metric("loss", "loss", better="lower", needs="loss", high=None, combine=ratio)
+METRIC = Metric("loss", "loss per trained token", better="lower", needs="loss", high=None, combine=ratio)
 """Its parts are the summed loss of a row and how many tokens it was summed over."""
