@@ -24,6 +24,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -72,15 +74,20 @@ def run(work: Path, *arguments: str, **environment: str) -> Ran:
         watch.stop()
     if process.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{out}")
-    lines = out.strip().splitlines()
-    return Ran(json.loads(lines[-1]), wall, watch.peak, watch.peak_main)
+    said = json.loads(out.strip().splitlines()[-1])
+    said["cpu"] = said.get("cpu", 0.0) + watch.unreaped
+    return Ran(said, wall, watch.peak, watch.peak_main)
 
 
 class Watch:
-    """Samples the memory of a process and of those it started; what they share is counted once."""
+    """Samples the memory of a process and of those it started; what they share is counted once.
+
+    `unreaped` is the CPU time of processes that others than the first started: it hears nothing of theirs.
+    """
 
     def __init__(self, pid: int) -> None:
         self.peak = self.peak_main = 0
+        self._cpu: dict[int, float] = {}
         self._root = psutil.Process(pid)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -88,7 +95,9 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._stopped.wait(0.2):
-            sizes = [self._size(one) for one in self._family()]
+            family = self._family()
+            self._cpu |= dict(self._grandchildren(family))
+            sizes = [self._size(one) for one in family]
             if sizes:
                 self.peak, self.peak_main = max(self.peak, sum(sizes)), max(self.peak_main, sizes[0])
 
@@ -97,6 +106,18 @@ class Watch:
             return [self._root, *self._root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def _grandchildren(self, family: list[psutil.Process]) -> Iterator[tuple[int, float]]:
+        for one in family[1:]:
+            with suppress(psutil.NoSuchProcess):
+                if one.ppid() != self._root.pid:
+                    used = one.cpu_times()
+                    yield one.pid, used.user + used.system
+
+    @property
+    def unreaped(self) -> float:
+        """Seconds, as far as they were seen."""
+        return sum(self._cpu.values())
 
     @staticmethod
     def _size(one: psutil.Process) -> int:
