@@ -5,6 +5,9 @@ from __future__ import annotations
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from ftc.facts.cache import Cache
 from ftc.facts.gather import Facts
@@ -124,6 +127,11 @@ def laid_out(data: DataStep, capacity: int | None) -> Sequences:
     )
 
 
+def compiles_no_rows(*_: object) -> NoReturn:
+    """The plans of these tests have no suites with rows of their own."""
+    pytest.fail("a suite's rows are compiled")
+
+
 def context_of(
     directory: Path, columns: dict[str, str], extra: str = "", data: DataStep | None = None
 ) -> Context:
@@ -148,6 +156,8 @@ def context_of(
         facts=replace(facts(directory, columns), suites=suites),
         compile_data=lambda _: Compiled(held, ()),
         lay_out=lambda capacity: laid_out(held, capacity),
+        compile_suite=compiles_no_rows,
+        compile_baselines=compiles_no_rows,
     )
 
 

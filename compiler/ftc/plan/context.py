@@ -65,22 +65,14 @@ class CompiledBaselines:
     findings: tuple[Finding, ...] = ()
 
 
-def _no_suites(plan: Plan, request: SuiteRequest) -> CompiledSuite:
-    raise NotImplementedError(f"nothing compiles the suite {request.suite.name} of {plan.name}")
-
-
-def _no_baselines(plan: Plan, suite: SuiteFacts) -> CompiledBaselines:
-    raise NotImplementedError(f"nothing compiles baselines of {suite.name} of {plan.name}")
-
-
 @dataclass(frozen=True)
 class Context:
     """Everything a pass may read; `compile_data` runs the data compiler on the plan so far.
 
     `lay_out` makes training sequences of the rows it compiled, of at most so many tokens; of one row each
-    where that is None. `lint_results` has what the lints found in them. Where it compiles a sample alone and
-    scales the counts, the plan is `estimated`. `advises` is whether a finding about memory looks for what
-    would fit.
+    where that is None. `compile_suite` and `compile_baselines` do the same for a suite's own rows.
+    `lint_results` has what the lints found in them. Where it compiles a sample alone and scales the counts,
+    the plan is `estimated`. `advises` is whether a finding about memory looks for what would fit.
     """
 
     recipe: Recipe
@@ -88,11 +80,9 @@ class Context:
     facts: Facts
     compile_data: Callable[[Plan], Compiled] = field(repr=False)
     lay_out: Callable[[int | None], Sequences] = field(repr=False)
+    compile_suite: Callable[[Plan, SuiteRequest], CompiledSuite] = field(repr=False)
+    compile_baselines: Callable[[Plan, SuiteFacts], CompiledBaselines] = field(repr=False)
     lint_results: Callable[[], tuple[LintResult, ...]] = field(default=tuple, repr=False)
-    compile_suite: Callable[[Plan, SuiteRequest], CompiledSuite] = field(default=_no_suites, repr=False)
-    compile_baselines: Callable[[Plan, SuiteFacts], CompiledBaselines] = field(
-        default=_no_baselines, repr=False
-    )
     estimated: bool = False
     advises: bool = True
 
