@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftc.artifact.chain import ChainedRun, write_chain
-from ftc.artifact.files import write_text
+from ftc.artifact.documents import Finished, write_documents
 from ftc.artifact.lock import BusyError, exclusive
-from ftc.artifact.model_card import readme_text
 from ftc.artifact.run_directory import (
     DATA,
     RunDirectory,
@@ -130,11 +129,24 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     if outcome.status != "done":
         return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
     measured = evaluation(directory.partial)
-    about = trained(directory.partial)
-    write_text(directory.partial / "README.md", readme_text(build.plan, measured, build.chain, about))
+    write_documents(_finished(build, measured))
     finish(directory.partial, directory.complete)
     findings = (*warnings, *_of_training(build, directory.complete), *failed_gates(measured))
     return Execution("done", directory.complete, directory.partial, findings, measured)
+
+
+def _finished(build: Build, measured: Mapping[str, Any]) -> Finished:
+    directory = build.directory
+    return Finished(
+        plan=build.plan,
+        digest=build.digest,
+        directory=directory.partial,
+        name=build.name,
+        recipe_text=build.recipe_text,
+        measured=measured,
+        about=trained(directory.partial),
+        chain=build.chain,
+    )
 
 
 def _of_training(build: Build, run: Path) -> tuple[Finding, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftc import __version__
 from ftc.artifact.chain import ChainedRun
 from ftc.plan.steps import DataStep, ModelStep, Plan
+
+if TYPE_CHECKING:
+    from ftc.artifact.documents import Finished
 
 INTERVALS = "Intervals are 95 % bootstrap intervals over the rows; p-values are of paired tests on them."
 PACKAGED = "package://"
@@ -238,3 +241,8 @@ def readme_text(
     }
     body = "".join(f"\n## {title}\n\n{text}" for title, text in sections.items())
     return f"{_metadata(plan)}\n# {plan.name}\n\n{_summary(plan)}{body}"
+
+
+def document(run: Finished) -> bytes:
+    """README.md of a run, in UTF-8."""
+    return readme_text(run.plan, run.measured, run.chain, run.about).encode()
