@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ftc.diagnostics import Finding, Span
-from ftc.recipe import eval_rules, lint_names, loss_rules, source_names, sweep_rules, training_rules
+from ftc.recipe import (
+    card_rules,
+    eval_rules,
+    lint_names,
+    loss_rules,
+    source_names,
+    sweep_rules,
+    training_rules,
+)
 from ftc.recipe.layers import Key, Origins, Values
 from ftc.recipe.model import Render
 from ftc.recipe.settings import Settings
@@ -319,4 +327,5 @@ RULES: tuple[Rule, ...] = (
     source_names.same_delimiter_and_quote,
     *training_rules.RULES,
     *sweep_rules.RULES,
+    *card_rules.RULES,
 )

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag
 
 from ftc import tuning
 from ftc.recipe.base import Strings, Table, Text, auto_or_number
+from ftc.recipe.card import Card
 from ftc.recipe.evaluation import Eval, Evals
 from ftc.recipe.forms import TUNE_DEFAULT, Tune
 from ftc.recipe.hardware import Budget, Hardware
@@ -233,4 +234,5 @@ class Recipe(Table):
     eval: Evals = Eval()
     hardware: Hardware = Hardware()
     budget: Budget = Budget()
+    card: Card = Card()
     sweep: Sweep | None = None
