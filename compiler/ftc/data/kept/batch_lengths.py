@@ -52,7 +52,7 @@ def batch_lengths(
 def _training(directory: Path, sequences: Path | None, data: DataStep) -> tuple[Int64, Int64 | None]:
     import pyarrow.parquet as pq
 
-    lengths = _lengths(directory, data.train)
+    lengths = _lengths(directory, data)
     if data.sequences is None or sequences is None:
         return lengths.astype(np.int64), None
     column = pq.read_table(sequences / data.sequences.file.name).column(0).combine_chunks()
@@ -61,12 +61,18 @@ def _training(directory: Path, sequences: Path | None, data: DataStep) -> tuple[
     return rows, np.diff(offsets).astype(np.int64) if data.sequences.capacity is not None else None
 
 
-def _lengths(directory: Path, part: Part) -> NDArray[np.int32]:
-    """Tokens of each row: as they were kept, or counted from the shards, which are all that a run has."""
+def _lengths(directory: Path, data: DataStep) -> NDArray[np.int32]:
+    """Tokens of each training row: as they were kept, or counted from the shards, which a run has alone."""
     try:
         return Sizes.read(directory).lengths
     except FileNotFoundError:
-        return np.concatenate([rows.lengths for rows in _read(directory, part)]).astype(np.int32)
+        return row_lengths(directory, data.train)
+
+
+def row_lengths(directory: Path, part: Part) -> NDArray[np.int32]:
+    """Tokens of each row of a part, counted from its shards; of several members the longest. Raises OSError."""
+    found = [rows.lengths for rows in _read(directory, part)]
+    return np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int32)
 
 
 def _read(directory: Path, part: Part) -> Iterator[_Rows]:

@@ -68,7 +68,8 @@ class ShownExample:
     """A compiled row as people read it: its text in stretches that are trained or not, counts in tokens.
 
     `each` has every token, and `packed` the sequence it trains in, where that was asked for. `members` are
-    the texts that train together as the row, where it is several, and `label` its class or judgement.
+    the texts that train together as the row, where it is several, and `label` its class or judgement;
+    `carried` is the JSON object of the columns that travel with its tokens.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ShownExample:
     packed: PackedIn | None = None
     members: tuple[ShownMember, ...] = ()
     label: str | None = None
+    carried: str | None = None
 
 
 class Viewer:
@@ -136,6 +138,7 @@ class Viewer:
             packed=packed,
             members=tuple(self._each_member(row)),
             label=label_of(row.carried) if row.carried else None,
+            carried=row.carried,
         )
 
     def _stretches(self, tokens: Sequence[int], mask: Sequence[bool]) -> tuple[tuple[str, bool], ...]:
