@@ -27,6 +27,7 @@ METRICS: dict[str, str] = {
     "format": "form",
     "length": "length",
     "checks": "checklist",
+    "code_runs": "code_runs",
     "rouge1": "rouge:ROUGE_1",
     "rouge2": "rouge:ROUGE_2",
     "rougeL": "rouge:ROUGE_L",

@@ -64,6 +64,12 @@ class Options:
     """How far a number may be from the reference, as a share of it."""
     k: int = 10
     """How many of the ranked rows a metric of retrieval looks at."""
+    tests: str | Sequence[str] | None = None
+    """Python that is run behind an answer's code; several are counted one by one."""
+    seconds: float = 5.0
+    """Time that an answer's code has with all its tests."""
+    memory: int = 512
+    """MiB that an answer's code may take."""
     count_tokens: Callable[[str], int] | None = None
     """Tokens of a text, by the model's own tokenizer; needed where `unit` is tokens."""
     columns: frozenset[str] = frozenset()
@@ -85,6 +91,7 @@ OWN: dict[str, tuple[Any, ...]] = {
     "at_least": (int,),
     "at_most": (int,),
     "tolerance": (int, float),
+    "tests": (str, list),
 }
 """The options that a row may state for itself, by a column of that name: their types, or their values."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, Strict
 
 from ftc.evaluation.base import Form, Normalise, Unit
 from ftc.recipe.base import Table, Text
@@ -43,8 +43,18 @@ class MetricSettings(Table):
     tolerance: Annotated[float, Field(ge=0)] | None = None
     """How far a number may be from the reference, as a share of it."""
 
+    tests: Text | Annotated[tuple[Text, ...], Strict(strict=False)] | None = None
+    """Python that is run behind the code of each answer, such as assertions; each row may have its own."""
+
+    seconds: Annotated[float, Field(gt=0, le=600)] | None = None
+    """Time that the code of an answer has with all its tests."""
+
+    memory: Annotated[int, Field(ge=64)] | None = None
+    """MiB that the code of an answer may take."""
+
     @property
     def metric_options(self) -> dict[str, JsonValue]:
         """What is stated of them."""
         stated = {key: getattr(self, key) for key in MetricSettings.model_fields}
-        return {key: value for key, value in stated.items() if value is not None}
+        lists = {key: list(value) for key, value in stated.items() if isinstance(value, tuple)}
+        return {key: value for key, value in (stated | lists).items() if value is not None}

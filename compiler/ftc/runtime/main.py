@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
-from ftc.artifact.files import write_json
+from ftc.artifact.files import sha256, write_json
 from ftc.artifact.lock import exclusive
 from ftc.runtime import checkpoints, machine, rows, sequences
 from ftc.runtime import suites as all_suites
-from ftc.runtime.events import Done, Event, Phase, Saved, Stopped, encode
+from ftc.runtime.events import Done, Event, Phase, Saved, Stopped, Warned, encode
 from ftc.runtime.failure import explain
 from ftc.runtime.job import Job
 from ftc.runtime.metrics import METRICS, TIMING, TRAINING, add_timing
@@ -48,7 +48,7 @@ class Ending:
             return False
         if isinstance(error, (StoppedError, KeyboardInterrupt)):
             self.status = EXIT_STOPPED
-            self.emit(Stopped(checkpoints.newest(self.job.checkpoints)[1]))
+            self.emit(Stopped(checkpoints.newest(self.job.checkpoints).step))
             return True
         self.status = EXIT_FAILED
         traceback.print_exception(kind, error, trace, file=self.log)
@@ -75,7 +75,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     """Load, evaluate, train, evaluate, save. Raises StoppedError and BuildError, with all progress kept."""
     from transformers import set_seed
 
-    from ftc.runtime import adapt, convert, load, save, summary, train
+    from ftc.runtime import adapt, convert, load, rewards, save, summary, train
 
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
@@ -86,13 +86,18 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     model = load.load_base(plan, job.model)
     tokenizer = load.load_tokenizer(job.model)
     suites = Suites.make(plan, job, emit=emit, stop=stop)
+    unconfined = rewards.unconfined(plan)
+    if unconfined is not None:
+        emit(Warned(unconfined))
     stop.check()
     before = suites.before(model, job)
     set_seed(plan.seed)
     model = adapt.adapt(model, plan.tune, job.model)
     adapt.verify(model, plan.tune)
     before_training = convert.initial(model, plan.tune)
-    session = Session(plan, job.data, job.run / METRICS, job.checkpoints, emit, stop)
+    session = Session(
+        plan, job.data, job.run / METRICS, job.checkpoints, emit, stop, digest=sha256(job.plan)
+    )
     trained = train.train(plan, job, session, model=model, tokenizer=tokenizer)
     after = suites(trained, "after")
     emit(Phase("save"))

@@ -12,6 +12,8 @@ from ftc.plan.steps import RewardStep
 from ftc.runtime.failure import BuildError
 from ftc.runtime.ready import Ready
 
+CODE = "code_runs"
+
 
 def functions(plan: Ready, tokenizer: Any) -> list[Callable[..., list[float | None]]]:
     """One function for each reward of the plan, in order; raises BuildError where one cannot be read."""
@@ -45,6 +47,17 @@ def _function(step: RewardStep, tokenizer: Any) -> Callable[..., list[float | No
 
     reward.__name__ = step.name
     return reward
+
+
+def unconfined(plan: Ready) -> str | None:
+    """What is to be said before answers' code runs on this machine; None where none does."""
+    scored = {reward.metric for reward in plan.objective.rewards}
+    if CODE not in scored.union(*(suite.metrics for suite in plan.suites)):
+        return None
+    from ftc.evaluation.code_runs import unconfined as left
+
+    within = left()
+    return f"this machine does not keep answers' code from {' and '.join(within)}" if within else None
 
 
 def _reference(row: dict[str, Any]) -> str:
