@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,10 +115,11 @@ def later(run: Path) -> tuple[Path, ...]:
 def _measured(directory: Path, suite: dict[str, Any]) -> _Measured:
     lines = (directory / "answers" / f"{suite['suite']}.jsonl").read_text("utf-8").splitlines()
     rows = {line["id"]: line for line in map(json.loads, lines)}
-    return _Measured(tuple(_metric(one) for one in suite["metrics"]), rows)
+    return _Measured(tuple(metric_of(one) for one in suite["metrics"]), rows)
 
 
-def _metric(told: dict[str, Any]) -> Metric:
+def metric_of(told: Mapping[str, Any]) -> Metric:
+    """The metric that a suite of eval.json names; one of the user's own by what is said of it there."""
     name = told["metric"]
     return load(name) if name in METRICS else Metric(name, told["title"], better=told["better"])
 
@@ -160,7 +161,7 @@ def _figures(metric: Metric, old: Sequence[Line], new: Sequence[Line]) -> dict[s
 
 def _flips(metric: Metric, ids: Sequence[str], old: _Measured, new: _Measured) -> list[Flip]:
     """Examples that one run has right and the other wrong; of metrics whose scores go from 0 to 1."""
-    if metric.combine is not None or metric.needs == "loss" or metric.high != 1.0:
+    if not tells_right(metric):
         return []
     flips = []
     for id_ in ids:
@@ -170,13 +171,18 @@ def _flips(metric: Metric, ids: Sequence[str], old: _Measured, new: _Measured) -
             continue
         better = (scores[1] >= RIGHT) == (metric.better == "higher")
         way = "wrong to right" if better else "right to wrong"
-        told = [str(_said(metric, side)) for side in sides]
+        told = [str(said_by(metric, side)) for side in sides]
         line = new.rows[id_]
         flips.append(Flip(id_, metric.name, way, line["prompt"], line["reference"], *told))
     return flips
 
 
-def _said(metric: Metric, entry: Line) -> str:
+def tells_right(metric: Metric) -> bool:
+    """Whether a score says how right one answer is: it goes from 0 to 1, and the figure is their mean."""
+    return metric.combine is None and metric.needs != "loss" and metric.high == 1.0
+
+
+def said_by(metric: Metric, entry: Mapping[str, Any]) -> str:
     """What the model said, as far as the metric looks at it."""
     key = {"labels": "label", "choices": "choice"}.get(metric.needs, "answer")
     return str(entry.get(key, ""))
