@@ -45,7 +45,40 @@ query = "select 'the dog number ' || i || '?' as prompt, 4 as at_most, 1 as at_l
 metrics = ["length"]
 unit = "characters"
 max_new_tokens = 3
+
+[[eval]]
+tasks = ["ftc_colours", "ftc_echo"]
+task_files = "tasks"
+limit = 2
+gates."ftc_colours.acc" = ">= base - 1"
 """
+COLOURS = """
+task: ftc_colours
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "the colour of {{question}}?"
+doc_to_choice: "{{choices}}"
+doc_to_target: "{{right}}"
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+ECHO = """
+task: ftc_echo
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{choices[0]}}"
+generation_kwargs: {until: ["?"], max_gen_toks: 3, do_sample: false}
+metric_list: [{metric: bleu, aggregation: bleu, higher_is_better: true}]
+"""
+COLOURED = [
+    {"question": "snow", "choices": ["fox", "a very long dog"], "right": 0},
+    {"question": "grass", "choices": ["dog", "a very long fox"], "right": 1},
+    {"question": "coal", "choices": ["dog", "fox"], "right": 0},
+]
 METRICS = '''
 def of_level(answer, reference, columns):
     """The level of the row, where its answer is right."""
@@ -72,6 +105,12 @@ def write_project(directory: Path, model: Path, recipe: str = RECIPE) -> Path:
     for name, lines in (("chats", rows), ("extra", extra)):
         text = "".join(json.dumps(row) + "\n" for row in lines)
         (directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    tasks = directory / "tasks"
+    tasks.mkdir()
+    for name, text in (("colours.yaml", COLOURS), ("echo.yaml", ECHO)):
+        (tasks / name).write_text(text, encoding="utf-8")
+    lines = "".join(json.dumps(row) + "\n" for row in COLOURED)
+    (tasks / "rows.jsonl").write_text(lines, encoding="utf-8")
     (directory / "metrics.py").write_text(METRICS, encoding="utf-8")
     path = directory / "recipe.toml"
     path.write_text(recipe.format(model=model), encoding="utf-8")
@@ -165,6 +204,26 @@ def test_a_prompt_that_is_trained_on_is_said(built: ftc.BuildResult) -> None:
     assert [finding.message.split("`")[1] for finding in found] == ["prompts"]
 
 
+def test_tasks_of_the_harness_are_a_suite(built: ftc.BuildResult) -> None:
+    assert built.run is not None
+    suite = suite_of(built, "harness")
+    colours, bleu = suite["metrics"]
+    assert (colours["metric"], bleu["metric"]) == ("ftc_colours.acc", "ftc_echo.bleu")
+    assert colours["change"]["pairs"] == 2  # `limit` leaves the third row out
+    assert colours["after"]["low"] <= colours["after"]["value"] <= colours["after"]["high"]
+    assert bleu["after"]["value"] is not None
+    assert bleu["after"]["low"] is None  # a figure of the whole task
+    assert [gate["passed"] for gate in suite["gates"]] == [True]
+    rows = answers(built.run, "harness")
+    assert [row["id"] for row in rows] == ["ftc_colours:0", "ftc_colours:1", "ftc_echo:0", "ftc_echo:1"]
+    assert [row["reference"] for row in rows] == ["fox", "a very long fox", "fox", "dog"]
+    for row in rows[:2]:
+        right = row["after"]["answer"] == row["reference"]
+        assert row["after"]["scores"] == {"ftc_colours.acc": right}
+    assert built.evaluation is not None
+    assert built.evaluation["after"]["harness.ftc_colours.acc_rows"] == 2
+
+
 def test_an_unchanged_run_fails_its_gate_again(built: ftc.BuildResult) -> None:
     assert built.run is not None
     again = ftc.build(built.path, runs=built.run.parents[1])
@@ -190,5 +249,5 @@ def test_measured_later_it_is_the_same_to_the_bit(built: ftc.BuildResult) -> Non
     assert found.directory.parent == built.run.with_name(f"{built.run.name}.evals")
     assert (built.run / "MANIFEST.sha256").read_bytes() == sealed
     suites = compare(built.run, built.run).suites
-    assert [suite.suite for suite in suites] == ["held_out", "asked", "prompts"]
+    assert [suite.suite for suite in suites] == ["held_out", "asked", "prompts", "harness"]
     assert not any(suite.flips for suite in suites)

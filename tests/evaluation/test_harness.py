@@ -81,6 +81,11 @@ def test_a_local_task_is_measured(tasks: Path) -> None:
         0.0,
     )  # of a tie the first is taken
     assert found.value == pytest.approx(2 / 3)
+    assert [(row.reference, row.answer) for row in found.rows] == [
+        ("white", "white"),
+        ("green", "green"),
+        ("black", "pink"),
+    ]
 
 
 def test_a_task_that_writes_gets_its_stops_and_its_length(tasks: Path) -> None:
@@ -134,6 +139,6 @@ def test_looking_for_names_loads_nothing() -> None:
 @pytest.mark.slow
 def test_names_are_nearly_those_of_the_harness_s_own_index() -> None:
     indexed = harness._indexed(None)
-    found = {name for root in harness._roots(None) for name in names(root)}
+    found = {name for root in harness._roots() for name in names(root)}
     assert len(found - indexed) <= 5
     assert len(indexed - found) / len(indexed) < 0.05

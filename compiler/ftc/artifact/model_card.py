@@ -50,6 +50,8 @@ def _figure(figure: Mapping[str, Any] | None) -> str:
     """A value with its 95 % interval."""
     if figure is None or figure["value"] is None:
         return "n/a"
+    if figure["low"] is None or figure["high"] is None:
+        return f"{figure['value']:.3f}"
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 

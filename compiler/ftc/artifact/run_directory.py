@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftc.artifact.files import link_or_copy, sha256, write_bytes, write_json, write_text
-from ftc.artifact.inputs_lock import lock_text
+from ftc.artifact.files import link_or_copy, put_on_disk, sha256, write_bytes, write_json, write_text
 from ftc.plan.steps import Part, Plan
 
 MANIFEST = "MANIFEST.sha256"
@@ -20,6 +19,8 @@ DATA = "data"
 """The directory of the rows that train, and of the account of all others."""
 UNFINISHED = ("checkpoints", "work")
 """Directories which only a run that is not whole needs; a whole one is rebuilt to the same bytes."""
+GONE_ON_FROM = (*UNFINISHED, "metrics.jsonl", "timing.json", "build.log")
+"""What a build that was killed leaves to the next one; all else is made again."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def add_files(directory: Path, beside: Mapping[str, Path | bytes]) -> None:
         if isinstance(content, Path):
             link_or_copy(content, target / name)
         else:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(target / name, content)
 
 
@@ -83,13 +85,22 @@ def prepare(
     directory.mkdir(parents=True, exist_ok=True)
     write_bytes(directory / "plan.json", plan_bytes)
     write_text(directory / "recipe.toml", recipe_text)
-    write_text(directory / "recipe.lock", lock_text(plan))
     _copy_data(plan, data, sequences, directory / DATA)
 
 
-def listed_files(directory: Path) -> tuple[Path, ...]:
-    """The files that the manifest lists, sorted by name."""
-    files = (path for path in directory.rglob("*") if path.is_file())
+def clear(directory: Path) -> None:
+    """Remove from a partial run whatever a killed build left but what is gone on from. Raises OSError."""
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        if path.name not in GONE_ON_FROM:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def listed_files(directory: Path, *, partial: bool = False) -> tuple[Path, ...]:
+    """The files that the manifest lists, sorted by name; of a partial run those that will be in the whole."""
+    left_out = UNFINISHED if partial else ()
+    places = (path for path in directory.iterdir() if path.name not in left_out)
+    trees = (place.rglob("*") if place.is_dir() else (place,) for place in places)
+    files = (path for tree in trees for path in tree if path.is_file())
     return tuple(sorted(path for path in files if path.relative_to(directory).as_posix() not in UNLISTED))
 
 
@@ -99,10 +110,10 @@ def _escaped(name: str) -> tuple[str, str]:
     return text, "\\" if text != name else ""
 
 
-def manifest_text(directory: Path) -> str:
+def manifest_text(directory: Path, *, partial: bool = False) -> str:
     """Lines as `sha256sum` writes and checks them, after a comment with the sizes in the same order."""
     sizes, lines = ["#", "bytes"], []
-    for path in listed_files(directory):
+    for path in listed_files(directory, partial=partial):
         name, mark = _escaped(path.relative_to(directory).as_posix())
         sizes.append(str(path.stat().st_size))
         lines.append(f"{mark}{sha256(path)}  {name}\n")
@@ -110,11 +121,32 @@ def manifest_text(directory: Path) -> str:
 
 
 def finish(directory: Path, complete: Path) -> None:
-    """Make a partial run whole: drop what only training needed, list the rest, rename. Raises OSError."""
+    """Make a partial run whole: list its files, drop what only training needed, rename. Raises OSError.
+
+    Killed in between, it is made whole by the next build, which finds the list (`is_listed`).
+    """
+    write_text(directory / MANIFEST, manifest_text(directory, partial=True))
+    put_in_place(directory, complete)
+
+
+def is_listed(directory: Path) -> bool:
+    """Whether a partial run has its manifest already, and every byte that this lists. Raises OSError."""
+    try:
+        listed = (directory / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return False
+    return listed == manifest_text(directory, partial=True).encode()
+
+
+def put_in_place(directory: Path, complete: Path) -> None:
+    """Rename a partial run that has its manifest, once all of it is on the disk. Raises OSError."""
+    put_on_disk(directory)
     for name in UNFINISHED:
-        shutil.rmtree(directory / name, ignore_errors=True)
-    write_text(directory / MANIFEST, manifest_text(directory))
+        if (directory / name).is_dir():
+            shutil.rmtree(directory / name)
     directory.rename(complete)
+    put_on_disk(complete, deep=False)
+    put_on_disk(complete.parent, deep=False)
 
 
 def changed_since(directory: Path) -> tuple[str, ...]:

@@ -201,12 +201,16 @@ def eval_lines(plan: Plan) -> list[str]:
 
 
 def _suite_line(step: EvalStep, plan: Plan) -> str:
+    gates = "".join(f"; gate: {gate.metric.replace('_', ' ')} {gate.text}" for gate in step.gates)
+    if step.harness is not None:
+        rows = f" on {plural(step.harness.limit, 'row')} each" if step.harness.limit else ""
+        about = f"lm-evaluation-harness {step.harness.version}, not in the estimate"
+        return f"{step.name}: {', '.join(step.harness.tasks)}{rows} ({about}), before and after{gates}"
     metrics = ", ".join(metric.replace("_", " ") for metric in step.metrics)
     held = plan.data.eval.rows if plan.data and plan.data.eval else 0
     rows = plural(held, "held-out row") if step.rows is None else plural(step.rows.part.rows, "row")
     name = "" if step.rows is None and step.name == "held_out" else f"{step.name}: "
     labels = f"; labels {', '.join(label.strip() for label in step.labels)}" if step.labels else ""
-    gates = "".join(f"; gate: {gate.metric.replace('_', ' ')} {gate.text}" for gate in step.gates)
     asked = " and ".join(f"{one.kind.replace('_', ' ')} of {one.examples}" for one in step.baselines)
     beside = f"; the base with {asked} training examples too" if asked else ""
     return f"{name}{metrics} on {rows}, before and after{labels}{gates}{beside}"

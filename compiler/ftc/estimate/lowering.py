@@ -24,7 +24,7 @@ from ftc.estimate.step import (
     TrainingStep,
     Tuning,
 )
-from ftc.estimate.suites import needs, own_parts
+from ftc.estimate.suites import needs, on_held_out, own_parts
 from ftc.plan.steps import DataStep, EvalStep, Part, Plan, UnfrozenStep
 from ftc.tuning.modules import SCORE
 
@@ -336,7 +336,7 @@ def _largest_evaluation(
     plan: Plan, held_out: Rows | None, kernel: Callable[[bool], Kernel]
 ) -> Evaluation | None:
     """Of all suites the one whose batches hold most numbers: logits of the loss, or prompts and answers."""
-    parts = [(suite, held_out) for suite in plan.all_suites if suite.rows is None and held_out]
+    parts = [(suite, held_out) for suite in on_held_out(plan) if held_out]
     parts += [
         (suite, Rows(part.rows, part.longest, part.shortest))
         for suite, part in own_parts(plan, trained=False)

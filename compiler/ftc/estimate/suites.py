@@ -18,6 +18,11 @@ def needs(suite: EvalStep) -> frozenset[str]:
     return frozenset("answers" if need == "judge" else need for need in found)
 
 
+def on_held_out(plan: Plan) -> tuple[EvalStep, ...]:
+    """The suites that measure the held-out rows; rows of the harness's tasks are not known beforehand."""
+    return tuple(suite for suite in plan.all_suites if suite.rows is None and suite.harness is None)
+
+
 def own_parts(plan: Plan, *, trained: bool) -> Iterator[tuple[EvalStep, Part]]:
     """Each suite that has rows of its own, and before training each baseline, with its rows."""
     for suite in plan.all_suites:

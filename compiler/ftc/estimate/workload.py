@@ -24,7 +24,7 @@ from ftc.estimate.flops import NO_OPERATIONS, Amounts, Attends, Operations, Step
 from ftc.estimate.ledger import WEIGHTS
 from ftc.estimate.play import Play, prepared
 from ftc.estimate.step import BYTES, Dtype, TrainingStep
-from ftc.estimate.suites import assumed, needs, own_parts
+from ftc.estimate.suites import assumed, needs, on_held_out, own_parts
 
 if TYPE_CHECKING:
     from ftc.plan.steps import EvalStep, Part, Plan, TrainStep
@@ -311,7 +311,7 @@ def _evaluation(
 
     Rows of a suite's own count as if each were as long as the mean of its suite.
     """
-    parts = [(suite, lengths.heldout) for suite in plan.all_suites if suite.rows is None]
+    parts = [(suite, lengths.heldout) for suite in on_held_out(plan)]
     parts += [(suite, assumed(part)) for suite, part in own_parts(plan, trained=trained)]
     found = [
         _suite(plan, suite, replace(lengths, heldout=rows), step, counted, trained=trained)

@@ -6,7 +6,10 @@ local files, so a task that works here may not work on a machine without a netwo
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -48,14 +51,25 @@ class Functions:
 
 
 @dataclass(frozen=True)
+class TaskRow:
+    """A row of a task by its number: what was asked, what is right, and what the model made of it."""
+
+    number: int
+    prompt: str
+    reference: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class TaskResult:
-    """One figure of one task; `scores` are those of its rows in order, or empty where rows have none."""
+    """One figure of one task; `scores` are those of its `rows` in order, or empty where rows have none."""
 
     task: str
     metric: str
     value: float
     better: Better
     scores: tuple[float, ...]
+    rows: tuple[TaskRow, ...] = ()
 
 
 def problems(tasks: Sequence[str], own: Path | None = None) -> checks.Findings:
@@ -66,10 +80,24 @@ def problems(tasks: Sequence[str], own: Path | None = None) -> checks.Findings:
     if find_spec("lm_eval") is None:
         message = "tasks of lm-evaluation-harness need the package lm-eval, which is not installed"
         return (Finding("FTC570", message, help=('install it: pip install "ftc[harness]"',)),)
-    there = {name for root in _roots(own) for name in names(root)}
+    return tuple(unknown(tasks, own).values())
+
+
+def unknown(tasks: Sequence[str], own: Path | None = None) -> dict[str, Finding]:
+    """The same for each task that the harness, which is installed, does not have."""
+    there = names(own) if own is not None else set()
+    if not set(tasks) <= there:
+        there |= {name for root in _roots() for name in names(root)}
     missing = [task for task in tasks if task not in there]
     indexed = _indexed(own) if missing else set()
-    return tuple(_unknown(task, there | indexed) for task in missing if task not in indexed)
+    return {task: _unknown(task, there | indexed) for task in missing if task not in indexed}
+
+
+def version() -> str:
+    """The version of the harness that is installed."""
+    from importlib.metadata import version
+
+    return version("lm-eval")
 
 
 def _unknown(task: str, there: set[str]) -> Finding:
@@ -78,12 +106,10 @@ def _unknown(task: str, there: set[str]) -> Finding:
     return Finding("FTC578", f"lm-evaluation-harness has no task `{task}`", help=(help_line,))
 
 
-def _roots(own: Path | None) -> Iterator[Path]:
+def _roots() -> Iterator[Path]:
     found = find_spec("lm_eval")
     for place in (found.submodule_search_locations or ()) if found else ():
         yield Path(place) / "tasks"
-    if own is not None:
-        yield own
 
 
 def names(root: Path) -> set[str]:
@@ -93,11 +119,19 @@ def names(root: Path) -> set[str]:
 
 
 def _indexed(own: Path | None) -> set[str]:
-    """All tasks by the harness's own index, which takes it some seconds."""
-    return set(_manager(own, shipped=True).all_tasks)
+    """All tasks by the harness's own index, in a process of its own: it takes seconds and loads torch."""
+    lister = (
+        "import json, sys; from pathlib import Path; from ftc.evaluation.harness import manager;"
+        "own = Path(sys.argv[1]) if sys.argv[1:] else None;"
+        "print(json.dumps(sorted(manager(own, shipped=True).all_tasks)))"
+    )
+    command = [sys.executable, "-c", lister, *([str(own)] if own else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return set(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else set()
 
 
-def _manager(own: Path | None, *, shipped: bool) -> Any:
+def manager(own: Path | None, *, shipped: bool) -> Any:
+    """The harness's own index of tasks, of a directory, and of those that it ships."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=str(own) if own else None, include_defaults=shipped)
@@ -168,7 +202,7 @@ def measured(
     found = simple_evaluate(
         model=adapted(functions),
         tasks=[*tasks],
-        task_manager=_manager(own, shipped=shipped),
+        task_manager=manager(own, shipped=shipped),
         bootstrap_iters=0,
         log_samples=True,
         limit=limit,
@@ -185,9 +219,22 @@ def _results(found: dict[str, Any]) -> Iterator[TaskResult]:
             if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
                 continue
             higher = found["higher_is_better"].get(task, {}).get(metric, True)
-            scores = _scores([row for row in rows if row.get("filter", kind) == kind], metric)
-            name = metric if kind == "none" else f"{metric} ({kind})"
-            yield TaskResult(task, name, float(value), "lower" if higher is False else "higher", scores)
+            own = [row for row in rows if row.get("filter", kind) == kind]
+            name = metric if kind == "none" else f"{metric}.{kind}"
+            better: Better = "lower" if higher is False else "higher"
+            yield TaskResult(task, name, float(value), better, _scores(own, metric), tuple(map(_row, own)))
+
+
+def _row(sample: dict[str, Any]) -> TaskRow:
+    """A row as the harness logs it; of several continuations, the right one and the likeliest."""
+    asked, target = sample["arguments"], sample["target"]
+    answers = sample["filtered_resps"]
+    if len(asked) > 1:
+        likeliest = max(range(len(asked)), key=lambda place: answers[place][0])
+        right = asked[target][1] if isinstance(target, int) and 0 <= target < len(asked) else str(target)
+        return TaskRow(sample["doc_id"], asked[0][0], right.strip(), asked[likeliest][1].strip())
+    answer = answers[0] if answers and isinstance(answers[0], str) else ""
+    return TaskRow(sample["doc_id"], asked[0][0], str(target), answer)
 
 
 def _scores(rows: list[dict[str, Any]], metric: str) -> tuple[float, ...]:

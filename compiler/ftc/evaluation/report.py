@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from ftc.evaluation.base import Metric
@@ -33,9 +33,14 @@ def _scores(metric: Metric, entries: Entries) -> list[float | None]:
 
 
 def figure(metric: Metric, entries: Entries, seed: int) -> Interval | None:
-    """A metric over all rows, with its 95 % bootstrap interval; None where no row could be scored."""
+    """A metric over all rows, with its 95 % bootstrap interval; None where no row could be scored.
+
+    A figure of a whole harness task has no interval, as its rows have no share in it.
+    """
     if metric.combine is not None:
         parts = _parts(metric, entries)
+        if parts and metric.needs == "harness":
+            return Interval(nan, metric.combine(parts[0]), nan, 1)
         return bootstrap_parts(parts, metric.combine, seed) if parts else None
     scores = _scores(metric, entries)
     return bootstrap(scores, seed) if any(score is not None for score in scores) else None
@@ -44,7 +49,7 @@ def figure(metric: Metric, entries: Entries, seed: int) -> Interval | None:
 def change(metric: Metric, before: Entries, after: Entries, seed: int) -> Paired | None:
     """The difference between two models on the same rows, with its interval and a p-value."""
     both = [(b, a) for b, a in zip(before, after, strict=True) if _has(metric, b) and _has(metric, a)]
-    if not both:
+    if not both or (metric.combine is not None and metric.needs == "harness"):
         return None
     first, last = [b for b, _ in both], [a for _, a in both]
     if metric.combine is not None:

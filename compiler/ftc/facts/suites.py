@@ -14,6 +14,7 @@ from ftc.facts.metric_files import MetricFile, metric_file
 from ftc.facts.query import Described
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import Reach
+from ftc.facts.tasks import Tasks, tasks_of
 from ftc.recipe.evaluation import Eval, PythonMetric, suites_of
 from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Data, Recipe, Render
@@ -76,10 +77,13 @@ class SuiteFacts:
     query: Described | None = None
     references: bool = True
     functions: tuple[MetricFile, ...] = ()
+    tasks: Tasks | None = None
 
 
 def suite_name(suite: Eval) -> str:
     """A suite's name in reports."""
+    if suite.tasks is not None:
+        return suite.name or "harness"
     return suite.name or suite.suite or ("query" if suite.own_rows else "held_out")
 
 
@@ -93,7 +97,11 @@ def look_at_suites(
     for at, suite in () if known.takes("eval") else suites_of(recipe.eval):
         functions, wrong = _functions(suite, at, origins)
         found = SuiteFacts(at, suite_name(suite), suite, recipe, origins, functions=functions)
-        if suite.own_rows:
+        if suite.tasks is not None:
+            tasks = tasks_of(suite, at, origins)
+            wrong += tasks if isinstance(tasks, tuple) else ()
+            found = replace(found, tasks=tasks if isinstance(tasks, Tasks) else None)
+        elif suite.own_rows:
             found, more = _own_rows(found, cache, reach, sources)
             wrong += more
         suites.append(found)
@@ -241,6 +249,8 @@ def with_all_baselines(facts: Facts) -> Facts:
 
     def whole(suite: SuiteFacts) -> SuiteFacts:
         names = [name for name in suite.settings.metrics or () if isinstance(name, str) and name in METRICS]
+        if suite.tasks is not None:
+            return suite
         if names and all(load(name).needs == "loss" for name in names):
             return suite
         every = suite.settings.model_copy(update={"baselines": ("few_shot", "retrieval")})

@@ -51,7 +51,10 @@ class SuiteCompiler:
             found |= {name: self._places[name] for name in names}
         used = {function.file.name for step in plan.all_suites for function in step.functions}
         files = [metric for suite in self.facts.suites for metric in suite.functions]
-        return found | {one.step.file.name: one.content for one in files if one.step.file.name in used}
+        found |= {one.step.file.name: one.content for one in files if one.step.file.name in used}
+        for suite in self.facts.suites:
+            found |= suite.tasks.contents if suite.tasks is not None else {}
+        return found
 
     def __call__(self, plan: Plan, request: SuiteRequest) -> CompiledSuite:
         """Compile the rows of a suite, or find them in the cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ftc import objectives
@@ -239,20 +240,23 @@ def _gates(about: _Open, names: tuple[str, ...]) -> tuple[tuple[GateStep, ...], 
         span = found.origins.key(*found.at, "gates", missing[0])
         message = f"the gate is about `{missing[0]}`, which `{found.name}` does not measure"
         return (), (Finding("FTC561", message, span, help=(f'add "{missing[0]}" to its metrics',)),)
-    steps = []
-    for metric in names:
-        condition = parse(texts[metric]) if metric in texts else None
-        if isinstance(condition, Condition):
-            steps.append(
-                GateStep(
-                    metric=metric,
-                    comparison=condition.comparison,
-                    factor=condition.factor,
-                    offset=condition.offset,
-                    text=texts[metric],
-                )
-            )
-    return tuple(steps), ()
+    return stated_gates({metric: texts[metric] for metric in names if metric in texts}), ()
+
+
+def stated_gates(texts: Mapping[str, str]) -> tuple[GateStep, ...]:
+    """The gates that are stated, by their metrics; what cannot be read was said when the recipe was."""
+    read = [(metric, text, parse(text)) for metric, text in texts.items()]
+    return tuple(
+        GateStep(
+            metric=metric,
+            comparison=condition.comparison,
+            factor=condition.factor,
+            offset=condition.offset,
+            text=text,
+        )
+        for metric, text, condition in read
+        if isinstance(condition, Condition)
+    )
 
 
 def with_baselines(

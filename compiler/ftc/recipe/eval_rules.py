@@ -15,8 +15,11 @@ from ftc.recipe.suggest import closest, did_you_mean, listed
 HOLDING = ("eval", "column", "query")
 """The keys of [data.split], each of which says which rows are held out."""
 
-OWN_ROWS = ("suite", "query", "sources")
+OWN_ROWS = ("suite", "query", "sources", "tasks")
 """The keys of a suite that give it rows of its own."""
+
+OF_TASKS = ("tasks", "task_files", "limit", "name", "gates", "batch")
+"""The keys that go with tasks of lm-evaluation-harness."""
 
 
 def suites(settings: Settings) -> list[Key]:
@@ -104,6 +107,26 @@ def one_kind_of_rows(settings: Settings) -> Iterator[Finding]:
                 yield settings.wrong(message, (*suite, key), "remove one of the two")
 
 
+def of_tasks(settings: Settings) -> Iterator[Finding]:
+    """Tasks of the harness have rows and metrics of their own, and keys of their own."""
+    for suite in suites(settings):
+        if not settings.has(*suite, "tasks"):
+            for key in ("task_files", "limit"):
+                if settings.has(*suite, key):
+                    message = f"`eval.{key}` has no effect: the suite names no tasks"
+                    yield settings.wrong(message, (*suite, key), 'add tasks = ["arc_easy"]')
+            continue
+        for key in settings.get(*suite):
+            if key not in OF_TASKS and key != "gate":
+                message = f"`eval.{key}` contradicts `eval.tasks`: tasks have rows and metrics of their own"
+                yield settings.wrong(message, (*suite, key), "remove one of the two")
+        if settings.has(*suite, "gate"):
+            message = "`eval.gate` is about the first of `eval.metrics`, and tasks have metrics of their own"
+            span = settings.origins.key(*suite, "gate")
+            help_ = 'say which: gates."arc_easy.acc" = ">= base - 0.02"'
+            yield Finding("FTC561", message, span, help=(help_,))
+
+
 def shipped_suites(settings: Settings) -> Iterator[Finding]:
     """A shipped suite is known by its name."""
     for suite in suites(settings):
@@ -123,6 +146,8 @@ def names_of_suites(settings: Settings) -> Iterator[Finding]:
     seen: set[str] = set()
     for suite in suites(settings):
         name = settings.get(*suite, "name") or settings.get(*suite, "suite")
+        if name is None and settings.has(*suite, "tasks"):
+            name = "harness"
         if name is None:
             name = "query" if own_rows(settings, suite) else "held_out"
         if name in seen:
@@ -143,6 +168,8 @@ def gates(settings: Settings) -> Iterator[Finding]:
         texts += [((*suite, "gates", metric), text) for metric, text in named.items()]
         for path, text in texts:
             yield from _gate(settings, path, text)
+        if settings.has(*suite, "tasks"):
+            continue
         yield from _of_no_metric(settings, suite, names, [str(metric) for metric in named])
 
 
@@ -197,7 +224,7 @@ def baselines_of_loss(settings: Settings) -> Iterator[Finding]:
 def repeated(settings: Settings) -> Iterator[Finding]:
     """A word that stands twice in a list is a slip; an empty label matches nothing."""
     for suite in suites(settings):
-        for key in ("metrics", "labels", "baselines"):
+        for key in ("metrics", "labels", "baselines", "tasks"):
             yield from _repeated(settings, (*suite, key))
 
 
@@ -218,6 +245,7 @@ RULES = (
     labels_without_metric,
     answers_of_documents,
     one_kind_of_rows,
+    of_tasks,
     shipped_suites,
     names_of_suites,
     gates,

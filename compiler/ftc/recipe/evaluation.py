@@ -99,13 +99,23 @@ class _Suite(Table):
     k: Annotated[int, Field(ge=1)] | None = None
     """How many of the ranked rows a metric of retrieval looks at."""
 
+    tasks: Strings | None = None
+    """Tasks of lm-evaluation-harness by their names, instead of rows and metrics."""
+
+    task_files: Text | None = None
+    """A directory with task files of one's own, beside those that the harness ships."""
+
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """How many rows of each task are measured, the first ones; all unless given."""
+
     judge: Judge | None = None
     """The model that judges answers."""
 
     @property
     def own_rows(self) -> bool:
         """Whether the suite has rows of its own, instead of the held-out ones."""
-        return not (self.query is None and self.sources is None and self.suite is None)
+        given = (self.query, self.sources, self.suite, self.tasks)
+        return any(one is not None for one in given)
 
 
 class Eval(MetricSettings, _Suite):

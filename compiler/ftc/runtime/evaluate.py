@@ -94,6 +94,16 @@ class Evaluator:
         """A metric of the suite: one of the table, or one of the user's own."""
         return self.functions[name] if name in self.functions else load(name)
 
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics of the suite, in its order."""
+        return [self.metric(name) for name in self.settings.metrics]
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the rows, in order."""
+        return self.heldout.ids
+
     def __call__(self, model: Any) -> list[Row]:
         """Put every row to the model; an entry for each, in order. Raises StoppedError between batches."""
         import torch
@@ -101,7 +111,7 @@ class Evaluator:
         from ftc.runtime.measures import measure
 
         rows: list[Row] = [{} for _ in self.heldout.ids]
-        metrics = [self.metric(name) for name in self.settings.metrics]
+        metrics = self.metrics
         model.eval()
         with torch.no_grad():
             for needs in dict.fromkeys("answers" if one.needs == "judge" else one.needs for one in metrics):

@@ -18,6 +18,8 @@ from ftc.runtime.events import Evaluation, Event, Phase
 from ftc.runtime.job import Job
 from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
+from ftc.runtime.tasks import TaskSuite
+from ftc.runtime.tasks import verify as verify_tasks
 
 ANSWERS = "answers"
 """The directory of the run with each suite's rows: prompts, references, answers and scores."""
@@ -38,7 +40,7 @@ class Suites:
     """The evaluators of a plan by the suite's name; those of its baselines by suite and kind."""
 
     plan: Ready
-    evaluators: dict[str, Evaluator]
+    evaluators: dict[str, Evaluator | TaskSuite]
     baselines: dict[tuple[str, str], Evaluator]
     emit: Callable[[Event], None] = field(repr=False)
 
@@ -46,13 +48,14 @@ class Suites:
     def make(cls, plan: Ready, job: Job, *, emit: Callable[[Event], None], stop: Stop) -> Suites:
         """The suites of a plan that have rows, with the model's own tokenizer."""
         host = Host.make(plan, job.data, job.model, emit=emit, stop=stop, verdicts=job.verdicts)
-        found = {step.name: Evaluator.make(host, step, part) for step, part in with_rows(plan)}
+        rows = {step.name: Evaluator.make(host, step, part) for step, part in with_rows(plan)}
         own: dict[tuple[str, str], Evaluator] = {
-            (step.name, one.kind): Evaluator.make(host, step, one.part, found[step.name])
+            (step.name, one.kind): Evaluator.make(host, step, one.part, rows[step.name])
             for step, _ in with_rows(plan)
             for one in step.baselines
         }
-        return cls(plan, found, own, emit)
+        tasks = {step.name: TaskSuite.make(host, step) for step in plan.suites if step.harness is not None}
+        return cls(plan, {**rows, **tasks}, own, emit)
 
     def __call__(self, model: Any, when: When) -> Found:
         """Put every suite to the model; the entries of its rows by the suite's name."""
@@ -75,8 +78,7 @@ class Suites:
         }
 
     def _metrics(self, name: str) -> list[Any]:
-        evaluator = self.evaluators[name]
-        return [evaluator.metric(metric) for metric in evaluator.settings.metrics]
+        return self.evaluators[name].metrics
 
     def before(self, model: Any, job: Job) -> Found:
         """The measurement before training, kept for a start that resumes the same plan; baselines too."""
@@ -85,21 +87,30 @@ class Suites:
             stored = json.loads(kept.read_text(encoding="utf-8"))
             if stored["plan"] == made_for:
                 found: Found = stored["rows"]
+                for name, state in stored["tasks"].items():
+                    self._tasks[name].restore(state)
                 self.emit(Evaluation("before", self.metrics(found)))
                 return found
         found = self(model, "before")
         if found:
-            write_json(kept, {"plan": made_for, "rows": found, "baselines": self._baselines(model)})
+            tasks = {name: suite.state for name, suite in self._tasks.items()}
+            baselines = self._baselines(model)
+            write_json(kept, {"plan": made_for, "rows": found, "baselines": baselines, "tasks": tasks})
         return found
+
+    @property
+    def _tasks(self) -> dict[str, TaskSuite]:
+        """The suites whose tasks are known once they are measured."""
+        return {name: one for name, one in self.evaluators.items() if isinstance(one, TaskSuite)}
 
     def _baselines(self, model: Any) -> dict[str, dict[str, list[Row]]]:
         """The base model with training examples before each prompt, by suite and kind."""
         found: dict[str, dict[str, list[Row]]] = {}
         for (name, kind), evaluator in self.baselines.items():
             self.emit(Phase("evaluate", kind.replace("_", " ")))
-            entries = dict(zip(evaluator.heldout.ids, evaluator(model), strict=True))
+            entries = dict(zip(evaluator.ids, evaluator(model), strict=True))
             lacking: Row = {"scores": {}, "parts": {}}
-            ids = self.evaluators[name].heldout.ids
+            ids = self.evaluators[name].ids
             found.setdefault(name, {})[kind] = [entries.get(id_, lacking) for id_ in ids]
         return found
 
@@ -160,7 +171,7 @@ class Suites:
         self, name: str, before: list[Row], after: list[Row], baselines: dict[str, list[Row]]
     ) -> Iterator[str]:
         evaluator = self.evaluators[name]
-        for number, id_ in enumerate(evaluator.heldout.ids):
+        for number, id_ in enumerate(evaluator.ids):
             sides = {"before": before[number], "after": after[number]}
             sides |= {kind: rows[number] for kind, rows in baselines.items()}
             line = {"id": id_, "prompt": evaluator.asked(number), "reference": evaluator.reference(number)}
@@ -170,7 +181,8 @@ class Suites:
 def with_rows(plan: Ready) -> list[tuple[EvalStep, Part]]:
     """The suites that have rows, each with the part that has them."""
     held = plan.data.eval if plan.data.eval and plan.data.eval.rows else None
-    pairs = [(step, step.rows.part if step.rows else held) for step in plan.suites]
+    of_rows = [step for step in plan.suites if step.harness is None]
+    pairs = [(step, step.rows.part if step.rows else held) for step in of_rows]
     return [(step, part) for step, part in pairs if part is not None and part.rows]
 
 
@@ -178,3 +190,4 @@ def verify(plan: Ready, data: Path) -> None:
     """Raise BuildError unless the rows of suites and baselines are those of the plan."""
     for part in parts_of(plan):
         compiled.verify(part, data)
+    verify_tasks(plan, data)

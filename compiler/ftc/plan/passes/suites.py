@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.suites import SuiteFacts
+from ftc.facts.tasks import Tasks
 from ftc.plan.context import Context, Outcome, SuiteRequest, filled
 from ftc.plan.passes import objective, render
 from ftc.plan.passes.inputs import query_step
 from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan
-from ftc.plan.suite_settings import Measured, settled, with_baselines
+from ftc.plan.suite_settings import FREE_ANSWER, Measured, settled, stated_gates, with_baselines
 
 
 def run(plan: Plan, context: Context) -> Outcome:
@@ -19,9 +20,9 @@ def run(plan: Plan, context: Context) -> Outcome:
     choices: list[Choice] = []
     findings: list[Finding] = []
     for suite in context.facts.suites:
-        if suite.query is None:
+        if suite.query is None and suite.tasks is None:
             continue
-        found = _suite(suite, plan, context)
+        found = _suite(suite, plan, context) if suite.tasks is None else _tasks(suite, suite.tasks, plan)
         findings += found.findings
         if isinstance(found, _Compiled):
             steps.append(found.step)
@@ -38,6 +39,25 @@ class _Compiled:
     step: EvalStep
     choices: tuple[Choice, ...]
     findings: tuple[Finding, ...]
+
+
+def _tasks(suite: SuiteFacts, tasks: Tasks, plan: Plan) -> _Compiled | Outcome:
+    """Tasks of the harness have rows and metrics of their own; it needs a model that writes text."""
+    head = plan.objective.head if plan.objective else "vocabulary"
+    if head != "vocabulary":
+        message = f"tasks cannot be measured: the model gives {head} and writes no text"
+        span = suite.origins.value(*suite.at, "tasks")
+        return Outcome(plan, (Finding("FTC507", message, span, help=("measure the held-out rows",)),))
+    step = EvalStep(
+        metrics=(),
+        labels=(),
+        max_new_tokens=FREE_ANSWER,
+        batch=suite.settings.batch,
+        name=suite.name,
+        gates=stated_gates(suite.settings.gates),
+        harness=tasks.step,
+    )
+    return _Compiled(step, (), ())
 
 
 def _suite(suite: SuiteFacts, plan: Plan, context: Context) -> _Compiled | Outcome:

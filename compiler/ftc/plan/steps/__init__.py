@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Literal
 
 from ftc.plan.steps.base import Choice, Digest, EnvironmentStep, FileDigest
-from ftc.plan.steps.evaluation import BaselineStep, EvalStep, FunctionStep, GateStep, JudgeStep, SuiteRows
+from ftc.plan.steps.evaluation import (
+    BaselineStep,
+    EvalStep,
+    FunctionStep,
+    GateStep,
+    HarnessStep,
+    JudgeStep,
+    SuiteRows,
+)
 from ftc.plan.steps.model import ModelStep, ObjectiveStep, RewardStep, TokenizerStep
 from ftc.plan.steps.rows import (
     DataStep,
@@ -41,6 +49,7 @@ __all__ = [
     "FileDigest",
     "FunctionStep",
     "GateStep",
+    "HarnessStep",
     "JudgeStep",
     "LimitStep",
     "MixedRows",

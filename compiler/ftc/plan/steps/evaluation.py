@@ -73,10 +73,24 @@ class JudgeStep(Frozen):
     prompt: str | None
 
 
+class HarnessStep(Frozen):
+    """Tasks of lm-evaluation-harness, by its version; `files` are the user's, under a directory of that name.
+
+    `limit` takes the first rows of each task alone.
+    """
+
+    tasks: tuple[str, ...]
+    version: str
+    directory: str | None = None
+    files: tuple[FileDigest, ...] = ()
+    limit: int | None = None
+
+
 class EvalStep(Frozen):
     """A suite: what is measured before and after training, on the held-out rows or on `rows` of its own.
 
-    `metrics` are names of `ftc.evaluation.METRICS` and of `functions`; `options` what they read.
+    `metrics` are names of `ftc.evaluation.METRICS` and of `functions`; `options` what they read. Tasks of the
+    `harness` bring rows and metrics of their own, which are known once they are measured.
     """
 
     metrics: tuple[str, ...]
@@ -90,3 +104,4 @@ class EvalStep(Frozen):
     gates: tuple[GateStep, ...] = ()
     baselines: tuple[BaselineStep, ...] = ()
     judge: JudgeStep | None = None
+    harness: HarnessStep | None = Field(default=None, exclude_if=lambda step: step is None)
