@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.diagnostics import Finding, sort_findings
+from ftc.diagnostics import Finding, has_errors, sort_findings
 from ftc.facts.cache import Cache
 from ftc.plan.account import STAYING
 from ftc.planning import (
@@ -27,12 +27,14 @@ from ftc.results import (
     CheckResult,
     DiffResult,
     ExamplesResult,
+    LockResult,
     PlanResult,
     TraceResult,
 )
 from ftc.sweeping.results import SweepResult
 
 if TYPE_CHECKING:
+    from ftc.building import Workshop
     from ftc.data.kept.lineage import CompiledRows
     from ftc.data.kept.lookup import Order, Side
     from ftc.plan.account import Fate
@@ -45,6 +47,7 @@ __all__ = [
     "CheckResult",
     "DiffResult",
     "ExamplesResult",
+    "LockResult",
     "PlanResult",
     "SweepResult",
     "TraceResult",
@@ -53,6 +56,7 @@ __all__ = [
     "check",
     "diff",
     "examples",
+    "lock",
     "plan",
     "run_name",
     "sweep",
@@ -81,6 +85,7 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
     gpus: Sequence[str] | None = (),
     exact: bool = False,
     runs: Path | None = None,
+    locked: bool = False,
     progress: Progress | None = None,
 ) -> PlanResult:
     """Make the plan: read and compile the rows, and resolve everything the recipe leaves open.
@@ -90,8 +95,9 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
     are compiled, and all counts are estimated from them. `gpus` are those that the build is forecast on
     beside the device it is for: names, or `all`; some of the cheapest where it is empty, none where it is
     None. With `exact` the training step is run abstractly, on the installed versions. `runs` is where the
-    runs of a chain are looked for, by default beside each recipe. Where findings have errors, the plan is the
-    part that was made before them.
+    runs of a chain are looked for, by default beside each recipe. With `locked` inputs which are not as in
+    recipe.lock are errors, else warnings. Where findings have errors, the plan is the part that was made
+    before them.
     """
     path = Path(recipe)
     with open_cache(path) as cache:
@@ -106,13 +112,33 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
         made = planned(path, options, cache)
         result = made.result
         compared = made.compiler.self_test() if self_test and made.compiler and result.data else ()
-        findings = sort_findings((*result.findings, *compared, *damaged(cache)))
+        held = _held(made, strict=locked) if after is None else ()
+        findings = sort_findings((*result.findings, *compared, *held, *damaged(cache)))
         return replace(result, findings=findings, chain=_links(made, runs))
+
+
+def _held(made: Planned, *, strict: bool) -> tuple[Finding, ...]:
+    from ftc.relocking import held
+
+    return held(made, strict=strict)
+
+
+def lock(recipe: str | Path, *, update: Sequence[str] = (), progress: Progress | None = None) -> LockResult:
+    """Write recipe.lock beside the recipe: the digest of every input, as it is now.
+
+    With `update` only those inputs are taken over (`model`, `packages`, `sources.NAME`, …; `all` for every
+    one), and what they pin on the hub is looked up anew. Reads and compiles the rows; trains nothing.
+    """
+    from ftc.relocking import relock
+
+    path = Path(recipe)
+    with open_cache(path) as cache:
+        return relock(path, update, progress, cache)
 
 
 def _links(made: Planned, runs: Path | None) -> tuple[ChainLink, ...]:
     """How far each recipe of a chain is built, where there is one that could be planned."""
-    if made.base is None or not made.result.ok:
+    if (made.base is None and not made.scorers) or not made.result.ok:
         return ()
     from ftc.chaining import links
 
@@ -223,6 +249,7 @@ def build(
     *,
     set: Sequence[str] = (),  # noqa: A002
     runs: Path | None = None,
+    locked: bool = False,
     progress: Progress | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> BuildResult:
@@ -230,28 +257,42 @@ def build(
 
     A recipe that it builds on is built first where its run is not there. Runs are kept under `runs`, by
     default beside each recipe. A stopped build goes on where it was.
+
+    Where there is no recipe.lock it is written, unless something is overridden. With `locked` nothing is
+    built from inputs which are not as in the lock; else they are told.
     """
+    from ftc.building import Workshop
+
     path = Path(recipe)
     with open_cache(path) as cache:
-        result = _build(path, set, runs, cache, progress, on_event)
+
+        def once() -> BuildResult:
+            made = planned(path, Options(tuple(set), progress=progress), cache)
+            return _build(made, Workshop(runs, cache, on_event or (lambda _: None)), locked, lock=not set)
+
+        result = once()
         if cache.damaged and any(finding.code == "FTC706" for finding in result.findings):
-            result = _build(path, set, runs, cache, progress, on_event)
+            result = once()
         return replace(result, findings=sort_findings((*result.findings, *damaged(cache))))
 
 
-def _build(
-    path: Path,
-    overrides: Sequence[str],
-    runs: Path | None,
-    cache: Cache,
-    progress: Progress | None,
-    on_event: Callable[[Event], None] | None,
-) -> BuildResult:
-    """Plan and build once; where the runtime refuses compiled rows that are damaged, they are removed."""
-    from ftc.building import Workshop, built
+def _build(made: Planned, shop: Workshop, locked: bool, *, lock: bool) -> BuildResult:
+    """Build once; where the runtime refuses compiled rows that are damaged, they are removed.
 
-    made = planned(path, Options(tuple(overrides), progress=progress), cache)
-    return built(made, Workshop(runs, cache, on_event or (lambda _: None)))
+    With `lock` the locks that are missing are written.
+    """
+    from ftc.building import built
+    from ftc.relocking import first_locks, unwritten
+
+    result = made.result
+    held = _held(made, strict=locked)
+    if has_errors(held):
+        findings = (*result.findings, *held)
+        return BuildResult(result.path, findings, result.plan, result.digest, "invalid", None, None)
+    wanted = lock and not locked and result.ok
+    written, problems = first_locks(made) if wanted else ((), ())
+    done = built(made, shop)
+    return replace(done, findings=(*done.findings, *held, *unwritten(problems)), locks=written)
 
 
 def sweep(  # noqa: PLR0913 - options of a sweep, each by its name

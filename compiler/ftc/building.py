@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.chaining import directory_of, is_adapter, runs_of
-from ftc.diagnostics import Finding, Severity
+from ftc.diagnostics import Finding, Severity, Span
 from ftc.facts.cache import Cache, CacheProblem
 from ftc.planning import Planned, cache_finding
-from ftc.recipe.base_recipe import KEY
+from ftc.recipe.base_recipe import KEY, REWARDS
 from ftc.results import BuildResult, Status
 
 if TYPE_CHECKING:
@@ -41,9 +43,15 @@ def built(made: Planned, shop: Workshop, *, chained: bool = False) -> BuildResul
     below = built(made.base, shop, chained=True) if made.base is not None else None
     if below is not None and (not below.ok or below.gates_failed):
         return _held_up(made, below)
-    if below is not None or chained:
+    scorers = []
+    for one in made.scorers:
+        scorers.append(built(one, shop, chained=True))
+        if not scorers[-1].ok or scorers[-1].gates_failed:
+            return _held_up(made, scorers[-1], "recipe of the reward model")
+    if below is not None or scorers or chained:
         _announce(made, shop)
-    findings = result.findings if below is None else (*below.findings, *result.findings)
+    needed = scorers if below is None else [below, *scorers]
+    findings = (*chain.from_iterable(one.findings for one in needed), *result.findings)
     done = _execute(made, below, shop)
     if isinstance(done, Finding):
         findings = (*findings, done)
@@ -71,15 +79,15 @@ def _announce(made: Planned, shop: Workshop) -> None:
     shop.on_event(Phase("recipe", made.result.plan.name))
 
 
-def _held_up(made: Planned, below: BuildResult) -> BuildResult:
-    """The result of a recipe whose base did not come to be."""
+def _held_up(made: Planned, below: BuildResult, what: str = "base recipe") -> BuildResult:
+    """The result of a recipe one of whose parts did not come to be."""
     result = made.result
     name = below.plan.name if below.plan is not None else below.path.name
     stopped = below.status == "stopped"
     why = "was stopped" if stopped else "did not pass its gates" if below.ok else "could not be built"
     finding = Finding(
         "FTC583",
-        f"the base recipe `{name}` {why}, so nothing was built on it",
+        f"the {what} `{name}` {why}, so nothing was built on it",
         made.loaded.origins.value(*KEY),
         severity=Severity.NOTE,
     )
@@ -135,7 +143,10 @@ def _lacking_device(made: Planned) -> Finding | None:
 
 
 def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execution | Finding:
+    from ftc.artifact.beside import kept_beside
     from ftc.artifact.build import Build, execute
+    from ftc.artifact.inputs_lock import text_of
+    from ftc.locking import lock_entries
     from ftc.plan.canonical import canonical_bytes
 
     said: list[Finding] = []
@@ -153,16 +164,19 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
     assert result.plan is not None  # noqa: S101 - `built` has checked the plan
     assert result.digest is not None  # noqa: S101
     assert result.data is not None  # noqa: S101
+    assert made.facts is not None  # noqa: S101
     work = Build(
         plan=result.plan,
         plan_bytes=canonical_bytes(result.plan),
         recipe_text=made.loaded.text,
         data=result.data,
         sequences=result.sequences,
-        beside=result.beside,
+        beside={**result.beside, **kept_beside(result.lints or (), made.facts.model.config)},
         runs=runs_of(made, shop.runs),
         model=model,
         teacher=_teacher(made, shop.cache),
+        scorers=lambda: _scorers(made, shop),
+        lock=text_of(lock_entries(made)),
         name=result.plan.name,
         digest=result.digest,
         trackers=(made.loaded.recipe.train.trackers if made.loaded.recipe else None) or (),
@@ -188,6 +202,25 @@ def _teacher(made: Planned, cache: Cache) -> Callable[[], Path | Finding] | None
             return cache_finding(problem)
 
     return directory
+
+
+def _scorers(made: Planned, shop: Workshop) -> tuple[Path, ...] | Finding:
+    """The directories of the reward models, each with its whole weights."""
+    from ftc.artifact.merged import run_model
+
+    found: list[Path] = []
+    for one in made.scorers:
+        run = _run_of(one, shop.runs, made.loaded.origins.value(*REWARDS))
+        if run is None:
+            return _not_built(made, one)
+        try:
+            place = run_model(run, partial(begun_with, one, shop.runs, shop.cache), shop.cache)
+        except CacheProblem as problem:
+            return cache_finding(problem)
+        if isinstance(place, Finding):
+            return place
+        found.append(place)
+    return tuple(found)
 
 
 def _with_notes(made: Planned, runs: Path | None, cache: Cache, said: list[Finding]) -> Path | Finding:
@@ -223,13 +256,17 @@ def begun_with(made: Planned, runs: Path | None, cache: Cache) -> Path | Finding
 
 def _base_run(made: Planned, runs: Path | None) -> BaseRun | None:
     """The whole run that a plan builds on; None where it builds on none, or it is not there."""
+    return None if made.base is None else _run_of(made.base, runs, made.loaded.origins.value(*KEY))
+
+
+def _run_of(made: Planned, runs: Path | None, span: Span | None) -> BaseRun | None:
+    """The whole run of a plan; None where it is not there."""
     from ftc.artifact.merged import BaseRun
 
-    base = made.base
-    if base is None or base.result.plan is None or base.result.digest is None:
+    if made.result.plan is None or made.result.digest is None:
         return None
-    place = directory_of(base, runs).complete
-    return BaseRun(place, base.result.plan, made.loaded.origins.value(*KEY)) if place.is_dir() else None
+    place = directory_of(made, runs).complete
+    return BaseRun(place, made.result.plan, span) if place.is_dir() else None
 
 
 def _not_built(made: Planned, base: Planned) -> Finding:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.artifact.run_directory import RunDirectory
-from ftc.diagnostics import Finding
+from ftc.diagnostics import Finding, Span
 from ftc.facts.locate_model import Located
 from ftc.facts.model import ModelFacts
 from ftc.recipe.base_recipe import KEY
+from ftc.recipe.layers import Key
 from ftc.results import ChainLink, ChainState
 
 if TYPE_CHECKING:
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
 SHORT = 16
 
 
-def base_facts(base: Planned, origins: Origins) -> ModelFacts | Finding:
+def base_facts(
+    base: Planned, origins: Origins, *, head: str = "vocabulary", key: Key = KEY
+) -> ModelFacts | Finding:
     """What a plan must know of the model that another recipe makes, before and after it is made alike.
 
-    Configuration and tokenizer are those that the other recipe begins with, the chat template is the one it
-    trains with, and its weights follow from the digest of its plan. Of a sample there is no digest.
+    It must have the head that is named; `key` is where the recipe stands. Configuration and tokenizer are
+    those that the other recipe begins with, the chat template is the one it trains with, and its weights
+    follow from the digest of its plan. Of a sample there is no digest.
     """
     plan, facts = base.result.plan, base.facts
     assert plan is not None  # noqa: S101 - the caller has looked
     assert facts is not None  # noqa: S101
-    problem = _unfit(plan, origins)
+    problem = _unfit(plan, origins.value(*key), head)
     if problem is not None:
         return problem
     digest = base.result.digest
@@ -56,14 +60,16 @@ def is_adapter(tune: TuneStep | None) -> bool:
     return tune is not None and tune.peft is not None
 
 
-def _unfit(plan: Plan, origins: Origins) -> Finding | None:
+def _unfit(plan: Plan, span: Span | None, head: str) -> Finding | None:
     """Why nothing can be built on what a plan makes; None where something can."""
     from ftc import tuning
 
     assert plan.tune is not None  # noqa: S101 - the plan is whole
     assert plan.objective is not None  # noqa: S101
-    span = origins.value(*KEY)
-    if plan.objective.head != "vocabulary":
+    if plan.objective.head != head and head == "scores":
+        message = f"the recipe `{plan.name}` trains {plan.objective.name}, and no reward model"
+        return Finding("FTC582", message, span, help=('name a recipe that trains objective = "reward"',))
+    if plan.objective.head != head:
         message = f"the base recipe `{plan.name}` makes a model of {plan.objective.head}, not of text"
         return Finding("FTC582", message, span, help=("name a recipe that trains a language model",))
     if not is_adapter(plan.tune) or tuning.load(plan.tune.method).merges:
@@ -78,10 +84,10 @@ def _unfit(plan: Plan, origins: Origins) -> Finding | None:
 
 
 def bases(made: Planned) -> Iterator[Planned]:
-    """The plans that a plan builds on, in the order in which they are built."""
-    if made.base is not None:
-        yield from bases(made.base)
-        yield made.base
+    """The plans that a plan needs built, in the order in which they are built."""
+    for one in (*(() if made.base is None else (made.base,)), *made.scorers):
+        yield from bases(one)
+        yield one
 
 
 def runs_of(made: Planned, runs: Path | None) -> Path:
@@ -99,9 +105,8 @@ def directory_of(made: Planned, runs: Path | None) -> RunDirectory:
 
 def links(made: Planned, runs: Path | None) -> tuple[ChainLink, ...]:
     """How far each recipe of a chain is built, in the order of building; empty where there is no chain."""
-    if made.base is None:
-        return ()
-    return tuple(_link(one, runs) for one in (*bases(made), made))
+    below = {one.result.path.resolve(): one for one in bases(made)}
+    return tuple(_link(one, runs) for one in (*below.values(), made)) if below else ()
 
 
 def _link(made: Planned, runs: Path | None) -> ChainLink:

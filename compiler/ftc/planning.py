@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.trackers import check_trackers
 from ftc.facts.trl_fields import check_trl_options
-from ftc.recipe.base_recipe import following
+from ftc.locking import moving_below, with_pins
+from ftc.recipe.base_recipe import following, scoring
 from ftc.recipe.load import Loaded, Origins, load_recipe
 from ftc.recipe.model import Recipe
 from ftc.recipe.sweep import SweepRange
@@ -42,7 +44,8 @@ class Options:
     With `sample` at most so many rows are compiled, and the counts are scaled to all of them. `gpus` are
     those that the build is forecast on beside the device it is for: by name, `all`, some of the cheapest
     where it is empty, none where it is None. With `exact` the training step is run abstractly too.
-    With `baselines` every suite that looks at answers has all baselines.
+    With `baselines` every suite that looks at answers has all baselines. `moving` are inputs for which
+    recipe.lock does not hold (`all` for every one), as they are to be looked up anew.
     """
 
     overrides: tuple[str, ...] = ()
@@ -53,24 +56,30 @@ class Options:
     gpus: tuple[str, ...] | None = None
     exact: bool = False
     baselines: bool = False
+    moving: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Checked:
     """A recipe with what a first look found; `seen` is None where its text is too wrong to look further.
 
-    `base` is the file of the recipe that it builds on; what is found there is among the findings.
+    `base` is the file of the recipe that it builds on, `scorers` those of the recipes whose models score its
+    answers; what is found there is among the findings.
     """
 
     loaded: Loaded
     seen: Glance | None
     findings: tuple[Finding, ...]
     base: Path | None = None
+    scorers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan with what it was made from, as far as it came; `base` is the plan that it builds on."""
+    """A plan with what it was made from, as far as it came.
+
+    `base` is the plan that it builds on, `scorers` are those of the models that score its answers.
+    """
 
     result: PlanResult
     loaded: Loaded
@@ -78,6 +87,7 @@ class Planned:
     compiler: DataCompiler | None = None
     context: Context | None = None
     base: Planned | None = None
+    scorers: tuple[Planned, ...] = ()
 
     @property
     def rows(self) -> CompiledRows | None:
@@ -109,7 +119,7 @@ def damaged(cache: Cache) -> tuple[Finding, ...]:
     )
 
 
-def checked_recipe(
+def checked_recipe(  # noqa: PLR0913 - what a recipe is looked at with, each by its name
     path: Path,
     overrides: Sequence[str],
     cache: Cache,
@@ -117,13 +127,14 @@ def checked_recipe(
     *,
     above: tuple[Path, ...] = (),
     variant: Mapping[str, Any] = NO_VARIANT,
+    moving: tuple[str, ...] = (),
 ) -> Checked:
-    """A recipe against itself, its sources' columns and TRL's options, and so the recipe that it builds on.
+    """A recipe against itself, its sources' columns and TRL's options, and so the recipes that it needs.
 
     Reads no row. `above` are the recipes that build on this one; neither `overrides` nor a `variant` reach
     the base.
     """
-    loaded = load_recipe(path, overrides, variant)
+    loaded, unread = with_pins(load_recipe(path, overrides, variant), moving)
     if loaded.partial is None:
         return Checked(loaded, None, sort_findings(loaded.findings))
     seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
@@ -132,13 +143,20 @@ def checked_recipe(
     hardware = _hardware(loaded.partial, loaded.origins)
     varied = () if variant else _of_variants(path, overrides, loaded)
     said = {(finding.code, finding.span) for finding in loaded.findings}
-    found = (*options, *hardware, *varied, *seen.findings)
+    found = (*unread, *options, *hardware, *varied, *seen.findings)
     more = [finding for finding in found if (finding.code, finding.span) not in said]
     base = following(loaded.partial, loaded.origins, (*above, path))
-    if isinstance(base, Finding):
-        return Checked(loaded, seen, sort_findings((*loaded.findings, *more, base)))
-    below = checked_recipe(base, (), cache, reach, above=(*above, path)).findings if base is not None else ()
-    return Checked(loaded, seen, sort_findings((*loaded.findings, *more, *below)), base)
+    scorers, wrong = scoring(loaded.partial, loaded.origins, (*above, path))
+    if isinstance(base, Finding) or wrong:
+        wrong += [base] if isinstance(base, Finding) else []
+        return Checked(loaded, seen, sort_findings((*loaded.findings, *more, *wrong)))
+    needed = scorers if base is None else (base, *scorers)
+    moved = moving_below(moving)
+    below = [
+        checked_recipe(one, (), cache, reach, above=(*above, path), moving=moved).findings for one in needed
+    ]
+    findings = dict.fromkeys((*loaded.findings, *more, *chain.from_iterable(below)))
+    return Checked(loaded, seen, sort_findings(tuple(findings)), base, scorers)
 
 
 def _of_variants(path: Path, overrides: Sequence[str], loaded: Loaded) -> tuple[Finding, ...]:
@@ -172,45 +190,57 @@ def planned(path: Path, options: Options, cache: Cache) -> Planned:
 
 def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
     reach = Reach(fetch=True, progress=options.progress or HERE.progress)
-    checked = checked_recipe(path, options.overrides, cache, reach, variant=options.variant)
+    checked = checked_recipe(
+        path, options.overrides, cache, reach, variant=options.variant, moving=options.moving
+    )
     loaded, seen = checked.loaded, checked.seen
     if seen is None or has_errors(checked.findings):
         return Planned(PlanResult(path, checked.findings, None, None, None), loaded)
-    base = _planned_base(checked, options, cache)
-    said = checked.findings if base is None else (*checked.findings, *base.result.findings)
-    if base is not None and not base.result.ok:
-        return Planned(PlanResult(path, sort_findings(said), None, None, None), loaded, base=base)
+    moved = moving_below(options.moving)
+    below = replace(options, overrides=(), variant={}, after=None, gpus=None, exact=False, moving=moved)
+    base = planned(checked.base, below, cache) if checked.base is not None else None
+    made = Planned(
+        PlanResult(path, checked.findings, None, None, None),
+        loaded,
+        base=base,
+        scorers=tuple(planned(file, below, cache) for file in checked.scorers),
+    )
+    needed = made.scorers if base is None else (base, *made.scorers)
+    said = (*checked.findings, *chain.from_iterable(one.result.findings for one in needed))
+    if not all(one.result.ok for one in needed):
+        return _ended(made, said)
     try:
-        facts = _facts(seen, loaded, base, cache)
+        facts = _facts(seen, made, cache)
         if isinstance(facts, Finding):
-            findings = sort_findings((*said, facts))
-            return Planned(PlanResult(path, findings, None, None, None), loaded, base=base)
+            return _ended(made, (*said, facts))
         result, compiler, context = _run_passes(path, loaded, facts, options, cache)
     except CacheProblem as problem:
-        findings = (*said, cache_finding(problem))
-        return Planned(PlanResult(path, findings, None, None, None), loaded, base=base)
-    known = base is None or base.result.digest is not None  # of a sample's weights nothing is known
+        return _ended(made, (*said, cache_finding(problem)))
+    known = all(one.result.digest is not None for one in needed)  # of a sample's weights nothing is known
     digest = result.digest if known else None
     result = replace(result, findings=sort_findings((*said, *result.findings)), digest=digest)
-    return Planned(result, loaded, facts, compiler, context, base)
+    return replace(made, result=result, facts=facts, compiler=compiler, context=context)
 
 
-def _planned_base(checked: Checked, options: Options, cache: Cache) -> Planned | None:
-    """The whole plan of the recipe that another one builds on, which options of the other do not change."""
-    if checked.base is None:
-        return None
-    return planned(
-        checked.base, replace(options, overrides=(), variant={}, after=None, gpus=None, exact=False), cache
-    )
+def _ended(made: Planned, findings: tuple[Finding, ...]) -> Planned:
+    """What came of planning where it came to its end early."""
+    unique = sort_findings(tuple(dict.fromkeys(findings)))
+    return replace(made, result=replace(made.result, findings=unique))
 
 
-def _facts(seen: Glance, loaded: Loaded, base: Planned | None, cache: Cache) -> Facts | Finding:
-    if base is None:
-        return gather(seen, loaded.origins, cache)
+def _facts(seen: Glance, made: Planned, cache: Cache) -> Facts | Finding:
+    """The facts of a recipe whose base and reward models are planned."""
+    origins = made.loaded.origins
+    if made.base is None and not made.scorers:
+        return gather(seen, origins, cache)
     from ftc.chaining import base_facts
+    from ftc.scoring import with_scorers
 
-    model = base_facts(base, loaded.origins)
-    return model if isinstance(model, Finding) else gather(seen, loaded.origins, cache, model)
+    model = base_facts(made.base, origins) if made.base is not None else None
+    if isinstance(model, Finding):
+        return model
+    facts = gather(seen, origins, cache, model)
+    return facts if isinstance(facts, Finding) else with_scorers(facts, made.scorers, origins)
 
 
 def _run_passes(

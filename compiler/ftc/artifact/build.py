@@ -10,24 +10,31 @@ from typing import Any, Literal
 
 from ftc.artifact.chain import ChainedRun, write_chain
 from ftc.artifact.documents import Finished, write_documents
-from ftc.artifact.lock import BusyError, exclusive
+from ftc.artifact.files import write_text
+from ftc.artifact.inputs_lock import LOCK, lock_text
+from ftc.artifact.lock import BusyError, exclusive, wait_until_free
 from ftc.artifact.run_directory import (
     DATA,
     RunDirectory,
     add_files,
     changed_since,
+    clear,
     evaluation,
     finish,
+    is_listed,
     prepare,
+    put_in_place,
 )
 from ftc.artifact.trained import findings as training_findings
 from ftc.artifact.trained import trained
 from ftc.diagnostics import Finding, Severity
 from ftc.launch.local import Job, Outcome, launch
 from ftc.plan.steps import Plan
-from ftc.runtime.events import Event, Failed
+from ftc.runtime.events import Event, Failed, Phase
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+ORPHANED = 120.0
+"""Seconds that are waited for the training process of a build that was killed."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,11 @@ class Build:
     `data` has the compiled rows, `beside` what else belongs there; `sequences` says which of them train
     together, where the plan does; `chain` the runs that this one builds on. `trackers` are told of each step.
 
-    `teacher` gives that of the model which is followed, where the objective has one.
+    `teacher` gives that of the model which is followed, where the objective has one, and `scorers` those of
+    the models that score sampled answers.
     `model` gives the base model's directory, fetching or converting it where that is needed; it is
-    asked only once the run is known to be unfinished.
+    asked only once the run is known to be unfinished. `lock` is the content of recipe.lock; what the plan
+    alone tells where it is None.
     """
 
     plan: Plan
@@ -55,6 +64,8 @@ class Build:
     beside: Mapping[str, Path | bytes] = field(default_factory=dict)
     trackers: tuple[str, ...] = ()
     teacher: Callable[[], Path | Finding] | None = None
+    scorers: Callable[[], tuple[Path, ...] | Finding] | None = None
+    lock: str | None = None
 
     @property
     def directory(self) -> RunDirectory:
@@ -97,42 +108,76 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     if directory.complete.is_dir():
         changed = changed_since(directory.complete)
         if not changed:
-            measured = evaluation(directory.complete)
-            return Execution(
-                "up to date",
-                directory.complete,
-                directory.partial,
-                (*_of_training(build, directory.complete), *failed_gates(measured)),
-                measured,
-            )
+            return _whole(build, "up to date")
         warnings = (_set_aside(directory, changed),)
+    _wait_for_orphan(directory, on_event)
+    if is_listed(directory.partial):
+        put_in_place(directory.partial, directory.complete)
+        return _whole(build, "done", *warnings)
+    _prepare(build)
+    outcome = _trained(build, on_event)
+    if isinstance(outcome, Finding):
+        return _failed(directory, *warnings, outcome)
+    if outcome.status != "done":
+        return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
+    write_documents(_finished(build, evaluation(directory.partial)))
+    finish(directory.partial, directory.complete)
+    return _whole(build, "done", *warnings)
+
+
+def _whole(build: Build, status: Literal["done", "up to date"], *warnings: Finding) -> Execution:
+    """What there is to say of a run that is whole."""
+    run = build.directory.complete
+    measured = evaluation(run)
+    findings = (*warnings, *_of_training(build, run), *failed_gates(measured))
+    return Execution(status, run, build.directory.partial, findings, measured)
+
+
+def _wait_for_orphan(directory: RunDirectory, on_event: Callable[[Event], None]) -> None:
+    """Wait for the training process of a build that was killed: it writes a checkpoint, and ends by itself.
+
+    Raises BusyError where it does not.
+    """
+
+    def waiting(pid: str) -> None:
+        on_event(Phase("wait", f"process {pid} of a build that was killed writes its last checkpoint"))
+
+    wait_until_free(directory.partial / "work" / "lock", ORPHANED, waiting)
+
+
+def _prepare(build: Build) -> None:
+    """Fill the partial run with all that is known before training. Raises OSError."""
+    partial = build.directory.partial
+    clear(partial)
     prepare(
-        directory.partial,
+        partial,
         build.plan,
         plan_bytes=build.plan_bytes,
         recipe_text=build.recipe_text,
         data=build.data,
         sequences=build.sequences,
     )
+    write_text(partial / LOCK, lock_text(build.plan) if build.lock is None else build.lock)
     if build.chain:
-        write_chain(directory.partial, build.chain)
-    add_files(directory.partial, build.beside)
+        write_chain(partial, build.chain)
+    add_files(partial, build.beside)
+
+
+def _trained(build: Build, on_event: Callable[[Event], None]) -> Outcome | Finding:
+    """Train in a process of its own; the finding where a model cannot be had. Raises OSError."""
+    partial = build.directory.partial
     model = build.model()
     if isinstance(model, Finding):
-        return _failed(directory, *warnings, model)
+        return model
     teacher = build.teacher() if build.teacher else None
     if isinstance(teacher, Finding):
-        return _failed(directory, *warnings, teacher)
-    files = (directory.partial / "plan.json", directory.partial / DATA, model, directory.partial)
-    job = Job(*files, build.trackers, teacher=teacher)
-    outcome = launch(job, on_event)
-    if outcome.status != "done":
-        return _failed(directory, *warnings, _unfinished(outcome), status=outcome.status)
-    measured = evaluation(directory.partial)
-    write_documents(_finished(build, measured))
-    finish(directory.partial, directory.complete)
-    findings = (*warnings, *_of_training(build, directory.complete), *failed_gates(measured))
-    return Execution("done", directory.complete, directory.partial, findings, measured)
+        return teacher
+    scorers = build.scorers() if build.scorers else ()
+    if isinstance(scorers, Finding):
+        return scorers
+    files = (partial / "plan.json", partial / DATA, model, partial)
+    job = Job(*files, build.trackers, teacher=teacher, scorers=scorers)
+    return launch(job, on_event)
 
 
 def _finished(build: Build, measured: Mapping[str, Any]) -> Finished:
@@ -168,10 +213,11 @@ def _gate(gate: Mapping[str, Any], measured: Mapping[str, Any]) -> Finding:
     held_to = (
         "" if gate["bound"] is None else f", and the gate is {gate['gate']}, that is {gate['bound']:.4g}"
     )
-    notes = [
-        f"95 % interval after training: {value['low']:.4g} to {value['high']:.4g}, {value['count']:,} rows"
-    ]
-    if base is not None:
+    notes = []
+    if value["low"] is not None and value["high"] is not None:
+        between = f"{value['low']:.4g} to {value['high']:.4g}"
+        notes.append(f"95 % interval after training: {between}, {value['count']:,} rows")
+    if base is not None and base["low"] is not None and base["high"] is not None:
         notes.append(f"the base has {base['value']:.4g} ({base['low']:.4g} to {base['high']:.4g})")
     return Finding(
         "FTC730",

@@ -15,6 +15,8 @@ from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Recipe
 
 AT: Key = ("train", "objective", "rewards")
+SCORE = "reward_model"
+"""What the score of a reward model is called in metrics.jsonl."""
 
 
 def look_at_rewards(recipe: Recipe, origins: Origins) -> tuple[tuple[RewardStep, ...], tuple[Finding, ...]]:
@@ -33,8 +35,8 @@ def look_at_rewards(recipe: Recipe, origins: Origins) -> tuple[tuple[RewardStep,
 
 def _problems(reward: Reward, at: Key, origins: Origins) -> Iterator[Finding]:
     span = origins.value(*at)
-    if (reward.metric is None) == (reward.python is None):
-        message = "a reward has either a `metric` or a function, `python`"
+    if sum(one is not None for one in (reward.metric, reward.python, reward.recipe)) != 1:
+        message = "a reward has either a `metric`, or a function, `python`, or a `recipe`"
         yield Finding(
             "FTC107", message, span, help=('write "exact_match", or { python = "rewards.py:score" }',)
         )
@@ -44,8 +46,13 @@ def _problems(reward: Reward, at: Key, origins: Origins) -> Iterator[Finding]:
         yield from (replace(one, span=one.span or span) for one in found)
     elif reward.metric_options:
         key = next(iter(reward.metric_options))
-        message = f"`{key}` is an option of metrics, and this reward is a function"
-        yield Finding("FTC107", message, span, help=("write it into the function",))
+        what = "a function" if reward.python else "a model's score"
+        message = f"`{key}` is an option of metrics, and this reward is {what}"
+        yield Finding(
+            "FTC107", message, span, help=("remove it" if reward.recipe else "write it into the function",)
+        )
+    elif reward.recipe is not None:
+        return
     else:
         found = problems(str(reward.python), origins.directory(*at))
         yield from (replace(one, span=span) for one in found)
@@ -54,6 +61,8 @@ def _problems(reward: Reward, at: Key, origins: Origins) -> Iterator[Finding]:
 def _step(reward: Reward, at: Key, origins: Origins, taken: list[str]) -> RewardStep:
     if reward.metric is not None:
         name, source = reward.metric, None
+    elif reward.recipe is not None:
+        name, source = SCORE, None
     else:
         file, name = split(str(reward.python))
         source = (origins.directory(*at) / file).read_text("utf-8")

@@ -119,6 +119,7 @@ def command(job: Job, *, measure: bool = False) -> list[str]:
     words = [word for option, path in places.items() for word in (option, str(path.absolute()))]
     more = ["--measure"] if measure else []
     more += ["--teacher", str(job.teacher.absolute())] if job.teacher else []
+    more += [word for path in job.scorers for word in ("--scorer", str(path.absolute()))]
     more += ["--tuned", str(job.tuned.absolute())] if job.tuned else []
     more += [word for name in job.trackers for word in ("--tracker", name)]
     return [sys.executable, "-m", "ftc.runtime", *words, "--stop-on-eof", *more]
@@ -198,7 +199,7 @@ def _outcome(heard: _Heard, exit_code: int, job: Job, *, asked: bool) -> Outcome
     if heard.done and exit_code == 0:
         return Outcome("done", heard.step, None, exit_code, job.log, heard.done)
     if heard.stopped or (asked and heard.failed is None):
-        step = heard.stopped.step if heard.stopped else newest(job.checkpoints)[1]
+        step = heard.stopped.step if heard.stopped else newest(job.checkpoints).step
         return Outcome("stopped", step, None, exit_code, job.log)
     return Outcome("failed", heard.step, heard.failed or _died(exit_code, job.log), exit_code, job.log)
 

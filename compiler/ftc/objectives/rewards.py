@@ -37,6 +37,9 @@ class _Worth(Table):
     python: Text | None = None
     """`rewards.py:function` beside the recipe, which takes some of prompt, answer, reference and columns."""
 
+    recipe: Text | None = None
+    """Recipe beside this one whose reward model scores the answers; it is built first."""
+
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     """What the score is multiplied by before rewards are added up."""
 

@@ -24,10 +24,14 @@ def parse(arguments: list[str]) -> tuple[Job, argparse.Namespace]:
     parser.add_argument("--measure", action="store_true", help="time a few steps instead of all")
     parser.add_argument("--tuned", type=Path, help="measure the suites on this model instead of training")
     parser.add_argument("--teacher", type=Path, help="the model that is followed")
+    parser.add_argument(
+        "--scorer", type=Path, action="append", default=[], help="a model that scores answers"
+    )
     parser.add_argument("--tracker", action="append", default=[], help="report each step there too")
     found = parser.parse_args(arguments)
     places = (found.plan, found.data, found.model, found.run)
-    return Job(*places, trackers=tuple(found.tracker), tuned=found.tuned, teacher=found.teacher), found
+    beside = {"teacher": found.teacher, "scorers": tuple(found.scorer)}
+    return Job(*places, trackers=tuple(found.tracker), tuned=found.tuned, **beside), found
 
 
 def measured(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) -> None:

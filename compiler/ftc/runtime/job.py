@@ -11,7 +11,8 @@ class Job:
     """The plan's JSON, the compiled data, the base model, and the run directory that is filled.
 
     `trackers` are told of each step too; they decide nothing, and so are no part of the plan.
-    A `teacher` is the model that the trained one follows.
+    A `teacher` is the model that the trained one follows, and `scorers` are those that score its answers, in
+    the order of the plan's rewards.
     Where a model is `tuned` already, its suites are measured and nothing is trained.
     """
 
@@ -22,6 +23,7 @@ class Job:
     trackers: tuple[str, ...] = ()
     tuned: Path | None = None
     teacher: Path | None = None
+    scorers: tuple[Path, ...] = ()
 
     @property
     def tracked(self) -> Path:

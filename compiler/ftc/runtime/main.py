@@ -63,6 +63,8 @@ def verify(plan: Ready, job: Job) -> None:
     load.verify(plan.model, job.model)
     if plan.objective.teacher is not None and job.teacher is not None:
         load.verify(plan.objective.teacher, job.teacher)
+    for step, directory in zip(plan.scorers, job.scorers, strict=True):
+        load.verify(step, directory)
     for part in (plan.data.train, plan.data.eval):
         if part is not None:
             rows.verify(part, job.data)
@@ -95,9 +97,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     model = adapt.adapt(model, plan.tune, job.model)
     adapt.verify(model, plan.tune)
     before_training = convert.initial(model, plan.tune)
-    session = Session(
-        plan, job.data, job.run / METRICS, job.checkpoints, emit, stop, digest=sha256(job.plan)
-    )
+    session = Session(plan, job.data, job.run / METRICS, job.checkpoints, emit, stop, digest=sha256(job.plan))
     trained = train.train(plan, job, session, model=model, tokenizer=tokenizer)
     after = suites(trained, "after")
     emit(Phase("save"))

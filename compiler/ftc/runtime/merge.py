@@ -65,8 +65,9 @@ def merge(run: Path, directory: Path, target: Path) -> None:
     from ftc.runtime.load import load_model
     from ftc.runtime.ready import read_plan
 
-    step: ModelStep = read_plan(run / "plan.json").model.model_copy(update={"dtype": "float32"})
-    model = load_model(step, directory)
+    plan = read_plan(run / "plan.json")
+    step: ModelStep = plan.model.model_copy(update={"dtype": "float32"})
+    model = load_model(step, directory, head=plan.objective.head, classes=plan.data.classes)
     adapted = peft.PeftModel.from_pretrained(model, str(run / "model"))
     whole: Any = adapted.merge_and_unload(safe_merge=True)
     whole.save_pretrained(str(target))

@@ -40,6 +40,11 @@ class Ready:
     environment: EnvironmentStep
     suites: tuple[EvalStep, ...]
 
+    @property
+    def scorers(self) -> tuple[ModelStep, ...]:
+        """The models that score sampled answers, in the order of the rewards."""
+        return tuple(reward.model for reward in self.objective.rewards if reward.model is not None)
+
 
 def _finished(step: Part | None, name: str) -> Part:
     if step is None:

@@ -3,21 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ftc.evaluation import Answer, Metric, Options, ScoreError, load
 from ftc.evaluation.python_metric import load as load_function
-from ftc.plan.steps import RewardStep
+from ftc.plan.steps import ModelStep, RewardStep
 from ftc.runtime.failure import BuildError
+from ftc.runtime.load import load_model
 from ftc.runtime.ready import Ready
+from ftc.runtime.score import row_scores
 
 CODE = "code_runs"
+AT_A_TIME = 8
+"""Answers that a reward model scores at a time."""
 
 
-def functions(plan: Ready, tokenizer: Any) -> list[Callable[..., list[float | None]]]:
-    """One function for each reward of the plan, in order; raises BuildError where one cannot be read."""
-    return [_function(step, tokenizer) for step in plan.objective.rewards]
+def functions(
+    plan: Ready, tokenizer: Any, scorers: Sequence[Path] = ()
+) -> list[Callable[..., list[float | None]]]:
+    """One function for each reward of the plan, in order; raises BuildError where one cannot be read.
+
+    `scorers` are the directories of the reward models among them.
+    """
+    places = iter(scorers)
+    return [
+        _function(step, tokenizer) if step.model is None else _scorer(step, step.model, next(places), plan)
+        for step in plan.objective.rewards
+    ]
+
+
+def _scorer(
+    step: RewardStep, model_step: ModelStep, directory: Path, plan: Ready
+) -> Callable[..., list[float | None]]:
+    """The scores that a reward model gives prompts with their answers, all as tokens.
+
+    Behind an answer comes what stands there in the model's own rows, unless the answer was cut.
+    """
+    import torch
+
+    pad = plan.tokenizer.pad_id
+    model = load_model(model_step, directory, device=plan.environment.device, head="scores")
+    model.config.get_text_config().pad_token_id = pad
+    model = model.requires_grad_(False).to(plan.environment.device).eval()
+
+    def whole(prompt: list[int], answer: list[int], stops: frozenset[int]) -> list[int]:
+        ended = bool(answer) and answer[-1] in stops
+        return [*prompt, *answer, *(step.ending if ended else ())]
+
+    def reward(completion_ids: list[list[int]], input_ids: list[list[int]], **more: Any) -> list[float]:
+        """The reward of each answer."""
+        stops = frozenset(getattr(more.get("trainer"), "eos_token_ids", ())) | {plan.tokenizer.eos_id}
+        rows = [whole(*pair, stops) for pair in zip(input_ids, completion_ids, strict=True)]
+        with torch.no_grad():
+            some = (rows[start : start + AT_A_TIME] for start in range(0, len(rows), AT_A_TIME))
+            return [score for part in some for score in row_scores(model, part, pad_id=pad)]
+
+    reward.__name__ = step.name
+    return reward  # type: ignore[return-value]
 
 
 def _metric(step: RewardStep) -> Metric:

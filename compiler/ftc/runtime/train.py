@@ -72,7 +72,7 @@ def make_trainer(plan: Ready, job: Job, session: Session, *, model: Any, tokeniz
         **collated(plan, MappedRows(rows), packed=packed),
         processing_class=tokenizer,
         **_reference(plan, job),
-        **_rewards(plan, tokenizer),
+        **_rewards(plan, job, tokenizer),
         **_teacher(plan, job),
         **_own_loss(plan, model),
     )
@@ -123,13 +123,13 @@ def _teacher(plan: Ready, job: Job) -> dict[str, Any]:
     return {"teacher_model": model.to(plan.environment.device).eval()}
 
 
-def _rewards(plan: Ready, tokenizer: Any) -> dict[str, Any]:
+def _rewards(plan: Ready, job: Job, tokenizer: Any) -> dict[str, Any]:
     """The functions that score sampled answers, where the objective samples."""
     if not plan.objective.rewards:
         return {}
     from ftc.runtime.rewards import functions
 
-    return {"reward_funcs": functions(plan, tokenizer)}
+    return {"reward_funcs": functions(plan, tokenizer, job.scorers)}
 
 
 def _reference(plan: Ready, job: Job) -> dict[str, Any]:
@@ -147,9 +147,7 @@ def train(plan: Ready, job: Job, session: Session, *, model: Any, tokenizer: Any
     Raises StoppedError once a stop was asked for and a checkpoint is written; BuildError if it diverges.
     """
     session.watch = Watch.make(plan, job.data, session.stop)
-    found, step, damaged = checkpoints.newest(job.checkpoints, session.best_of)
-    for name in damaged:
-        session.emit(Warned(f"the checkpoint {name} is damaged and is not used"))
+    found, step = _newest(job, session)
     rewind(job.run / METRICS, found)
     session.resume(found)
     trainer = make_trainer(plan, job, session, model=model, tokenizer=tokenizer)
@@ -165,6 +163,15 @@ def train(plan: Ready, job: Job, session: Session, *, model: Any, tokenizer: Any
     if trainer.state.global_step < plan.train.steps and not session.ended:
         raise StoppedError
     return _kept(trainer, job, session)
+
+
+def _newest(job: Job, session: Session) -> tuple[Path | None, int]:
+    """The checkpoint to go on from, if there is one, and its step; what is of no use is told and removed."""
+    seen = checkpoints.newest(job.checkpoints, session.best_of, session.digest)
+    for name, why in seen.passed:
+        session.emit(Warned(f"the checkpoint {name} {why} and is not used"))
+    checkpoints.drop(job.checkpoints, (name for name, _ in seen.passed))
+    return seen.directory, seen.step
 
 
 def _catch_up(trainer: Any, checkpoint: Path, step: int) -> None:

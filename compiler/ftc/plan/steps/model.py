@@ -45,7 +45,8 @@ class TokenizerStep(Frozen):
 class RewardStep(Frozen):
     """What an answer is worth: a metric's score under options, or that of a function in a Python file.
 
-    The `source` of the file is its whole text. Scores are multiplied by `weight` and added up.
+    The `source` of the file is its whole text. Scores are multiplied by `weight` and added up. Where a reward
+    model scores, it is `model`, and `ending` the tokens that its own rows have behind an answer's stop token.
     """
 
     name: str
@@ -54,6 +55,8 @@ class RewardStep(Frozen):
     python: str | None
     source: str | None
     weight: float
+    model: ModelStep | None = Field(default=None, exclude_if=lambda step: step is None)
+    ending: tuple[int, ...] = Field(default=(), exclude_if=lambda tokens: not tokens)
 
 
 class ObjectiveStep(Frozen):
