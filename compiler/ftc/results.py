@@ -11,6 +11,7 @@ from ftc.diagnostics import Finding, has_errors
 from ftc.recipe.model import Recipe
 
 if TYPE_CHECKING:
+    from ftc.artifact.lock_reading import Difference
     from ftc.data.kept.lineage import Lineage
     from ftc.data.kept.lookup import Accounted
     from ftc.data.kept.row_differences import RowDifferences
@@ -99,7 +100,8 @@ class PlanResult:
 class BuildResult:
     """How a build ended; `evaluation` has the metrics `before` and `after`.
 
-    `base` is how the build of the recipe ended that this one builds on.
+    `base` is how the build of the recipe ended that this one builds on; `locks` are those it wrote, as the
+    recipes had none.
     """
 
     path: Path
@@ -110,6 +112,7 @@ class BuildResult:
     run: Path | None
     evaluation: dict[str, Any] | None
     base: BuildResult | None = None
+    locks: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -122,6 +125,27 @@ class BuildResult:
         gates = (self.evaluation or {}).get("gates", ())
         below = self.base is not None and self.base.gates_failed
         return below or (self.ok and any(not gate["passed"] for gate in gates))
+
+
+@dataclass(frozen=True)
+class LockResult:
+    """What became of a recipe's lock: `written` names the locks that were written, of its bases too.
+
+    `moved` says what was not as in the lock before, `left` what still is not; `inputs` are their names.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+    lock: Path
+    written: tuple[Path, ...] = ()
+    moved: tuple[Difference, ...] = ()
+    left: tuple[Difference, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the lock is there as it was asked for."""
+        return not has_errors(self.findings)
 
 
 @dataclass(frozen=True)

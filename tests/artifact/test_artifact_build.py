@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from ftc import __version__
 from ftc.artifact import build as build_module
 from ftc.artifact.build import Build, Execution, execute
 from ftc.artifact.inputs_lock import lock_text
@@ -74,6 +73,7 @@ def test_layout(built: Execution, plan: Plan, tiny: Tiny):
     assert [p.name for p in built.run.parent.iterdir()] == [built.run.name]
     assert sorted(files(built.run)) == sorted(
         [
+            "DATA_CARD.md",
             "MANIFEST.sha256",
             "README.md",
             "answers/held_out.jsonl",
@@ -86,6 +86,7 @@ def test_layout(built: Execution, plan: Plan, tiny: Tiny):
             "recipe.toml",
             "timing.json",
             "training.json",
+            "data/croissant.json",
             "data/ledger.json",
             *(f"data/{s.file.name}" for part in (tiny.train, tiny.eval) for s in part.shards),
             "model/adapter_config.json",
@@ -220,7 +221,8 @@ def test_the_cards_lines_load_the_model(built: Execution, tiny: Tiny, tmp_path):
 
 def test_recipe_lock(built: Execution, plan: Plan, tiny: Tiny):
     lock = tomllib.loads((built.run / "recipe.lock").read_text())
-    assert lock["ftc"]["version"] == __version__
+    assert "ftc" not in lock
+    assert {"duckdb", "pyarrow", "python"} <= set(lock["packages"])
     assert lock["model"]["location"] == "models/tiny"
     weights = tiny.model_step().weights[0]
     assert lock["model"]["files"]["model.safetensors"] == f"sha256:{weights.sha256}"
@@ -294,7 +296,7 @@ def test_failure_of_the_runtime(tiny: Tiny, plan: Plan, tmp_path, monkeypatch):
 
 
 def test_the_ledger_in_the_card(plan: Plan):
-    from ftc.artifact.model_card import readme_text
+    from ftc.artifact.cards.model_card import readme_text
 
     line = LedgerLine(fate="too_long", reason="more than 512 tokens", rows=2, first_ids=("a", "b"))
     ledger = plan.data.ledger.model_copy(update={"lines": (line,), "read": plan.data.ledger.read + 2})
@@ -314,7 +316,7 @@ def test_the_ledger_in_the_card(plan: Plan):
     ],
 )
 def test_loading_lines_by_kind_of_base(kind, location, revision, lines, plan: Plan):
-    from ftc.artifact.model_card import loading
+    from ftc.artifact.cards.loading import loading
 
     step = plan.model.model_copy(update={"kind": kind, "location": location, "revision": revision})
     code = loading(plan.model_copy(update={"model": step}))

@@ -69,6 +69,9 @@ def _gpu_names(_: click.Context, __: click.Parameter, value: str | None) -> tupl
 @click.option(
     "--exact", is_flag=True, help="Run the training step abstractly too, as the installed packages would."
 )
+@click.option(
+    "--locked", is_flag=True, help="Refuse inputs that are not as recipe.lock beside the recipe has them."
+)
 @recipe_options
 def command(  # noqa: PLR0913 - one for each option
     request: Request,
@@ -79,6 +82,7 @@ def command(  # noqa: PLR0913 - one for each option
     gpus: tuple[str, ...],
     runs: Path | None,
     exact: bool,
+    locked: bool,
 ) -> int:
     """Show what a build would do, and why.
 
@@ -108,6 +112,8 @@ def command(  # noqa: PLR0913 - one for each option
 
     if sample is not None and after is not None:
         raise click.UsageError("--after prints the plan that is built; --sample has none")
+    if locked and after is not None:
+        raise click.UsageError("--locked is about the whole plan, and --after stops before its end")
     results = []
     for recipe in request.recipes:
         with data_progress(request) as progress:
@@ -120,6 +126,7 @@ def command(  # noqa: PLR0913 - one for each option
                 gpus=gpus,
                 exact=exact,
                 runs=runs,
+                locked=locked,
                 progress=progress,
             )
         results.append(result)

@@ -28,7 +28,8 @@ class Loaded:
     """A recipe as read: typed unless its mistakes prevent that, with the place of every setting.
 
     `text` is the resolved recipe in canonical TOML: what it extends merged in, `--set` applied. `partial`
-    is the recipe, or what is left of it without the settings that `known` tells to be wrong.
+    is the recipe, or what is left of it without the settings that `known` tells to be wrong. `stated` is
+    the recipe as it was written, where a lock has pinned something in it.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Loaded:
     text: str
     partial: Recipe | None = None
     known: Known = NOTHING
+    stated: Recipe | None = None
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Mapping[str, Any] = NO_VARIANT) -> Loaded:

@@ -52,7 +52,8 @@ def find(entry: Entry, cache: Cache, reach: Reach) -> Found:
         )
         return _found(entry, known, local, (warning,))
     assert paths is not None  # noqa: S101 - None stands for files that are not here
-    cache.remember(LISTS, _key(entry), json.dumps(asdict(chosen)).encode())
+    for revision in (entry.declared.revision, chosen.commit):  # a lock asks for the commit
+        cache.remember(LISTS, _key(entry, revision), json.dumps(asdict(chosen)).encode())
     return _found(entry, chosen, paths)
 
 
@@ -64,14 +65,14 @@ class _Unreachable(Exception):  # noqa: N818 - it becomes a finding
         self.problem = problem
 
 
-def _key(entry: Entry) -> str:
+def _key(entry: Entry, revision: str | None) -> str:
     declared = entry.declared
-    wanted = [declared.dataset, declared.revision, declared.subset, declared.split, declared.format]
+    wanted = [declared.dataset, revision, declared.subset, declared.split, declared.format]
     return sha256(json.dumps(wanted).encode()).hexdigest()
 
 
 def _known(entry: Entry, cache: Cache) -> Chosen | None:
-    value = cache.recall(LISTS, _key(entry))
+    value = cache.recall(LISTS, _key(entry, entry.declared.revision))
     if value is None:
         return None
     fields = json.loads(value)
