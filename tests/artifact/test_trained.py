@@ -101,10 +101,10 @@ def test_the_ends_alone_say_it_too() -> None:
 
 
 def test_the_readme_has_a_section_on_training_where_it_was_watched() -> None:
-    from ftc.artifact.model_card import readme_text
+    from ftc.artifact.cards.model_card import readme_text
 
     measured = {"before": {}, "after": {}, "suites": []}
-    assert "## Training" not in readme_text(PLAN, measured, (), PLAIN)
+    assert "The saved weights" not in readme_text(PLAN, measured, (), PLAIN)
     text = readme_text(PLAN, measured, (), {**PLAIN, **WATCHED, "kept_step": 20, "overfitting": SEEN})
     assert "The saved weights are those of step 20. The model overfits" in text
     assert "| 20 | 1.2500 |" in text

@@ -10,7 +10,7 @@ import pytest
 from cli_samples import EVALUATION, HASH, PLAN, RUN
 
 from ftc import api
-from ftc.artifact.model_card import loading
+from ftc.artifact.cards.loading import loading
 from ftc.diagnostics import Finding, Severity
 from ftc.runtime import events
 

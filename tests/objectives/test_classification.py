@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ftc
-from ftc.artifact.model_card import loading
+from ftc.artifact.cards.loading import loading
 from ftc.plan.canonical import canonical_bytes
 from ftc.runtime.events import Checkpoint
 from ftc.runtime.failure import BuildError

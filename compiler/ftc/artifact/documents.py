@@ -12,7 +12,11 @@ from ftc.artifact.chain import ChainedRun
 from ftc.artifact.files import write_bytes
 from ftc.plan.steps import Plan
 
-DOCUMENTS: tuple[tuple[str, str], ...] = (("README.md", "ftc.artifact.model_card:document"),)
+DOCUMENTS: tuple[tuple[str, str], ...] = (
+    ("README.md", "ftc.artifact.cards.model_card:document"),
+    ("DATA_CARD.md", "ftc.artifact.cards.data_card:document"),
+    ("data/croissant.json", "ftc.artifact.cards.croissant:document"),
+)
 """Names within the run, and the function that makes each, as `module:function`, imported when it is needed.
 
 A later one may read the files of those before it. What a function makes depends on the plan and on the run's
