@@ -137,3 +137,22 @@ def test_preferences_have_no_loss_of_tokens(tmp_path: Path, written: str, words:
     outcome = plan_of(tmp_path, PAIRS, f'{SPLIT}[train]\nobjective = "dpo"\n{written}')
     assert [finding.code for finding in outcome.findings] == ["FTC551"]
     assert words in outcome.findings[0].message
+
+
+def test_what_is_not_deterministic_is_named(tmp_path: Path) -> None:
+    """On the CPU there is nothing to name, so plans for it keep their bytes."""
+    here = plan_of(tmp_path, TEXT).plan.train
+    assert here is not None
+    assert (here.deterministic, here.varies) == (True, ())
+    assert not {"deterministic", "varies"} & set(here.model_dump(mode="json"))
+    context = with_kernels(context_of(tmp_path, TEXT, "[train]\ncompile = true\n"), LIGER)
+    plan = run_passes(Plan(name="x", seed=0), context).plan
+    assert chosen(plan)["train.deterministic"] is True
+    assert plan.train is not None
+    assert [name.split()[0] for name in plan.train.varies] == ["another", "Liger's", "kernels"]
+    context = with_kernels(context_of(tmp_path, TEXT, "[train]\ndeterministic = false\n"), LIGER)
+    plan = run_passes(Plan(name="x", seed=0), context).plan
+    assert plan.train is not None
+    assert "sums in any order" in plan.train.varies
+    assert plan.train.model_dump(mode="json")["deterministic"] is False
+    assert "train.deterministic" not in chosen(plan)

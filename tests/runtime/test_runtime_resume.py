@@ -110,7 +110,7 @@ def test_a_staged_checkpoint_is_never_resumed(lora_plan, tiny: Tiny, tmp_path, m
 
     monkeypatch.setattr(trainer.checkpoints, "publish", fail)
     assert execute(tiny, lora_plan, run).status == 1
-    assert newest(run / "checkpoints")[1] == 3
+    assert newest(run / "checkpoints").step == 3
 
 
 def runtime(job: Job) -> subprocess.Popen[bytes]:
@@ -131,7 +131,7 @@ def test_killed_and_resumed(lora_run: Ran, lora_plan, tiny: Tiny, tmp_path):
                 process.kill()
                 break
     assert process.returncode == -signal.SIGKILL
-    assert newest(run / "checkpoints")[1] == 3
+    assert newest(run / "checkpoints").step == 3
     assert (run / "work/lock").exists()
     resumed = execute(tiny, lora_plan, run)
     assert resumed.status == 0, resumed.log

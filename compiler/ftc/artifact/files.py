@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, BinaryIO
+
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP)
+"""What a file system answers that cannot wait for a directory: such a one keeps its order by itself."""
 
 
 def sha256(path: Path) -> str:
@@ -45,6 +49,22 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Put `value` at `path` as indented JSON in its own key order."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def put_on_disk(directory: Path, *, deep: bool = True) -> None:
+    """Wait until a directory's entries, and all below it where `deep`, would outlive a loss of power.
+
+    A rename after that is never on the disk before what it renames. Raises OSError.
+    """
+    for path in (*(sorted(directory.rglob("*")) if deep else ()), directory):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        except OSError as error:
+            if error.errno not in UNSYNCED:
+                raise
+        finally:
+            os.close(number)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ftc.facts.locks import take
+from ftc.facts.locks import is_free, take
+
+POLLED = 0.1
+"""Seconds between two looks at a lock that is held."""
 
 
 class BusyError(Exception):
@@ -31,6 +35,21 @@ def _holder(path: Path) -> str:
         return path.read_text(errors="replace").strip() or "unknown"
     except OSError:
         return "unknown"
+
+
+def wait_until_free(path: Path, seconds: float, waiting: Callable[[str], None]) -> None:
+    """Wait until no process holds the lock at `path`; `waiting` is told once whose it is, if it is held.
+
+    Raises BusyError where it is still held after so many seconds.
+    """
+    until, told = time.monotonic() + seconds, False
+    while is_free(path) is False:
+        if time.monotonic() > until:
+            raise BusyError(_holder(path))
+        if not told:
+            waiting(_holder(path))
+        told = True
+        time.sleep(POLLED)
 
 
 @contextmanager

@@ -299,7 +299,9 @@ def _run_sections(result: PlanResult, plan: Plan, width: int) -> Iterable[Sectio
         yield "evaluate", [line for one in eval_lines(plan) for line in wrap(one, width)]
     if plan.environment is not None:
         packages = ", ".join(f"{name} {version}" for name, version in plan.environment.packages.items())
-        yield "machine", wrap(f"{plan.environment.device}; {packages}", width)
+        varies = ", ".join(plan.train.varies) if plan.train is not None else ""
+        same = f"; the last bits may change by: {varies}" if varies else ""
+        yield "machine", wrap(f"{plan.environment.device}; {packages}{same}", width)
 
 
 def _full_sections(plan: Plan) -> Iterable[Section]:

@@ -14,6 +14,7 @@ from ftc.runtime.events import Checkpoint, Event, HeldOut, Phase, Progress, Step
 DataProgress = Callable[[str, int, int | None], None]
 PHASES = {
     "recipe": "building",
+    "wait": "waiting",
     "variant": "variant",
     "load": "loading the model",
     "evaluate": "evaluating",

@@ -37,7 +37,7 @@ OWNED: dict[str, str] = {
     "fp16_full_eval": "model.dtype",
     "fsdp": "",
     "fsdp_config": "",
-    "full_determinism": "",
+    "full_determinism": "train.deterministic",
     "gradient_accumulation_steps": "train.batch",
     "gradient_checkpointing": "train.gradient_checkpointing",
     "greater_is_better": "",

@@ -61,9 +61,31 @@ def choices(plan: Plan, context: Context) -> tuple[Choice, ...]:
     """The kernels, where the recipe leaves them open and there is something to choose."""
     assert plan.environment is not None  # noqa: S101 - the order of the passes
     stated, (taken, reason) = context.recipe.train.kernels, _kernels(plan, context)
+    found = []
     if stated == "auto" or (stated is None and plan.environment.device == "cuda"):
-        return (choice("train.kernels", taken, reason),)
-    return ()
+        found.append(choice("train.kernels", taken, reason))
+    if context.recipe.train.deterministic is None and plan.environment.device != "cpu":
+        reason = "sums in a fixed order give the same weights again; the last bits may still change by: "
+        found.append(choice("train.deterministic", True, reason + ", ".join(varies(plan, context))))
+    return tuple(found)
+
+
+def varies(plan: Plan, context: Context) -> tuple[str, ...]:
+    """What may change the last bits of the weights between two runs of a plan; nothing on one kind of CPU."""
+    assert plan.environment is not None  # noqa: S101 - the order of the passes
+    train, device = context.recipe.train, plan.environment.device
+    if device == "cpu":
+        return ()
+    found = ["another GPU, driver or library"] if device == "cuda" else ["another machine or system"]
+    if train.deterministic is False:
+        found.append("sums in any order")
+    if plan.tune is not None and plan.tune.quantise is not None:
+        found.append("bitsandbytes' kernels")
+    if uses_liger(plan, context):
+        found.append("Liger's kernels")
+    if train.compile:
+        found.append("kernels that torch.compile picks by their speed")
+    return tuple(found)
 
 
 def findings(plan: Plan, context: Context) -> tuple[Finding, ...]:

@@ -163,6 +163,9 @@ class Train(Table):
     kernels: Literal["auto", "liger", "none"] | None = None
     """Kernels that replace parts of the model on GPUs; chosen by device and packages if unset."""
 
+    deterministic: bool | None = None
+    """Whether sums are taken in a fixed order where there is a kernel that does; yes if unset."""
+
     trackers: Annotated[tuple[Tracker, ...], Strict(strict=False), Field(min_length=1)] | None = None
     """Where each step is also reported; credentials come from the environment alone."""
 

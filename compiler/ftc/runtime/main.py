@@ -14,7 +14,7 @@ from typing import TextIO
 
 from ftc.artifact.files import sha256, write_json
 from ftc.artifact.lock import exclusive
-from ftc.runtime import checkpoints, machine, rows, sequences
+from ftc.runtime import checkpoints, determinism, machine, rows, sequences
 from ftc.runtime import suites as all_suites
 from ftc.runtime.events import Done, Event, Phase, Saved, Stopped, Warned, encode
 from ftc.runtime.failure import explain
@@ -131,6 +131,7 @@ def run(
         plan = read_plan(job.plan)
         job.work.mkdir(parents=True, exist_ok=True)
         with exclusive(job.work / "lock"):
+            determinism.settle(deterministic=plan.train.deterministic)
             work(plan, job, emit, stop)
     return ending.status
 

@@ -312,7 +312,7 @@ def _train(measured: Measurement, model: Any, tokenizer: Any) -> Any:
     measured.once["step"] = sorted(clock.rest)[len(clock.rest) // 2] if clock.rest else 0.0
     measured.once["trainer"] = max(0.0, whole - sum(ran) - measured.once["step"] * len(ran))
     measured.once["checkpoint bytes"] = float(
-        _size(checkpoints.newest(job.checkpoints)[0] or job.checkpoints)
+        _size(checkpoints.newest(job.checkpoints).directory or job.checkpoints)
     )
     return trainer.model
 

@@ -45,7 +45,7 @@ def named(reference: str) -> Any:
 
 @dataclass
 class Session:
-    """What one start of the runtime knows while it trains."""
+    """What one start of the runtime knows while it trains; `digest` is the plan's."""
 
     plan: Ready
     data: Path
@@ -53,6 +53,7 @@ class Session:
     checkpoints: Path
     emit: Callable[[Event], None]
     stop: Stop
+    digest: str = ""
     proved: bool = False
     tokens_in_step: int = 0
     tokens: int = 0
@@ -269,7 +270,7 @@ class Additions:
         shutil.copyfile(session.metrics, written / METRICS)
         prompt_encoder.save(model, written)
         write_json(written / RECENT, {str(step): rows for step, rows in session.recent.items()})
-        checkpoints.publish(written, session.checkpoints, step, session.best_of)
+        checkpoints.publish(written, session.checkpoints, step, session.best_of, session.digest)
         session.emit(Checkpoint(step))
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.described import source_columns
+from ftc.facts.digests import file_digest
 from ftc.facts.sandbox import connect, disk_full, identifier, is_full_disk, threads_for_reading
 from ftc.facts.sources.base import BadRow, Progress, Reading, SourceError, UnreadableSource, kind
 from ftc.facts.sources.packed import DamagedFile
@@ -88,7 +89,25 @@ def _entry(
             directory = scratch / "source"
             directory.mkdir()
             ingest(source, paths[source.name], directory, cache, progress)
+            _check_unchanged(source, paths[source.name], cache)
             return cache.adopt("sources", key, directory)
+
+
+def _check_unchanged(source: SourceStep, paths: tuple[Path, ...], cache: Cache) -> None:
+    """Raise UnreadableSource where a file is not the one that the plan has the digest of.
+
+    One that nobody has written to since it was digested is not read again. What was fetched cannot change.
+    """
+    for path, file in zip(paths, source.files, strict=False):
+        if path.is_relative_to(cache.root):
+            continue
+        try:
+            same = file_digest(path, file.name, cache) == file
+        except FileNotFoundError:
+            same = False
+        if not same:
+            again = "run the same command again once nobody writes to it"
+            raise UnreadableSource(source.name, f"{file.name} was changed while it was read", (again,))
 
 
 def _check_fetched(source: SourceStep, paths: tuple[Path, ...], cache: Cache) -> None:

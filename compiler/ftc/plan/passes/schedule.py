@@ -211,6 +211,8 @@ def run(plan: Plan, context: Context) -> Outcome:
         arguments={},
         watch=options.watch,
         divergence=train.divergence,
+        deterministic=train.deterministic is not False,
+        varies=training_options.varies(plan, context),
     )
     step = step.model_copy(update={"arguments": trainer_arguments(plan, context, step, rate)})
     draft = Draft(Fit(micro, train.gradient_checkpointing is True), micro_choices)

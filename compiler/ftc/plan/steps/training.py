@@ -68,7 +68,9 @@ class WatchStep(Frozen):
 class TrainStep(Frozen):
     """The schedule, and every argument of the trainer's config except places and devices.
 
-    `divergence` says what becomes of training whose loss goes up for good, but stays finite.
+    `divergence` says what becomes of training whose loss goes up for good, but stays finite. With
+    `deterministic` sums are taken in a fixed order as far as PyTorch can; `varies` names what else may change
+    the last bits of the weights between two runs of this plan.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -80,3 +82,5 @@ class TrainStep(Frozen):
     arguments: dict[str, JsonValue]
     watch: WatchStep | None = None
     divergence: Literal["stop", "warn"] = "stop"
+    deterministic: bool = Field(default=True, exclude_if=lambda value: value)
+    varies: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
