@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ftc.diagnostics import Finding, Source, Span
 from ftc.facts.query import Described
+from ftc.recipe.evaluation import Eval, suites_of
 from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Recipe
+from ftc.recipe.rows import SqlFile
 from ftc.recipe.suggest import did_you_mean
 
 QUERY: Key = ("data", "query")
-
+NAMED = re.compile(r"\$([A-Za-z_]\w*)")
 
 HELD_OUT: Key = ("data", "split", "query")
 
@@ -108,11 +111,26 @@ def _unknown_to_rows(name: str, kind: str, there: dict[str, str], origins: Origi
         )
 
 
+def suite_sql(suite: Eval, at: Key, origins: Origins) -> str:
+    """The SQL of a suite, as far as it can be read; what is wrong with a file is said elsewhere."""
+    if isinstance(suite.query, SqlFile):
+        path = origins.directory(*at, "query") / suite.query.file
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    return suite.query or ""
+
+
+def named_in(sql: str) -> set[str]:
+    """The names behind a `$` in SQL, without case."""
+    return {name.casefold() for name in NAMED.findall(sql)}
+
+
 def unused_parameters(found: Sequence[Described], recipe: Recipe, origins: Origins) -> Iterator[Finding]:
-    """Parameters that the recipe gives and no query asks for."""
+    """Parameters that the recipe gives and no query asks for, that of a suite included."""
     if any(described.asks is None for described in found):
         return
     asked = {name.casefold() for described in found for name in described.asks or ()}
+    for at, suite in suites_of(recipe.eval):
+        asked |= named_in(suite_sql(suite, at, origins))
     meant = {
         problem.meant for described in found for problem in described.problems if problem.code == "FTC218"
     }

@@ -12,6 +12,7 @@ from ftc.facts.cache import Cache
 from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sources
 from ftc.facts.metric_files import MetricFile, metric_file
 from ftc.facts.query import Described
+from ftc.facts.query_columns import named_in, suite_sql
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import Reach
 from ftc.facts.tasks import Tasks, tasks_of
@@ -19,7 +20,7 @@ from ftc.recipe.evaluation import Eval, PythonMetric, suites_of
 from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Data, Recipe, Render
 from ftc.recipe.partial import NOTHING, Known
-from ftc.recipe.rows import SourceEntry, SqlFile
+from ftc.recipe.rows import SourceEntry
 from ftc.recipe.suggest import closest, listed
 from ftc.recipe.templates import FIELDS, undefined_variables
 
@@ -189,25 +190,17 @@ def _variant(found: SuiteFacts) -> tuple[Recipe, Origins]:
     if suite.suite is not None:
         sources, moved = {"rows": SHIPPED.format(suite.suite)}, ("sources", "query")
     origins = SuiteOrigins(found.origins, found.at, moved)
-    names = _asked(suite, origins)
+    names = named_in(suite_sql(suite, found.at, found.origins))
     own = Data(
         sources=sources,
         query=suite.query,
-        parameters={key: value for key, value in data.parameters.items() if f"${key}" in names},
+        parameters={key: value for key, value in data.parameters.items() if key.casefold() in names},
         redact=data.redact,
         invalid=data.invalid,
         id="id" if suite.suite is not None else None,
     )
     train = found.recipe.train.model_copy(update={"objective": None})
     return found.recipe.model_copy(update={"data": own, "train": train, "eval": Eval()}), origins
-
-
-def _asked(suite: Eval, origins: Origins) -> str:
-    """The SQL of a suite, as far as it can be read; what is wrong with a file is said elsewhere."""
-    if isinstance(suite.query, SqlFile):
-        path = origins.directory("data", "query") / suite.query.file
-        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
-    return suite.query or ""
 
 
 def _rendered(recipe: Recipe, columns: dict[str, str], origins: Origins) -> tuple[Recipe, bool]:
