@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ftc.results",
         "ftc.sweeping",
     ),
-    ("ftc.cli", "ftc.__main__"),
+    ("ftc.cli", "ftc.report", "ftc.__main__"),
 )
 ABSTRACT = "ftc.estimate.abstract"
 TRAINING = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
@@ -47,6 +47,7 @@ RUNTIME_READS = (
     "ftc.recipe.base",
     "ftc.evaluation",
     "ftc.tuning.modules",
+    "ftc.tuning.new_tokens",
     "ftc.diagnostics",
     "ftc.artifact",
 )

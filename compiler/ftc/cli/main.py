@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "eval": "ftc.cli.eval",
     "baseline": "ftc.cli.baseline",
     "compare": "ftc.cli.compare",
+    "report": "ftc.cli.report",
     "sweep": "ftc.cli.sweep",
     "chat": "ftc.cli.chat",
     "generate": "ftc.cli.generate",

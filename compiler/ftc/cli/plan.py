@@ -26,7 +26,7 @@ def _pass_name(_: click.Context, __: click.Parameter, value: str | None) -> str 
     raise click.BadParameter(f"there is no pass `{value}`; {meant}")
 
 
-def _gpu_names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+def gpu_names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
     """The names of GPUs between commas, each of which the catalogue has; `all` stands for every one."""
     from ftc.estimate.catalogue import find
     from ftc.estimate.requested import unknown_gpu
@@ -57,7 +57,7 @@ def _gpu_names(_: click.Context, __: click.Parameter, value: str | None) -> tupl
     "--gpu",
     "gpus",
     metavar="A,B",
-    callback=_gpu_names,
+    callback=gpu_names,
     help="Forecast the build on these GPUs, or on `all` of them, instead of the cheapest that fit.",
 )
 @click.option(

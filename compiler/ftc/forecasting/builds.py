@@ -45,12 +45,14 @@ class Compiled(Protocol):
 class Builds:
     """The builds of one model's plans; what several devices have in common is read and counted once.
 
-    `prices` are the user's own, in US dollars for an hour of a GPU, by its name.
+    `prices` are the recipe's own, in US dollars for an hour of a GPU, by its name; `shared` those of the file
+    that FTC_PRICES names, which is read where they are None.
     """
 
     config: Mapping[str, Any]
     prices: Mapping[str, float]
     compiler: Compiled
+    shared: Mapping[str, float] | None = None
     _places: dict[str, Path] = field(default_factory=dict)
     _lengths: dict[str, Lengths] = field(default_factory=dict)
     _works: dict[str, Workload] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class Builds:
         return replace(forecast, duration=time, unknown=(why,) if why else ())
 
     def _price(self, gpu: Device) -> PriceRange | None:
-        return price_range(gpu, dict(self.prices), shared_prices().prices)
+        shared = shared_prices().prices if self.shared is None else self.shared
+        return price_range(gpu, dict(self.prices), shared)
 
     def _time(
         self, plan: Plan, step: TrainingStep, gpu: Device | None, *, here: bool

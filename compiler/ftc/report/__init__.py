@@ -1,0 +1,1 @@
+"""A plan or a run as one self-contained page."""
