@@ -119,6 +119,26 @@ class Terminal:
         """Write a JSON document: ASCII only, so that no reader's encoding can break it."""
         _write(sys.stdout, json.dumps(value, indent=2) + "\n", colored=False)
 
+    def part(self, text: str) -> None:
+        """Write a part of a line as it comes; what stands in it is made harmless."""
+        _write(sys.stdout, escape(text), colored=False)
+        flush()
+
+    def ask(self, prompt: str) -> str | None:
+        """A line that is typed behind a prompt, or read from a pipe without one; None at the end."""
+        if not sys.stdin.isatty():
+            line = sys.stdin.readline()
+            return line.rstrip("\n") if line else None
+        try:
+            import readline  # noqa: F401 - it gives `input` the arrow keys, where Python has it
+        except ImportError:
+            self.part("")
+        try:
+            return input(prompt)
+        except EOFError:
+            self.out()
+            return None
+
     def lines(self, lines: Iterable[str]) -> None:
         """Write lines to standard output."""
         self.out("\n".join(lines))

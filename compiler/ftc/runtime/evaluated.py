@@ -32,12 +32,12 @@ def evaluate_tuned(plan: Ready, job: Job, emit: Callable[[Event], None], stop: S
     suites = Suites.make(plan, job, emit=emit, stop=stop)
     before = suites.before(model, job)
     emit(Phase("load", job.tuned.parent.name))
-    tuned = _tuned(plan, model, job.tuned)
+    tuned = tuned_model(plan, model, job.tuned)
     found = suites.write(before, suites(tuned, "after"), job)
     emit(Done({"before": found["before"], "after": found["after"]}))
 
 
-def _tuned(plan: Ready, model: Any, directory: Path) -> Any:
+def tuned_model(plan: Ready, model: Any, directory: Path) -> Any:
     """The base with the adapter of a run, or the whole model that the run saved."""
     if not (directory / ADAPTER).is_file():
         return load.load_base(plan, directory)

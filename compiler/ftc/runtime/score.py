@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -148,14 +148,25 @@ def greedy(
     return [_until(row, stops) for row in made.tolist()]
 
 
-def continued(model: Any, prompts: list[list[int]], *, stops: list[int], pad_id: int, longest: int) -> Tensor:
-    """The tokens written behind each prompt, of shape (prompts, written)."""
+def continued(
+    model: Any,
+    prompts: list[list[int]],
+    *,
+    stops: list[int],
+    pad_id: int,
+    longest: int,
+    drawn: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """The tokens written behind each prompt, of shape (prompts, written).
+
+    The likeliest ones, unless `drawn` says how they are drawn; `told` are whom transformers tells of them.
+    """
     import transformers
 
     make: Any = transformers.GenerationConfig
-    settings = make(
-        max_new_tokens=longest, do_sample=False, eos_token_id=stops, pad_token_id=pad_id, use_cache=True
-    )
+    how = {"do_sample": False} if drawn is None else drawn
+    settings = make(max_new_tokens=longest, eos_token_id=stops, pad_token_id=pad_id, use_cache=True, **how)
     base = _base(model)
     kept, base.generation_config = base.generation_config, settings
     ids = padded(prompts, pad_id, left=True).to(model.device)
@@ -163,6 +174,7 @@ def continued(model: Any, prompts: list[list[int]], *, stops: list[int], pad_id:
         input_ids=ids,
         attention_mask=attention(prompts, left=True).to(model.device),
         generation_config=settings,
+        **(told or {}),
     )
     base.generation_config = kept
     written: Tensor = made[:, ids.shape[1] :]

@@ -29,6 +29,10 @@ class Stop:
         """Request a stop at the next whole unit of work."""
         self._asked.set()
 
+    def renew(self) -> None:
+        """Forget the request: another piece of work begins."""
+        self._asked.clear()
+
     def check(self) -> None:
         """Raise StoppedError if a stop was requested."""
         if self.asked:

@@ -67,7 +67,7 @@ def _is_unicode(made: Made) -> bool:
     return True
 
 
-def _clock(date: str | None) -> dict[str, Any]:
+def clock(date: str | None) -> dict[str, Any]:
     """The function by which chat templates print the date, fixed to one day."""
     if date is None:
         return {}
@@ -104,7 +104,7 @@ class Renderer:
     @cached_property
     def template(self) -> ChatTemplate:
         """The chat template, at the step's date if it has one."""
-        return self._chat_template(_clock(self.step.date))
+        return self._chat_template(clock(self.step.date))
 
     @cached_property
     def policy(self) -> Policy:
