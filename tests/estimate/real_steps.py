@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.loss import criterion, inputs
-from ftc.estimate.abstract.model import loaded, prepared, skeleton
+from ftc.estimate.abstract.model import loaded, models, prepared, skeleton
 from ftc.estimate.abstract.trainers import tokenizer
 from ftc.estimate.step import TrainingStep
 from ftc.objectives.sft import arguments
@@ -68,9 +68,8 @@ def step_of(step: TrainingStep) -> dict[str, int]:
 
     def run() -> None:
         with phase("load"):
-            count = 1 + (step.objective.reference == "model")
             bases = [
-                loaded(skeleton(step, device="cpu", backend="cpu", attention=own), step) for _ in range(count)
+                loaded(skeleton(each, device="cpu", backend="cpu", attention=own), each) for each in models(step)
             ]
             model = prepared(bases[0], step)
             loss_of = criterion(model, step, *bases[1:])

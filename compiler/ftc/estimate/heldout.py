@@ -8,6 +8,8 @@ Losses that are watched are evaluated between two steps as well, when the states
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ftc.estimate.forward import forward, surroundings, tape_of
 from ftc.estimate.layer import norm
 from ftc.estimate.ledger import ACTIVATIONS, ADAPTERS, LOGITS, TEMPORARIES, Block
@@ -46,7 +48,7 @@ def _note(play: Play, how: Evaluation, *, trained: bool) -> None:
     if how.positions:
         _losses(play, how, _unrecorded(play, adapters=trained))
     if how.generated or how.labels:
-        _cached(play, how, _unrecorded(play, adapters=trained))
+        cached(play, how, _unrecorded(play, adapters=trained))
     play.step = step
     ledger.hold(adapters, ADAPTERS)
     play.segments[noted:] = [Segment(NAME, part.peak, part.held) for part in play.segments[noted:]]
@@ -87,7 +89,21 @@ def _losses(play: Play, how: Evaluation, tape: Tape) -> None:
     play.note(NAME)
 
 
-def _cached(play: Play, how: Evaluation, tape: Tape) -> None:
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Float32 copies of the last logits: made while a token is chosen, and held until the next one is.
+
+    The likeliest token is chosen of one; see `sampled` for those that are drawn.
+    """
+
+    made: int = 0
+    held: int = 1
+
+
+GREEDY = Draw()
+
+
+def cached(play: Play, how: Evaluation, tape: Tape, draw: Draw = GREEDY) -> None:
     """Prompts read into a cache of keys and values, from which answers and labels go on.
 
     Logits of the last position are kept in float32. Labels go on from a copy of the cache, repeated for each
@@ -96,9 +112,10 @@ def _cached(play: Play, how: Evaluation, tape: Tape) -> None:
     shapes, width = play.shapes, BYTES[play.step.autocast or play.step.weights]
     prompt, ledger = how.prompt or how.length, play.ledger
     cache = Block(ledger, how.rows * prompt * 2 * shapes.key_values * width * shapes.layers, ACTIVATIONS)
-    _read(play, tape, rows=how.rows, length=prompt)
+    read(play, tape, rows=how.rows, length=prompt)
     last = how.rows * shapes.vocabulary
-    logits = Block(ledger, last * (2 * FULL + (width if width < FULL else 0)), LOGITS)
+    copies = (2 + draw.made) * FULL
+    logits = Block(ledger, last * (copies + (width if width < FULL else 0)), LOGITS)
     del logits
     play.note(NAME)
     if how.labels:
@@ -108,12 +125,12 @@ def _cached(play: Play, how: Evaluation, tape: Tape) -> None:
         del first
     del cache
     if how.generated and how.generated > 1:
-        chosen = Block(ledger, last * FULL, LOGITS)
-        _goes_on(play, tape, how.rows, before=prompt + how.generated - 2, tokens=1)
+        chosen = Block(ledger, last * FULL * draw.held, LOGITS)
+        _goes_on(play, tape, how.rows, before=prompt + how.generated - 2, tokens=1, drawn=draw)
         del chosen
 
 
-def _read(play: Play, tape: Tape, *, rows: int, length: int) -> None:
+def read(play: Play, tape: Tape, *, rows: int, length: int) -> None:
     """A forward pass whose rows have positions of their own, so that each has its own angles."""
     shapes = play.shapes
     angles = 2 * rows * length * shapes.rotary if shapes.family.rope else 0
@@ -122,7 +139,9 @@ def _read(play: Play, tape: Tape, *, rows: int, length: int) -> None:
     del hidden, turned
 
 
-def _goes_on(play: Play, tape: Tape, rows: int, *, before: int, tokens: int) -> None:
+def _goes_on(
+    play: Play, tape: Tape, rows: int, *, before: int, tokens: int, drawn: Draw = GREEDY
+) -> None:
     """Some tokens more behind a cache, which grows by concatenation: first the keys of a layer, then values.
 
     Where attention is given a mask it has keys and values repeated for each query head, unless one token is
@@ -142,9 +161,10 @@ def _goes_on(play: Play, tape: Tape, rows: int, *, before: int, tokens: int) -> 
     stream = rows * tokens * (2 * shapes.hidden + 2 * shapes.queries) * width
     beside = Block(play.ledger, max(layer, repeated) + masks + stream, TEMPORARIES)
     del beside
-    _read(play, tape, rows=rows, length=tokens)
+    read(play, tape, rows=rows, length=tokens)
     logits = rows * tokens * shapes.vocabulary
     copies = 2 * FULL if width == FULL or tokens > 1 else FULL
+    copies += max(0, drawn.made - drawn.held + 1) * FULL
     made = Block(play.ledger, logits * (copies + (width if width < FULL else 0)), LOGITS)
     del made, grown
     play.note(NAME)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.estimate.ledger import LOGITS, TEMPORARIES, Block
+from ftc.estimate.ledger import LOGITS, Block
 from ftc.estimate.linear import Linear, linear
 from ftc.estimate.ops import FULL, cast, scaled
 from ftc.estimate.step import Loss
@@ -21,15 +21,8 @@ the target, and two terms, and the tangent where logits are capped (`_forward_ti
 """
 
 
-def loss(tape: Tape, hidden: Tensor, head: Linear, how: Loss, trained: int | None) -> Tensor:
-    """The loss of the last hidden states."""
-    tape.kind = LOGITS
-    out = KERNELS[how.kernel](tape, hidden, head, how, trained)
-    tape.kind = TEMPORARIES
-    return out
-
-
-def _scalar(tape: Tape, x: Tensor, size: int, *, temporary: int = 0) -> Tensor:
+def scalar(tape: Tape, x: Tensor, size: int, *, temporary: int = 0) -> Tensor:
+    """One number of many, whose gradient has so many bytes."""
     return tape.op(1, FULL, ((x, size),), temporary=temporary)
 
 
@@ -38,7 +31,7 @@ def cross_entropy(tape: Tape, logits: Tensor) -> Tensor:
     if tape.autocast:
         logits = cast(tape, logits, FULL)
     chances = tape.op(logits.numel, logits.width, ((logits, logits.bytes),), keeps_result=True)
-    return _scalar(tape, chances, chances.bytes)
+    return scalar(tape, chances, chances.bytes)
 
 
 def logits_of(tape: Tape, hidden: Tensor, head: Linear) -> Tensor:
@@ -154,14 +147,4 @@ def trl(tape: Tape, hidden: Tensor, head: Linear, _: Loss, trained: int | None) 
 def scored(tape: Tape, hidden: Tensor, head: Linear, _how: Loss, _: int | None) -> Tensor:
     """A head of few scores at every position, of which the loss reads one a row."""
     scores = linear(tape, hidden, head)
-    return _scalar(tape, scores, scores.bytes)
-
-
-KERNELS = {
-    "logits": from_logits,
-    "triton": triton,
-    "trl": trl,
-    "fused": fused,
-    "chunked": chunked,
-    "scores": scored,
-}
+    return scalar(tape, scores, scores.bytes)

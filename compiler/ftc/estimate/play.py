@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ftc.estimate.architecture import Architecture, architecture
 from ftc.estimate.ledger import QUANTISATION, WEIGHTS, Block, Ledger
 from ftc.estimate.sharding import share
-from ftc.estimate.step import TrainingStep
+from ftc.estimate.step import Objective, Teacher, TrainingStep, Tuning
 from ftc.estimate.weights import Builder, Stack, decoder_layer, ends
 
 
@@ -43,6 +43,7 @@ class Play:
     segments: list[Segment] = field(default_factory=list)
     leaf: Block | None = None
     mask: Block | None = None
+    teacher: Play | None = None
 
     def note(self, name: str, extra: list[int] | None = None) -> None:
         """End a segment; `extra` bytes by kind come on top of its peak."""
@@ -69,20 +70,38 @@ class Play:
         return more
 
 
-def prepared(step: TrainingStep) -> Play:
+def prepared(step: TrainingStep, ledger: Ledger | None = None) -> Play:
     """The step's parameters, and the ledger with what is there before the forward pass."""
     shapes = architecture(step.config)
     tuning = step.tuning
     full = tuning.method == "full"
     build = Builder(step, shapes, trains=full or tuning.embedding or tuning.head)
     outer = ends(build, embedding=full or tuning.embedding, head=full or tuning.head)
-    play = Play(step, shapes, outer, _groups(step, shapes))
+    play = Play(step, shapes, outer, _groups(step, shapes), ledger or Ledger())
     for stack, count in play.stacks():
         for kind, size in stack.bytes.items():
             play.ledger.hold(share(step, kind, size * count), kind)
     if step.objective.reference == "model":
         _second_model(play)
+    if step.objective.teacher is not None:
+        play.teacher = prepared(_teaching(step, step.objective.teacher), play.ledger)
+        play.teacher.segments = play.segments
     return play
+
+
+def _teaching(step: TrainingStep, teacher: Teacher) -> TrainingStep:
+    """The step as a teacher takes part in it: whole, in its own dtype, over the same rows."""
+    softcap = architecture(teacher.config).family.softcap
+    changes = {
+        "config": teacher.config,
+        "weights": teacher.weights,
+        "tuning": Tuning(method="full"),
+        "quantisation": None,
+        "objective": Objective(),
+        "checkpointing": "none",
+        "attention": "eager" if softcap else step.attention,
+    }
+    return step.model_copy(update=changes)
 
 
 def _second_model(play: Play) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.forward import INDEX, forward, surroundings, tape_of
 from ftc.estimate.heldout import evaluate, watch
@@ -10,18 +12,21 @@ from ftc.estimate.ledger import (
     ACTIVATIONS,
     GRADIENTS,
     KINDS,
+    LOGITS,
     OPTIMIZER,
     TEMPORARIES,
     Block,
     rounded,
 )
-from ftc.estimate.loss import loss
-from ftc.estimate.ops import FULL
+from ftc.estimate.loss import logits_of
+from ftc.estimate.losses import loss
+from ftc.estimate.ops import FULL, cast
 from ftc.estimate.optimizer import Need, need, scratch
 from ftc.estimate.play import Group, Play, Segment, prepared
+from ftc.estimate.sampled import generate
 from ftc.estimate.sharding import devices, gathered
 from ftc.estimate.step import BYTES, TrainingStep
-from ftc.estimate.tape import Parameter, Tape
+from ftc.estimate.tape import Kept, Parameter, Tape
 from ftc.estimate.weights import Stack
 
 
@@ -55,7 +60,8 @@ def simulate(step: TrainingStep) -> Play:
     if step.evaluation is not None:
         watch(play, step.evaluation)
     _evaluate(play)
-    _generate(play)
+    generate(play)
+    _read_first(play)
     _accumulated(play)
     ledger.restart()
     _train(play)
@@ -101,13 +107,15 @@ def _train(play: Play) -> None:
     mark = len(tape.nodes)
     around = surroundings(play, rows=rows, length=batch.length)
     hidden = norm(tape, hidden, play.ends.norms["last"], around)
+    tape.rows, tape.words = rows, play.shapes.vocabulary
+    tape.between = partial(_taught, play.teacher) if play.teacher is not None else None
     out = loss(tape, hidden, play.ends.linears["head"], step.loss, batch.trained)
     del hidden
     tape.cast_weights.clear()
     play.note("loss forward")
     _leave(play)
     play.ledger.restart()
-    if step.objective.reference in ("model", "adapter"):
+    if step.objective.reference in ("model", "adapter") and not step.objective.sampled:
         longest = max(batch.length, step.objective.drift or 0)
         _unrecorded(play, rows, longest, "reference forward", adapters=False)
     tape.begin(out)
@@ -120,6 +128,23 @@ def _train(play: Play) -> None:
     del inputs, root
     play.leaf = play.mask = None
     _scatter(play, play.ends)
+
+
+def _taught(play: Play) -> Kept:
+    """The teacher's logits of the batch, and its keys and values, which come with them."""
+    step, shapes = play.step, play.shapes
+    tape = _reading(play)
+    rows, length, width = step.batch.rows, step.batch.length, BYTES[step.autocast or step.weights]
+    size = rows * length * 2 * shapes.key_values * width * shapes.layers
+    noted, cache = len(play.segments), Block(play.ledger, size, TEMPORARIES)
+    hidden = forward(play, tape, rows=rows, length=length)
+    hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=rows, length=length))
+    tape.kind = LOGITS
+    logits = logits_of(tape, hidden, play.ends.linears["head"])
+    logits = cast(tape, logits, FULL) if tape.autocast else logits
+    play.note("teacher forward")
+    play.segments[noted:] = [Segment("teacher forward", part.peak, part.held) for part in play.segments[noted:]]
+    return logits, cache
 
 
 def _scatter(play: Play, stack: Stack) -> None:
@@ -161,35 +186,38 @@ def _evaluate(play: Play) -> None:
     _unrecorded(play, step.evaluation.rows, step.evaluation.length, "evaluation")
 
 
-def _unrecorded(play: Play, rows: int, length: int, name: str, *, adapters: bool = True) -> None:
-    """A forward pass with its loss and without a graph."""
+def _reading(play: Play, *, adapters: bool = True) -> Tape:
+    """A record that keeps nothing for a backward pass."""
     tape = tape_of(play)
     tape.recording = tape.training = False
     tape.adapters = adapters
+    return tape
+
+
+def _unrecorded(
+    play: Play, rows: int, length: int, name: str, *, adapters: bool = True, trained: int | None = None
+) -> None:
+    """A forward pass with its loss and without a graph."""
+    tape = _reading(play, adapters=adapters)
     noted = len(play.segments)
     hidden = forward(play, tape, rows=rows, length=length)
     hidden = norm(tape, hidden, play.ends.norms["last"], surroundings(play, rows=rows, length=length))
-    kept = loss(tape, hidden, play.ends.linears["head"], play.step.loss, None)
+    kept = loss(tape, hidden, play.ends.linears["head"], play.step.loss, trained)
     del kept, hidden
     play.note(name)
     play.segments[noted:] = [Segment(name, part.peak, part.held) for part in play.segments[noted:]]
 
 
-def _generate(play: Play) -> None:
-    """Completions by the model's own generate: the cache of keys and values at its longest.
-
-    It grows by concatenation, which makes one layer's anew beside the old; logits are of one token each.
-    """
-    objective, shapes = play.step.objective, play.shapes
-    if objective.kind != "grpo" or not objective.generations:
+def _read_first(play: Play) -> None:
+    """Sampled answers read, a micro-batch at a time, by the model where it must know, and by its reference."""
+    objective, batch = play.step.objective, play.step.batch
+    if not objective.sampled:
         return
-    length = (objective.prompt or 1) + (objective.completion or 1)
-    width = BYTES[play.step.autocast or play.step.weights]
-    layer_cache = 2 * objective.generations * length * shapes.key_values * width
-    logits = objective.generations * shapes.vocabulary * (width + 2 * FULL)
-    cache = Block(play.ledger, layer_cache * (shapes.layers + 1) + logits, ACTIVATIONS)
-    del cache
-    play.note("generation")
+    play.ledger.restart()
+    if objective.kind == "rloo":
+        _unrecorded(play, batch.rows, batch.length, "scores", trained=batch.trained)
+    if objective.reference in ("model", "adapter"):
+        _unrecorded(play, batch.rows, batch.length, "scores", adapters=False, trained=batch.trained)
 
 
 __all__ = ["ACTIVATIONS", "KINDS", "Segment", "simulate"]

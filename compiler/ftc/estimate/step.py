@@ -120,11 +120,15 @@ class Loss(Frozen):
     `pad` pads the labels and copies nothing. `trl` is the head of the installed TRL, which makes logits in
     tiles, again in the backward pass. `fused` (Liger) makes logits in pieces and the gradient with them;
     `chunked` makes logits in `chunks`, or of `chunk_tokens` positions, and keeps them; `triton` is a
-    fused cross entropy over materialised logits; `scores` are those of a head of few.
+    fused cross entropy over materialised logits; `scores` are those of a head of few. `preference` is that of
+    two answers over all their logits, where the chosen one may be `learned` by itself, `divergence` that of
+    a student's and its teacher's, with a `mixture` of both between them.
     With `keep_logits` the outputs live through backward.
     """
 
-    kernel: Literal["logits", "trl", "chunked", "fused", "triton", "scores"] = "logits"
+    kernel: Literal[
+        "logits", "trl", "chunked", "fused", "triton", "scores", "preference", "divergence"
+    ] = "logits"
     upcast: bool = True
     early: bool = False
     shift: Literal["slice", "pad"] = "pad"
@@ -132,27 +136,53 @@ class Loss(Frozen):
     chunk_tokens: Count | None = None
     chunked_head: bool = False
     keep_logits: bool = False
+    learned: bool = True
+    mixture: bool = True
+
+
+class Teacher(Frozen):
+    """Another model that gives the same rows its probabilities: its config.json and its weights' dtype."""
+
+    config: dict[str, JsonValue]
+    weights: Dtype = "bfloat16"
 
 
 class Objective(Frozen):
     """What is optimised.
 
-    For `dpo` and `reward` a batch row is a pair, so twice the rows go through the model; the `reference`
-    is a second model, the base under its adapters, or computed before. For `kto` `drift` is the length in
+    For `dpo`, `orpo`, `cpo` and `reward` a batch row is a pair, so twice the rows go through the model; the
+    `reference` is a second model, the base under its adapters, or computed before. For `kto` `drift` is the length in
     tokens of the rows from which the model's drift is estimated, without gradient, by the model and by its
     reference.
     For `reward` and `classes` `scores` is the number of those that the head gives in place of the vocabulary.
-    For `grpo` `prompt` and `completion` are
-    lengths in tokens, `generations` the sequences generated at once, by the model's own generate.
+    For `gkd` the `teacher` reads the same rows.
+    For `grpo`, `rloo` and `gkd` `prompt` and `completion` are
+    lengths in tokens, `generations` the sequences generated at once, by the model's own generate; they are
+    drawn from the whole vocabulary, or from a `nucleus` of it, with scores that a temperature has changed or
+    not (`cooled`), and `cached` says whether keys and values are.
     """
 
-    kind: Literal["sft", "dpo", "kto", "reward", "classes", "grpo"] = "sft"
+    kind: Literal["sft", "dpo", "orpo", "cpo", "kto", "reward", "classes", "gkd", "grpo", "rloo"] = "sft"
     reference: Literal["none", "model", "adapter", "precomputed"] = "none"
     drift: Count | None = None
     scores: Count | None = None
+    teacher: Teacher | None = None
     prompt: Count | None = None
     completion: Count | None = None
     generations: Count | None = None
+    nucleus: bool = False
+    cooled: bool = False
+    cached: bool = True
+
+    @property
+    def paired(self) -> bool:
+        """Whether a row of a batch is two sequences."""
+        return self.kind in ("dpo", "orpo", "cpo", "reward")
+
+    @property
+    def sampled(self) -> bool:
+        """Whether whole batches are of answers that the model writes before it is trained on them."""
+        return self.kind in ("grpo", "rloo")
 
 
 class Sharding(Frozen):
@@ -242,4 +272,4 @@ class TrainingStep(Frozen):
     @property
     def sequences(self) -> int:
         """Sequences of a micro-batch that go through the model at once: two for each row that is a pair."""
-        return self.batch.rows * (2 if self.objective.kind in ("dpo", "reward") else 1)
+        return self.batch.rows * (2 if self.objective.paired else 1)

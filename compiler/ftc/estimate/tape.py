@@ -186,11 +186,16 @@ class Tensor:
         return Tensor(self.block, self.numel, self.width)
 
 
+Kept = tuple[Tensor, Block]
+"""Logits of another model, and the keys and values that it returns with them."""
+
+
 class Tape:
     """The operations so far that backward will go through, and the ledger they draw on.
 
     `autocast` is the width in bytes that matrix products run in under torch.autocast, or 0. `half` is that
-    which flash attention casts float32 to. `unhooked` is what functions keep in their context by themselves:
+    which flash attention casts float32 to. `rows` are those of the batch and `words` those of the
+    vocabulary, where a loss tells them apart, and `between` plays what comes between the logits and the loss, and says what it leaves. `unhooked` is what functions keep in their context by themselves:
     checkpointing without reentry does not see it, and so keeps it.
     """
 
@@ -199,6 +204,8 @@ class Tape:
         self.nodes: list[Node] = []
         self.recording = self.training = self.adapters = True
         self.softcap = self.float16 = self.cpu = False
+        self.rows = self.words = 1
+        self.between: Callable[[], Kept] | None = None
         self.kind = TEMPORARIES
         self.cast_weights: dict[int, Tensor] = {}
         self.cached: list[Block] = []

@@ -14,8 +14,7 @@ UNKNOWN: tuple[tuple[Callable[[TrainingStep], bool], str], ...] = (
     (lambda step: step.code.library != "transformers", "modelling code other than transformers'"),
     (lambda step: bool(step.code.fused), "fused kernels in the model's layers"),
     (lambda step: step.code.keeps_cache, "releases of transformers before 4.50"),
-    (lambda step: step.loss.kernel not in ("logits", "trl", "scores"), "a loss kernel of another library"),
-    (lambda step: step.objective.kind == "grpo", "generation"),
+    (lambda step: step.loss.kernel in ("chunked", "fused", "triton"), "a loss kernel of another library"),
     (lambda step: step.optimizer.in_backward, "an optimizer in the backward pass"),
     (
         lambda step: step.optimizer.name not in OPTIMIZERS.get(step.optimizer.form, ("adamw", "sgd")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -70,15 +71,31 @@ def sliced(how: Loss) -> Callable[..., torch.Tensor]:
     return loss
 
 
-def preferring(model: Any, step: TrainingStep, reference: Any) -> Criterion:
-    """The loss of TRL's trainer."""
-    trainer = trainers.referring(model, reference, step)
+def _widened(_module: Any, _inputs: Any, out: Any) -> None:
+    out.logits = out.logits.float()
 
-    def loss(_model: Any, batch: Inputs) -> torch.Tensor:
-        found: torch.Tensor = trainer.compute_loss(trainer.model, batch)
+
+@dataclass(frozen=True)
+class ByTrainer:
+    """The loss that is a method of TRL's trainer."""
+
+    trainer: Any
+
+    def __call__(self, _model: Any, batch: Inputs) -> torch.Tensor:
+        """The loss of a batch as the trainer's collator makes it."""
+        apart = getattr(self.trainer, "get_batch_loss_metrics", None)  # its compute_loss moves between devices
+        model = self.trainer.model
+        found: torch.Tensor = apart(model, batch)[0] if apart else self.trainer.compute_loss(model, batch)
         return found
 
-    return loss
+
+def by_trainer(model: Any, step: TrainingStep, other: Any) -> ByTrainer:
+    """The loss of TRL's trainer; logits that it sees are float32 where autocast runs."""
+    if step.autocast and step.loss.kernel in ("preference", "divergence"):
+        for each in (model, other):
+            if each is not None:
+                each.register_forward_hook(_widened)
+    return ByTrainer(trainers.made(model, other, step))
 
 
 def classifying(model: Any, batch: Inputs) -> torch.Tensor:
@@ -87,13 +104,21 @@ def classifying(model: Any, batch: Inputs) -> torch.Tensor:
     return ClassLoss()(model(**batch), classes)
 
 
-def criterion(model: Any, step: TrainingStep, reference: Any = None) -> Criterion:
-    """The function that makes a loss of a batch, with the model changed as its kernel wants."""
-    how, base = step.loss, base_of(model)
+def criterion(model: Any, step: TrainingStep, other: Any = None) -> Criterion:
+    """The function that makes a loss of a batch, with the model changed as its kernel wants.
+
+    `other` is a reference or a teacher.
+    """
     if step.objective.kind == "classes":
         return classifying
     if step.objective.kind in trainers.BATCHES:
-        return preferring(model, step, reference)
+        return by_trainer(model, step, other)
+    return _of_rows(model, step)
+
+
+def _of_rows(model: Any, step: TrainingStep) -> Criterion:
+    """The loss of plain rows."""
+    how, base = step.loss, base_of(model)
     if how.kernel == "trl":
         from trl.trainer.utils import add_fused_lm_head
 

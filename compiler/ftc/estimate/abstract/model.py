@@ -46,6 +46,14 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
     return model
 
 
+def models(step: TrainingStep) -> list[TrainingStep]:
+    """The steps whose base models a step loads: its own, then a reference's or a teacher's."""
+    teacher = step.objective.teacher
+    if teacher is not None:
+        return [step, step.model_copy(update={"config": teacher.config, "weights": teacher.weights})]
+    return [step] * (1 + (step.objective.reference == "model"))
+
+
 def loaded(model: Any, step: TrainingStep) -> Any:
     """The model with its quantised layers filled, if there are any, and the rest cast as the step says."""
     if step.quantisation is None:

@@ -48,6 +48,21 @@ def _softmax(original: Any) -> Any:
     return softmax
 
 
+class _LogProbabilities(torch.autograd.Function):
+    """TRL's Triton kernel over logits, which are kept; their gradient is contiguous (logprob_entropy.py)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, index: torch.Tensor) -> Any:
+        shape = logits.shape[:-1]
+        found = [torch.empty(shape, dtype=torch.float32, device=logits.device) for _ in range(4)]
+        ctx.save_for_backward(logits, index, *found[2:])
+        return found[0]
+
+    @staticmethod
+    def backward(ctx: Any, *_grads: torch.Tensor) -> Any:
+        return torch.empty_like(ctx.saved_tensors[0], memory_format=torch.contiguous_format), None
+
+
 def _fused_head_of_cuda(stack: ExitStack) -> None:
     from trl.kernels import chunked_logprob
 
@@ -98,6 +113,9 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast, shown: Shown)
             _kernels_of_cuda(stack)
             if step.loss.kernel == "trl" or step.objective.kind in ("dpo", "kto"):
                 _fused_head_of_cuda(stack)
+            if step.objective.kind in ("orpo", "cpo"):
+                place = f"trl.experimental.{step.objective.kind}.{step.objective.kind}_trainer"
+                enter(patch(f"{place}.selective_log_softmax", _LogProbabilities.apply))
         if step.quantisation is not None or step.optimizer.form == "bitsandbytes":
             # tables stay on the device of first use
             enter(patch.dict("bitsandbytes.functional.name2qmap"))

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from ftc.estimate.abstract.tracker import Tracker
 
-PHASES = ("load", "forward", "backward", "optimizer", "evaluation", "save")
+PHASES = ("load", "generation", "forward", "backward", "optimizer", "evaluation", "save")
 PACKAGES = ("torch", "transformers", "peft", "trl")
 
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import torch
 
-from ftc.estimate.abstract import heldout
+from ftc.estimate.abstract import heldout, sampling
 from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.autocast import Autocast
-from ftc.estimate.abstract.loss import criterion, inputs
-from ftc.estimate.abstract.model import dtype, loaded, name_weights, prepared, skeleton
+from ftc.estimate.abstract.loss import ByTrainer, criterion, inputs
+from ftc.estimate.abstract.model import dtype, loaded, models, name_weights, prepared, skeleton
 from ftc.estimate.abstract.patches import Shown, abstract
 from ftc.estimate.abstract.quantise import name_scales
 from ftc.estimate.abstract.scratch import BACKENDS
@@ -97,6 +97,25 @@ class Run:
         self.autocast.backward = True
         loss.backward()  # type: ignore[no-untyped-call]
 
+    def sample(self) -> None:
+        """Answers written by the model, and what reads them before it is trained on them."""
+        objective, casts = self.step.objective, self.autocast.dtype
+        if not objective.generations or not isinstance(self.criterion, ByTrainer):
+            return
+        trainer = self.criterion.trainer
+        self.autocast.backward = False
+        if self.step.tuning.method == "lora":  # adapters' generate calls the model under accelerate's wrapper
+            self.autocast.dtype = None
+        with torch.no_grad(), sampling.plain(self.model, self.step):
+            with heldout.widened(self.model, widen=self.autocast.dtype is not None):
+                sampling.written(trainer, objective, lambda part: self.tracker.begin(part))
+            self.autocast.leave_forward()
+            self.autocast.dtype = casts
+            self.tracker.begin("generation/scores")
+            sampling.scored(trainer, self.step, self.tracker.device)
+        self.tracker.scope = None
+        self.autocast.leave_forward()
+
     def update(self) -> None:
         """The optimizer's step."""
         if self.step.optimizer.clip:
@@ -167,14 +186,14 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     tracker = Tracker(rounding=ROUNDING[backend], scratch=BACKENDS[backend], chosen=chosen)
     autocast = Autocast(dtype(step.autocast) if step.autocast else None)
     around = Around(autocast, Shown(step.batch.padded, bool(step.batch.packed)))
-    count = 1 + (step.objective.reference == "model")
-    bases = [skeleton(step, device=tracker.device, backend=backend) for _ in range(count)]
+    bases = [skeleton(each, device=tracker.device, backend=backend) for each in models(step)]
     with tracker, abstract(step, backend, autocast, around.shown):
         training = Run(step, bases, tracker, around, backend)
         runtimes = step.evaluation is not None and step.evaluation.positions is not None
         if step.evaluation is not None and step.evaluation.positions is not None:
             training.held_out(step.evaluation, trained=True)
         training.fill_states()
+        training.sample()
         training.micro_batch()
         training.update()
         if step.evaluation is not None and step.evaluation.watched and step.evaluation.positions:

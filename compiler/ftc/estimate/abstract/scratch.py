@@ -49,6 +49,16 @@ def log_softmax(args: Arguments, _out: Any) -> int:
     return 0 if args[0].is_contiguous() else _nbytes(args[0])
 
 
+def logsumexp(args: Arguments, _out: Any) -> int:
+    """Exponentials of the input less its maximum, and the maxima (ReduceOps.cpp, logsumexp_out_impl)."""
+    return _nbytes(args[0]) + _nbytes(args[0]) // args[0].shape[args[1][0]]
+
+
+def multinomial(args: Arguments, _out: Any) -> int:
+    """Random numbers of the chances' size (Distributions.cpp, multinomial of one sample)."""
+    return _nbytes(args[0])
+
+
 def embedding_backward(args: Arguments, _out: Any) -> int:
     """Sorted indices, and partial sums of up to ten rows each in float32 (EmbeddingBackwardKernel.cu)."""
     gradient, indices, rows = args[0], args[1], args[2]
@@ -106,6 +116,8 @@ CUDA: dict[str, Scratch] = {
     "_scaled_dot_product_efficient_attention_backward": efficient_backward,
     "_softmax_backward_data": softmax_backward,
     "_log_softmax": log_softmax,
+    "logsumexp": logsumexp,
+    "multinomial": multinomial,
     "embedding_dense_backward": embedding_backward,
     "_foreach_norm": foreach_norm,
     "gemm_4bit": gemm_4bit_cuda,
@@ -117,6 +129,8 @@ CPU: dict[str, Scratch] = {
     "gemm_4bit": gemm_4bit,
     "optimizer_update_8bit_blockwise": blockwise_cpu,
     "_log_softmax": log_softmax,
+    "logsumexp": logsumexp,
+    "multinomial": multinomial,
 }
 
 BACKENDS: dict[str, dict[str, Scratch]] = {"cuda": CUDA, "cpu": CPU}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,35 @@ def _tensors(out: Any) -> Iterator[torch.Tensor]:
     elif isinstance(out, (tuple, list)):
         for part in out:
             yield from _tensors(part)
+
+
+ENGINE = "_engine_run_backward"
+WRAPPERS = ("_compile.py", "eval_frame.py")
+OWNED = 2
+"""Users of a storage that one tensor alone has, and whoever asks."""
+
+
+IN_PLACE = ("aten.add.Tensor", "aten.scatter_add.default", "aten.index_put.default")
+"""Operations by which autograd adds to a gradient that it has made, in place where it can."""
+
+
+def _accumulates(args: tuple[Any, ...]) -> bool:
+    """Whether autograd adds a gradient to another that nobody else has.
+
+    It does so in place (`accumulate` of input_buffer.cpp, `gather_backward` and `index_backward` of
+    FunctionsManual.cpp), but not while a mode such as the tracker looks on.
+    """
+    if torch.is_grad_enabled() or not isinstance(args[0], torch.Tensor):
+        return False
+    frame = sys._getframe(2)  # noqa: SLF001 - who called the operation
+    while frame.f_code.co_filename.endswith(WRAPPERS) and frame.f_back is not None:
+        frame = frame.f_back
+    if frame.f_code.co_name != ENGINE:
+        return False
+    other = args[1]
+    alike = not isinstance(other, torch.Tensor) or args[0].dtype == other.dtype or len(args) > 2
+    users: int = torch._C._storage_Use_Count(args[0].untyped_storage()._cdata)  # noqa: SLF001
+    return alike and users == OWNED
 
 
 @dataclass(slots=True)
@@ -86,6 +116,8 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         self.operations += 1
+        if str(func) in IN_PLACE and _accumulates(args):
+            return args[0]
         answer = self._answer(func)
         out = (answer or remembered)(func, args, kwargs or {})
         for value in _tensors(out):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
@@ -26,41 +27,70 @@ def tokenizer() -> Any:
     return made(tokenizer_object=words, eos_token=END, pad_token=END)
 
 
-def _trainer(step: TrainingStep) -> tuple[str, Any, dict[str, Any], list[dict[str, Any]]]:
-    """The module of the objective's trainer, its class, its config's options, and rows to make it with."""
-    trl: Any = import_module("trl")
-    if step.objective.kind == "dpo":
-        return "trl.trainer.dpo_trainer", trl.DPOTrainer, {}, [ROW]
-    if step.objective.kind == "reward":
-        return "trl.trainer.reward_trainer", trl.RewardTrainer, {}, [ROW]
-    drift = step.objective.drift is not None
+REWARD: Callable[..., list[float]] = lambda completions, **_: [0.0 for _ in completions]
+"""A reward of nothing: trainers that sample want one when they are made."""
+
+Made = tuple[str, dict[str, Any], list[dict[str, Any]]]
+
+
+def _trainer(step: TrainingStep) -> Made:
+    """The objective's trainer as `module:class`, its config's options, and rows to make it with."""
+    own = step.objective
+    if own.kind == "dpo":
+        return "trl.trainer.dpo_trainer:DPOTrainer", {}, [ROW]
+    if own.kind == "reward":
+        return "trl.trainer.reward_trainer:RewardTrainer", {}, [ROW]
+    if own.kind == "orpo":
+        return "trl.experimental.orpo.orpo_trainer:ORPOTrainer", {"max_length": 8}, [ROW]
+    if own.kind == "cpo":
+        options = {"max_length": 8, "cpo_alpha": float(step.loss.learned)}
+        return "trl.experimental.cpo.cpo_trainer:CPOTrainer", options, [ROW]
+    if own.kind == "gkd":
+        options = {"beta": 0.5 if step.loss.mixture else 0.0, "temperature": 0.9 if own.cooled else 1.0}
+        return "trl.experimental.gkd.gkd_trainer:GKDTrainer", options, [{"messages": []}]
+    if own.sampled:
+        options = {"beta": float(own.reference != "none"), "num_generations": 2}
+        options |= {"per_device_train_batch_size": 2, "top_p": 0.9 if own.nucleus else 1.0}
+        options |= {"temperature": 0.9 if own.cooled else 1.0}
+        return f"trl.trainer.{own.kind}_trainer:{own.kind.upper()}Trainer", options, [{"prompt": "a"}]
     options = {
-        "loss_type": "kto" if drift else "apo_zero_unpaired",
+        "loss_type": "kto" if own.drift is not None else "apo_zero_unpaired",
         "per_device_train_batch_size": 2,
         "train_sampling_strategy": "sequential",
     }
     rows = [{"prompt": "a", "completion": word, "label": word == "a"} for word in ("a", "b")]
-    return "trl.trainer.kto_trainer", trl.KTOTrainer, options, rows
+    return "trl.trainer.kto_trainer:KTOTrainer", options, rows
 
 
-def referring(model: Any, reference: Any, step: TrainingStep) -> Any:
-    """TRL's trainer of a model, which stays on its device, and of its reference, if that is a model."""
+def _beside(step: TrainingStep, other: Any) -> dict[str, Any]:
+    """What the trainer is made with beside its model: a reference, a teacher, or rewards."""
+    kind = step.objective.kind
+    if kind in ("dpo", "kto"):
+        return {"ref_model": other}
+    if kind == "gkd":
+        return {"teacher_model": other}
+    return {"reward_funcs": REWARD} if step.objective.sampled else {}
+
+
+def made(model: Any, other: Any, step: TrainingStep) -> Any:
+    """TRL's trainer of a model, which stays on its device, and of its reference or teacher, if it has one."""
     from accelerate import Accelerator
     from datasets import Dataset
     from datasets.utils.logging import disable_progress_bar
 
-    trl: Any = import_module("trl")
     disable_progress_bar()
-    module, kind, options, rows = _trainer(step)
+    place, options, rows = _trainer(step)
+    module, _, name = place.partition(":")
+    kind = getattr(import_module(module), name)
     stays = {"_move_model_to_device": lambda _self, model, _device: model}
     trainer_type = type(kind.__name__, (kind,), stays)
     with (
         tempfile.TemporaryDirectory() as directory,
         next(model.parameters()).device,
         patch.object(Accelerator, "prepare_model", lambda _self, model, **_: model),
-        patch(f"{module}.create_model_from_path", lambda *_, **__: None),
+        patch(f"{module}.create_model_from_path", lambda *_, **__: other, create=True),
     ):
-        config = getattr(trl, kind.__name__.replace("Trainer", "Config"))(
+        config = getattr(import_module(module), name.replace("Trainer", "Config"))(
             output_dir=directory,
             use_cpu=True,
             bf16=False,
@@ -71,16 +101,17 @@ def referring(model: Any, reference: Any, step: TrainingStep) -> Any:
         )
         trainer = trainer_type(
             model=model,
-            **({} if step.objective.scores else {"ref_model": reference}),
             args=config,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer(),
+            **_beside(step, other),
         )
-    if step.objective.reference == "adapter":
+    if step.objective.reference == "adapter" and "ref" in model.peft_config:
         model.delete_adapter("ref")  # the reference is the base alone
     device = next(model.parameters()).device
     there = type("Accelerator", (Accelerator,), {"device": property(lambda _self: device)})
     trainer.accelerator.__class__ = there
+    trainer.current_gradient_accumulation_steps = 1
     trainer.precompute_ref_logps = step.objective.reference == "precomputed"
     return trainer
 
@@ -123,5 +154,45 @@ def scored(step: TrainingStep, rows: int, length: int, device: str) -> dict[str,
     return first | {"classes": torch.zeros(rows, dtype=torch.long, device=device)}
 
 
-BATCHES = {"dpo": pairs, "kto": judged, "reward": scored, "classes": scored}
+def apart(step: TrainingStep, rows: int, length: int, device: str) -> dict[str, torch.Tensor]:
+    """A batch of pairs whose answers stand apart."""
+    whole = pairs(step, rows, length, device)
+    halves = {"chosen": slice(None, rows), "rejected": slice(rows, None)}
+    whole["labels"] = whole["input_ids"]
+    names = ("input_ids", "attention_mask", "labels")
+    return {f"{name}_{part}": whole[part][half].clone() for name, half in halves.items() for part in names}
+
+
+def followed(step: TrainingStep, rows: int, length: int, device: str) -> dict[str, torch.Tensor]:
+    """A batch of rows that a teacher reads too."""
+    whole = judged(step, rows, length, device)
+    batch = {name: whole[name] for name in ("input_ids", "attention_mask")}
+    return batch | {"labels": torch.zeros_like(batch["input_ids"])}
+
+
+def written(step: TrainingStep, rows: int, length: int, device: str) -> dict[str, Any]:
+    """A batch of sampled answers as the trainers that sample them make it."""
+    count = min(step.objective.completion or 1, length - 1)
+    ids = torch.zeros(rows, length, dtype=torch.long, device=device)
+    prompts, answers = (part.clone() for part in (ids[:, : length - count], ids[:, length - count :]))
+    batch = {"prompt_ids": prompts, "completion_ids": answers, "prompt_mask": torch.ones_like(prompts)}
+    batch["completion_mask"] = torch.ones_like(answers)
+    for name in ("advantages", "old_logps"):
+        batch[name] = torch.zeros(rows, device=device)
+    if step.objective.reference != "none":
+        batch["ref_per_token_logps"] = torch.zeros(rows, count, device=device)
+    return batch | {"num_items_in_batch": torch.tensor(rows * count, device=device)}
+
+
+BATCHES: dict[str, Callable[[TrainingStep, int, int, str], dict[str, Any]]] = {
+    "dpo": pairs,
+    "orpo": apart,
+    "cpo": apart,
+    "kto": judged,
+    "reward": scored,
+    "classes": scored,
+    "gkd": followed,
+    "grpo": written,
+    "rloo": written,
+}
 """What makes a batch of the objectives whose loss is their trainer's, by name."""
