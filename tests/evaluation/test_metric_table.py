@@ -84,6 +84,19 @@ def test_a_tie_of_preferences_counts_half() -> None:
     assert score(Answer("", ""), Options()) is None
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=20))
+def test_macro_f1_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    metric = load("macro_f1")
+    assert metric.parts is not None
+    assert metric.combine is not None
+    rows = [metric.parts(Answer("", found, right), Options(labels=(*"abcde",))) for found, right in pairs]
+    ours = metric.combine([sum(column) for column in zip(*rows, strict=True)])
+    found, right = zip(*pairs, strict=True)
+    assert ours == pytest.approx(sklearn.f1_score(right, found, average="macro"))
+
+
 def test_reciprocal_rank_of_the_textbook_example() -> None:
     """The plurals of cat, torus and virus: ranks 3, 2 and 1 (Wikipedia, Mean reciprocal rank), 11/18."""
     ranked = [["catten", "cati", "cats"], ["torii", "tori", "toruses"], ["viruses", "virii", "viri"]]

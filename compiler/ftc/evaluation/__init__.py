@@ -18,6 +18,7 @@ METRICS: dict[str, str] = {
     "f1": "token_f1",
     "accuracy": "accuracy",
     "label_accuracy": "labels",
+    "macro_f1": "labels:MACRO_F1",
     "choice_accuracy": "choices",
     "contains": "contained",
     "number_match": "number_match",
