@@ -135,7 +135,9 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
     assert data is not None  # noqa: S101
     assert made.facts is not None  # noqa: S101
     try:
-        step = training_step(plan, made.facts.model.config, device=_target(made.facts.gpu))
+        teacher = made.facts.teacher.config if made.facts.teacher is not None else None
+        target = _target(made.facts.gpu)
+        step = training_step(plan, made.facts.model.config, device=target, teacher=teacher)
         labels = plan.eval.labels if plan.eval else ()
         work = workload(plan, step, batch_lengths(data, made.result.sequences, plan.data, labels))
         with cache.scratch() as directory:

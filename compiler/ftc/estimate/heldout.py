@@ -139,9 +139,7 @@ def read(play: Play, tape: Tape, *, rows: int, length: int) -> None:
     del hidden, turned
 
 
-def _goes_on(
-    play: Play, tape: Tape, rows: int, *, before: int, tokens: int, drawn: Draw = GREEDY
-) -> None:
+def _goes_on(play: Play, tape: Tape, rows: int, *, before: int, tokens: int, drawn: Draw = GREEDY) -> None:
     """Some tokens more behind a cache, which grows by concatenation: first the keys of a layer, then values.
 
     Where attention is given a mask it has keys and values repeated for each query head, unless one token is

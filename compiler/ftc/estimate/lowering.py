@@ -8,31 +8,18 @@ attention), `runtime/adapt.py` (adapters), `runtime/collate.py` (padding, packin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ftc.estimate import trainer_options as options
 from ftc.estimate.architecture import InexpressibleError, architecture
-from ftc.estimate.step import (
-    Batch,
-    Code,
-    Dtype,
-    Evaluation,
-    Loss,
-    Objective,
-    Quantisation,
-    TrainingStep,
-    Tuning,
-)
+from ftc.estimate.objective import OWN, Config, largest_batch, loss_of, optimised, scoring
+from ftc.estimate.rows import Rows
+from ftc.estimate.step import Code, Dtype, Evaluation, Quantisation, TrainingStep, Tuning
 from ftc.estimate.suites import needs, on_held_out, own_parts
-from ftc.plan.steps import DataStep, EvalStep, Part, Plan, UnfrozenStep
+from ftc.plan.steps import EvalStep, Plan, UnfrozenStep
 from ftc.tuning.modules import SCORE
 
-Config = Mapping[str, Any]
 Kernel = Literal["eager", "efficient", "flash"]
-
-HEAD_SINCE = (1, 15)
-"""TRL whose SFT trainer makes logits in tiles (`add_fused_lm_head`)."""
 
 FLASH_SINCE = 80
 """Compute capability from which PyTorch's flash attention runs."""
@@ -46,8 +33,17 @@ EVALUATED = 2**28
 LABEL_ROWS = 256
 """Rows at a time when prompts are tried with many labels (`runtime/score.py`)."""
 
-ENDS = 2
-"""Tokens that may carry loss behind an answer: its end token, and a line break."""
+DROPOUTS = (
+    "attention_dropout",
+    "attn_pdrop",
+    "dropout",
+    "embd_pdrop",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "resid_pdrop",
+)
+"""Chances of dropout in a config.json, which are nothing where a trainer turns dropout off."""
 
 PEFT_OPTIONS = (
     "type",
@@ -63,22 +59,6 @@ PEFT_OPTIONS = (
 """Options of LoraConfig that this module heeds, or that take no memory."""
 
 
-MODELLED: dict[str, Literal["dpo", "kto", "reward", "classes"]] = {
-    "dpo": "dpo",
-    "kto": "kto",
-    "reward": "reward",
-    "classification": "classes",
-}
-"""Objectives beside those on plain rows that the estimate has an account of, by their names."""
-
-OWN = {
-    "dpo": frozenset({"beta", "disable_dropout", "label_smoothing", "loss_type", "loss_weights"}),
-    "kto": frozenset({"beta", "desirable_weight", "disable_dropout", "loss_type", "undesirable_weight"}),
-    "reward": frozenset({"center_rewards_coefficient", "disable_dropout"}),
-}
-"""Options of an objective's trainer that take a few numbers a row, or that this module heeds."""
-
-
 class Named(Protocol):
     """A device as far as it decides which kernels run: an entry of the catalogue, or this machine's."""
 
@@ -91,62 +71,6 @@ class Named(Protocol):
         """`sm_90`, `gfx942`, or empty where it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Lengths in tokens of what is put to the model: `count` rows, or sequences of packed rows.
-
-    `trained` is the most tokens of a row that carry loss, where that is known. Rows with several members are
-    as long as their longest; `alike` says that the others are as long.
-    """
-
-    count: int
-    longest: int
-    shortest: int
-    packed: bool = False
-    trained: int | None = None
-    alike: bool = False
-
-    @classmethod
-    def to_train(cls, plan: Plan) -> Rows:
-        """What the plan trains on; its rows are compiled."""
-        data = _compiled(plan)
-        laid_out, answer = data.sequences, _answer(plan, data)
-        if laid_out is None or laid_out.capacity is None:
-            return cls._of(plan, data.train, answer)
-        return cls(laid_out.count, laid_out.longest, data.train.shortest, packed=True)
-
-    @classmethod
-    def held_out(cls, plan: Plan) -> Rows | None:
-        """What the plan evaluates on; None where it holds no row out."""
-        data = _compiled(plan)
-        part: Part | None = data.eval
-        if part is None or not part.rows:
-            return None
-        return cls._of(plan, part, _answer(plan, data))
-
-    @classmethod
-    def _of(cls, plan: Plan, part: Part, trained: int | None) -> Rows:
-        members = len(plan.render.members) if plan.render is not None else 0
-        alike = part.tokens == members * part.rows * part.longest
-        shortest = part.shortest if alike or not members else min(part.shortest, part.longest - 1)
-        return cls(part.rows, part.longest, shortest, trained=trained, alike=alike)
-
-
-def _compiled(plan: Plan) -> DataStep:
-    if plan.data is None:
-        raise ValueError("the plan's rows are not compiled")
-    return plan.data
-
-
-def _answer(plan: Plan, data: DataStep) -> int | None:
-    """The most tokens of a row with loss, where rows have one answer each that alone carries it."""
-    render = plan.render
-    if render is None or render.train_on == "all" or not data.longest_target:
-        return None
-    alone = "messages" not in render.fields or render.train_on == "last_assistant"
-    return data.longest_target + ENDS if alone else None
-
-
 def training_step(
     plan: Plan,
     config: Config,
@@ -154,10 +78,12 @@ def training_step(
     device: Named | None = None,
     rows: Rows | None = None,
     held_out: Rows | None = None,
+    teacher: Config | None = None,
 ) -> TrainingStep:
     """The step of a plan whose model, tuning and training are resolved; `config` is the model's config.json.
 
-    `device` is what it runs on, for the kernels that are chosen by it. `rows` and `held_out` stand for the
+    `device` is what it runs on, for the kernels that are chosen by it. `teacher` is the config.json of the
+    model that is followed, where there is one. `rows` and `held_out` stand for the
     compiled rows where there are none yet. Its batch is the largest there can be: as many rows as a
     micro-batch has, each as long as the longest. Raises InexpressibleError where the estimate has no account
     of what the plan runs.
@@ -170,15 +96,16 @@ def training_step(
     if rows is None:
         rows = Rows.to_train(plan)
         held_out = Rows.held_out(plan)
-    objective = _objective(plan, rows)
+    objective = optimised(plan, rows, teacher)
     options.refuse(arguments, OWN.get(objective.kind, frozenset()))
     tuning = _tuning(plan)
     if arguments.get("disable_dropout"):
         tuning = tuning.model_copy(update={"dropout": 0.0})
+        config = {**config, **{name: 0.0 for name in DROPOUTS if name in config}}
     if objective.scores:
-        tuning = _scoring(tuning)
+        tuning = scoring(tuning)
     code = _code(plan, arguments)
-    batch = _batch(plan, rows, objective, scores_all=not cuda)
+    batch = largest_batch(plan, rows, objective, scores_all=not cuda)
     masked = batch.padded or bool(batch.packed)
     weights: Dtype = plan.model.dtype
 
@@ -195,7 +122,7 @@ def training_step(
         autocast="bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None,
         optimizer=options.optimizer(arguments, weights if full else tuning.dtype, cuda=cuda, full=full),
         attention=kernel(masked),
-        loss=Loss(kernel="scores") if objective.scores else _loss(code),
+        loss=loss_of(plan, objective, code),
         checkpointing=options.checkpointing(arguments),
         objective=objective,
         evaluation=_largest_evaluation(plan, held_out, kernel),
@@ -258,47 +185,6 @@ def _whole(value: object) -> int:
     return value
 
 
-def _objective(plan: Plan, rows: Rows) -> Objective:
-    """What is optimised, and where its reference is: the base under its adapters, or a second model."""
-    step = plan.objective
-    if step is None or step.batches == "rows":
-        return Objective()
-    if step.name not in MODELLED:
-        raise InexpressibleError(f"what a step of {step.name} takes is not modelled")
-    if step.name in ("reward", "classification"):
-        classes = len(plan.data.classes) if plan.data is not None else 0
-        return Objective(kind=MODELLED[step.name], scores=classes or 1)
-    assert plan.tune is not None  # noqa: S101 - the caller has looked
-    reference: Literal["adapter", "model"] = "model" if plan.tune.peft is None else "adapter"
-    drift = None
-    if step.name == "kto" and step.options["loss"] == "kto":  # another row's answer behind the prompt
-        drift = rows.longest + min(rows.longest, rows.trained or rows.longest)
-    return Objective(kind=MODELLED[step.name], reference=reference, drift=drift)
-
-
-def _scoring(tuning: Tuning) -> Tuning:
-    """The tuning of a model with a new head, which trains whole."""
-    if tuning.method == "freeze":
-        raise InexpressibleError("training some layers under a head of scores is not modelled")
-    return tuning.model_copy(update={"modules_to_save": (SCORE,)}) if tuning.method == "lora" else tuning
-
-
-def _batch(plan: Plan, rows: Rows, objective: Objective, *, scores_all: bool) -> Batch:
-    """The largest micro-batch. Packed sequences lie end to end in one row, and the mask is as wide."""
-    assert plan.train is not None  # noqa: S101 - the caller has looked
-    micro, more = plan.train.micro_batch, plan.train.accumulation > 1
-    at_once = min(micro, rows.count)
-    if rows.packed:
-        packed = (rows.longest,) * at_once if at_once > 1 else (rows.longest - 1, 1)
-        length = at_once * rows.longest
-        return Batch(rows=1, length=length, packed=packed, trained=None, accumulated=more)
-    each = min(rows.longest - 1, rows.trained or rows.longest) or 1
-    paired = objective.kind in ("dpo", "reward")
-    trained = None if scores_all else at_once * each * (1 + paired)
-    padded = (paired and not rows.alike) or (at_once > 1 and rows.shortest < rows.longest)
-    return Batch(rows=at_once, length=rows.longest, padded=padded, trained=trained, accumulated=more)
-
-
 def _attention(config: Config, weights: Dtype, device: Named | None, *, cuda: bool, masked: bool) -> Kernel:
     """The kernel: transformers takes PyTorch's `sdpa` where the model allows, which chooses by its inputs.
 
@@ -318,13 +204,6 @@ def _before_flash(device: Named | None) -> bool:
     capability = device.capability if device else ""
     number = capability.removeprefix("sm_")
     return number.isdecimal() and int(number) < FLASH_SINCE
-
-
-def _loss(code: Code) -> Loss:
-    if code.release("trl") < HEAD_SINCE:
-        needed = ".".join(map(str, HEAD_SINCE))
-        raise InexpressibleError(f"TRL before {needed} measures accuracy and entropy on all logits")
-    return Loss(kernel="trl")
 
 
 def _code(plan: Plan, arguments: Mapping[str, object]) -> Code:
@@ -375,4 +254,4 @@ def _evaluation(plan: Plan, suite: EvalStep, rows: Rows, kernel: Callable[[bool]
     )
 
 
-__all__ = ["Named", "Rows", "training_step"]
+__all__ = ["Config", "Named", "Rows", "training_step"]

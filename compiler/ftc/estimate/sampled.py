@@ -20,7 +20,7 @@ CHANCES, NOISE = 1, 1
 """Copies that drawing makes: the tokens' chances, and random numbers of their size (`multinomial`)."""
 
 SORTED = 5
-"""Copies that the smallest set of likely tokens makes: sorted scores, their places (of 8 bytes), chances, sums."""
+"""Copies that finding the likeliest tokens makes: sorted scores, their places (8 bytes), chances, sums."""
 
 
 def draw(how: Objective) -> Draw:

@@ -143,7 +143,9 @@ def _taught(play: Play) -> Kept:
     logits = logits_of(tape, hidden, play.ends.linears["head"])
     logits = cast(tape, logits, FULL) if tape.autocast else logits
     play.note("teacher forward")
-    play.segments[noted:] = [Segment("teacher forward", part.peak, part.held) for part in play.segments[noted:]]
+    play.segments[noted:] = [
+        Segment("teacher forward", part.peak, part.held) for part in play.segments[noted:]
+    ]
     return logits, cache
 
 
@@ -209,7 +211,7 @@ def _unrecorded(
 
 
 def _read_first(play: Play) -> None:
-    """Sampled answers read, a micro-batch at a time, by the model where it must know, and by its reference."""
+    """Sampled answers read before training, by the model where it must know, and by its reference."""
     objective, batch = play.step.objective, play.step.batch
     if not objective.sampled:
         return

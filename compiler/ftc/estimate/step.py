@@ -126,9 +126,9 @@ class Loss(Frozen):
     With `keep_logits` the outputs live through backward.
     """
 
-    kernel: Literal[
-        "logits", "trl", "chunked", "fused", "triton", "scores", "preference", "divergence"
-    ] = "logits"
+    kernel: Literal["logits", "trl", "chunked", "fused", "triton", "scores", "preference", "divergence"] = (
+        "logits"
+    )
     upcast: bool = True
     early: bool = False
     shift: Literal["slice", "pad"] = "pad"
@@ -151,9 +151,9 @@ class Objective(Frozen):
     """What is optimised.
 
     For `dpo`, `orpo`, `cpo` and `reward` a batch row is a pair, so twice the rows go through the model; the
-    `reference` is a second model, the base under its adapters, or computed before. For `kto` `drift` is the length in
-    tokens of the rows from which the model's drift is estimated, without gradient, by the model and by its
-    reference.
+    `reference` is a second model, the base under its adapters, or computed before. For `kto` `drift` is the
+    length in tokens of the rows from which the model's drift is estimated, without gradient, by the model and
+    by its reference.
     For `reward` and `classes` `scores` is the number of those that the head gives in place of the vocabulary.
     For `gkd` the `teacher` reads the same rows.
     For `grpo`, `rloo` and `gkd` `prompt` and `completion` are

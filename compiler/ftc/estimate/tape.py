@@ -195,7 +195,8 @@ class Tape:
 
     `autocast` is the width in bytes that matrix products run in under torch.autocast, or 0. `half` is that
     which flash attention casts float32 to. `rows` are those of the batch and `words` those of the
-    vocabulary, where a loss tells them apart, and `between` plays what comes between the logits and the loss, and says what it leaves. `unhooked` is what functions keep in their context by themselves:
+    vocabulary, where a loss tells them apart, and `between` plays what comes between the logits and the loss,
+    and says what it leaves. `unhooked` is what functions keep in their context by themselves:
     checkpointing without reentry does not see it, and so keeps it.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ftc.diagnostics import Severity
 from ftc.estimate.catalogue import Device, devices, find
@@ -38,7 +39,9 @@ class Forecaster:
 
     def __post_init__(self) -> None:
         facts, recipe = self.context.facts, self.context.recipe
-        self._builds = Builds(dict(facts.model.config), recipe.hardware.prices, self.compiler)
+        self._builds = Builds(
+            dict(facts.model.config), recipe.hardware.prices, self.compiler, teacher=self._teacher
+        )
         self._builds.note(self.plan)
 
     def own(self) -> Forecast:
@@ -75,8 +78,13 @@ class Forecaster:
 
     def own_step(self) -> TrainingStep:
         """The plan's training step on the device that it is for. Raises InexpressibleError."""
-        config = self.context.facts.model.config
-        return training_step(self.plan, config, device=target_of(self.plan, self.context))
+        config, target = self.context.facts.model.config, target_of(self.plan, self.context)
+        return training_step(self.plan, config, device=target, teacher=self._teacher)
+
+    @property
+    def _teacher(self) -> Mapping[str, Any] | None:
+        """The config.json of the model that is followed."""
+        return self.context.facts.teacher.config if self.context.facts.teacher is not None else None
 
     def _on(self, gpus: Sequence[Device]) -> tuple[Forecast, ...]:
         variants = Variants(self.plan, self.context)

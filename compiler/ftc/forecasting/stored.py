@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ftc.estimate.catalogue import find
 from ftc.estimate.forecast import Forecast
@@ -42,6 +43,14 @@ def stored_forecast(plan: Plan, rows: Rows, cache: Cache, like: Hardware | None 
     cuda = plan.environment is not None and plan.environment.device == "cuda"
     named = find(hardware.gpu) if cuda and hardware.gpu is not None else None
     mine = first_cuda_device() if cuda else None
-    builds = Builds(json.loads(config), hardware.prices, rows)
+    builds = Builds(json.loads(config), hardware.prices, rows, teacher=_teacher(plan, cache))
     builds.note(plan)
     return builds.where_it_runs(plan, target_on(plan, named, mine, memory_size()), named, mine)
+
+
+def _teacher(plan: Plan, cache: Cache) -> dict[str, Any] | None:
+    """The config.json of the model that is followed; None where there is none, or it is not kept."""
+    step = plan.objective.teacher if plan.objective is not None else None
+    kept = cache.recall(CONFIG, step.config_sha256) if step is not None else None
+    found: dict[str, Any] | None = json.loads(kept) if kept is not None else None
+    return found

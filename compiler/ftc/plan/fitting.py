@@ -66,6 +66,7 @@ class Trial:
     config: Config
     target: Target
     headroom: float
+    teacher: Config | None = None
     rows: Rows | None = None
     held_out: Rows | None = None
 
@@ -79,7 +80,14 @@ class Trial:
         train = self.plan.train
         assert train is not None  # noqa: S101 - the caller's to see to
         plan = self.plan.model_copy(update={"train": with_fit(train, Fit(micro, again))})
-        return training_step(plan, self.config, device=self.target, rows=self.rows, held_out=self.held_out)
+        return training_step(
+            plan,
+            self.config,
+            device=self.target,
+            rows=self.rows,
+            held_out=self.held_out,
+            teacher=self.teacher,
+        )
 
     def needed(self, micro: int, again: bool) -> Needed:
         """What it needs there."""
@@ -120,12 +128,18 @@ def settle(plan: Plan, context: Context, draft: Draft, tokens: float) -> Settled
     if target.memory is None:
         unknown = f"nothing says how much memory {target.name} has"
         return _as_drafted(draft, context, *((_unknown(context, unknown, key),) if key else ()))
-    trial = Trial(plan, context.facts.model.config, target, context.recipe.hardware.headroom)
+    trial = _trial(plan, context, target)
     try:
         return _Solver(trial, context, draft, tokens).settled()
     except InexpressibleError as error:
         told = (_unknown(context, str(error), key),) if key or target.stated else ()
         return _as_drafted(draft, context, *told)
+
+
+def _trial(plan: Plan, context: Context, target: Target) -> Trial:
+    facts = context.facts
+    teacher = facts.teacher.config if facts.teacher is not None else None
+    return Trial(plan, facts.model.config, target, context.recipe.hardware.headroom, teacher)
 
 
 def _open(context: Context) -> tuple[str, str] | None:
@@ -271,7 +285,7 @@ def longest_row(plan: Plan, context: Context, most: int) -> tuple[int, str, tupl
     if target.memory is None:
         told = f"nothing says how much memory {target.name} has"
         return most, reason, (_unknown(context, told, LENGTH),)
-    trial = Trial(plan, context.facts.model.config, target, context.recipe.hardware.headroom)
+    trial = _trial(plan, context, target)
     again = bool(context.recipe.train.gradient_checkpointing)
     try:
         found = longest(lambda tokens: _of(trial, tokens).needed(1, again).bytes, most, trial.limit)

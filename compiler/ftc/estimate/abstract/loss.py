@@ -83,7 +83,9 @@ class ByTrainer:
 
     def __call__(self, _model: Any, batch: Inputs) -> torch.Tensor:
         """The loss of a batch as the trainer's collator makes it."""
-        apart = getattr(self.trainer, "get_batch_loss_metrics", None)  # its compute_loss moves between devices
+        apart = getattr(
+            self.trainer, "get_batch_loss_metrics", None
+        )  # its compute_loss moves between devices
         model = self.trainer.model
         found: torch.Tensor = apart(model, batch)[0] if apart else self.trainer.compute_loss(model, batch)
         return found

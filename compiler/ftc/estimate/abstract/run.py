@@ -108,7 +108,7 @@ class Run:
             self.autocast.dtype = None
         with torch.no_grad(), sampling.plain(self.model, self.step):
             with heldout.widened(self.model, widen=self.autocast.dtype is not None):
-                sampling.written(trainer, objective, lambda part: self.tracker.begin(part))
+                sampling.written(trainer, objective, self.tracker.begin)
             self.autocast.leave_forward()
             self.autocast.dtype = casts
             self.tracker.begin("generation/scores")

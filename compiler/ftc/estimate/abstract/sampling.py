@@ -50,13 +50,11 @@ def _drawn(trainer: Any, rows: int, prompt: int, count: int, device: torch.devic
     settings = trainer.generation_config
     settings.max_new_tokens = count
     with patch(name, lambda *_, **__: next(left, False)), patch("transformers.generation.utils.logger"):
-        trainer.model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings
-        )
+        trainer.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
 
 
 def scored(trainer: Any, step: TrainingStep, device: str) -> None:
-    """Log-probabilities of a micro-batch of answers: by the model where it needs them, and by its reference."""
+    """Log-probabilities of a micro-batch of answers: by the model where it must know, and its reference."""
     if not step.objective.sampled:
         return
     rows, keep = step.batch.rows, step.objective.completion or 1

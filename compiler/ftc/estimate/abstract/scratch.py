@@ -51,7 +51,8 @@ def log_softmax(args: Arguments, _out: Any) -> int:
 
 def logsumexp(args: Arguments, _out: Any) -> int:
     """Exponentials of the input less its maximum, and the maxima (ReduceOps.cpp, logsumexp_out_impl)."""
-    return _nbytes(args[0]) + _nbytes(args[0]) // args[0].shape[args[1][0]]
+    size = _nbytes(args[0])
+    return size + size // int(args[0].shape[args[1][0]])
 
 
 def multinomial(args: Arguments, _out: Any) -> int:

@@ -27,15 +27,17 @@ def tokenizer() -> Any:
     return made(tokenizer_object=words, eos_token=END, pad_token=END)
 
 
-REWARD: Callable[..., list[float]] = lambda completions, **_: [0.0 for _ in completions]
-"""A reward of nothing: trainers that sample want one when they are made."""
+def reward(completions: list[str], **_: Any) -> list[float]:
+    """Nothing for every answer: trainers that sample want a reward when they are made."""
+    return [0.0 for _ in completions]
+
 
 Made = tuple[str, dict[str, Any], list[dict[str, Any]]]
 
 
 def _trainer(step: TrainingStep) -> Made:
     """The objective's trainer as `module:class`, its config's options, and rows to make it with."""
-    own = step.objective
+    own, options = step.objective, dict[str, Any]()
     if own.kind == "dpo":
         return "trl.trainer.dpo_trainer:DPOTrainer", {}, [ROW]
     if own.kind == "reward":
@@ -43,17 +45,17 @@ def _trainer(step: TrainingStep) -> Made:
     if own.kind == "orpo":
         return "trl.experimental.orpo.orpo_trainer:ORPOTrainer", {"max_length": 8}, [ROW]
     if own.kind == "cpo":
-        options = {"max_length": 8, "cpo_alpha": float(step.loss.learned)}
+        options |= {"max_length": 8, "cpo_alpha": float(step.loss.learned)}
         return "trl.experimental.cpo.cpo_trainer:CPOTrainer", options, [ROW]
     if own.kind == "gkd":
-        options = {"beta": 0.5 if step.loss.mixture else 0.0, "temperature": 0.9 if own.cooled else 1.0}
+        options |= {"beta": 0.5 if step.loss.mixture else 0.0, "temperature": 0.9 if own.cooled else 1.0}
         return "trl.experimental.gkd.gkd_trainer:GKDTrainer", options, [{"messages": []}]
     if own.sampled:
-        options = {"beta": float(own.reference != "none"), "num_generations": 2}
+        options |= {"beta": float(own.reference != "none"), "num_generations": 2}
         options |= {"per_device_train_batch_size": 2, "top_p": 0.9 if own.nucleus else 1.0}
         options |= {"temperature": 0.9 if own.cooled else 1.0}
         return f"trl.trainer.{own.kind}_trainer:{own.kind.upper()}Trainer", options, [{"prompt": "a"}]
-    options = {
+    options |= {
         "loss_type": "kto" if own.drift is not None else "apo_zero_unpaired",
         "per_device_train_batch_size": 2,
         "train_sampling_strategy": "sequential",
@@ -69,7 +71,7 @@ def _beside(step: TrainingStep, other: Any) -> dict[str, Any]:
         return {"ref_model": other}
     if kind == "gkd":
         return {"teacher_model": other}
-    return {"reward_funcs": REWARD} if step.objective.sampled else {}
+    return {"reward_funcs": reward} if step.objective.sampled else {}
 
 
 def made(model: Any, other: Any, step: TrainingStep) -> Any:
@@ -177,6 +179,8 @@ def written(step: TrainingStep, rows: int, length: int, device: str) -> dict[str
     prompts, answers = (part.clone() for part in (ids[:, : length - count], ids[:, length - count :]))
     batch = {"prompt_ids": prompts, "completion_ids": answers, "prompt_mask": torch.ones_like(prompts)}
     batch["completion_mask"] = torch.ones_like(answers)
+    if step.batch.padded:
+        batch["completion_mask"][-1, count // 2 :] = 0
     for name in ("advantages", "old_logps"):
         batch[name] = torch.zeros(rows, device=device)
     if step.objective.reference != "none":
