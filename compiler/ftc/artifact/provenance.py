@@ -1,14 +1,14 @@
 """provenance.json: what the model was made of, as an in-toto statement with SLSA's provenance.
 
 The form is that of in-toto's Statement v1 (https://in-toto.io/Statement/v1) with the predicate of SLSA v1.0
-(https://slsa.dev/spec/v1.0/provenance). It has no times, so that a run which is rebuilt or resumed has the same
-bytes: those of one build are in timing.json.
+(https://slsa.dev/spec/v1.0/provenance). It has no times, so that a run which is rebuilt or resumed has the
+same bytes: those of one build are in timing.json.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -35,6 +35,7 @@ BYPRODUCTS = ("eval.json", "metrics.jsonl", "training.json")
 """Files beside the model that a build makes, but for its rows; environment.json is the machine's."""
 
 Descriptor = dict[str, Any]
+NOTHING: Mapping[str, str] = {}
 
 
 def document(run: Finished) -> bytes:
@@ -42,18 +43,28 @@ def document(run: Finished) -> bytes:
     return statement_bytes(run.plan, run.digest, run.directory, run.chain)
 
 
-def statement_bytes(plan: Plan, digest: str, run: Path, chain: Sequence[ChainedRun]) -> bytes:
-    """The statement about a run, from its plan and its own files. Raises OSError."""
+def statement_bytes(
+    plan: Plan, digest: str, run: Path, chain: Sequence[ChainedRun], known: Mapping[str, str] = NOTHING
+) -> bytes:
+    """The statement about a run, from its plan and its own files. Raises OSError.
+
+    `known` has digests of files of the run that were read already.
+    """
+
+    def file(path: Path) -> Descriptor:
+        name = path.relative_to(run).as_posix()
+        return {"name": name, "digest": {"sha256": known.get(name) or sha256(path)}}
+
     value = {
         "_type": STATEMENT,
-        "subject": [_file(path, run) for path in _files(run, "model")],
+        "subject": [file(path) for path in _files(run, "model")],
         "predicateType": PREDICATE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {
-                    "recipe": _file(run / "recipe.toml", run),
-                    "lock": _file(run / LOCK, run),
+                    "recipe": file(run / "recipe.toml"),
+                    "lock": file(run / LOCK),
                     "plan": {"name": "plan.json", "digest": {"sha256": digest}},
                 },
                 "internalParameters": {
@@ -65,7 +76,7 @@ def statement_bytes(plan: Plan, digest: str, run: Path, chain: Sequence[ChainedR
             "runDetails": {
                 "builder": {"id": BUILDER, "version": _versions(plan)},
                 "metadata": {"invocationId": f"urn:sha256:{digest}"},
-                "byproducts": [_file(path, run) for path in _byproducts(run)],
+                "byproducts": [file(path) for path in _byproducts(run)],
             },
         },
     }
@@ -78,10 +89,6 @@ def _files(run: Path, folder: str) -> list[Path]:
 
 def _byproducts(run: Path) -> list[Path]:
     return [*_files(run, "data"), *(run / name for name in BYPRODUCTS if (run / name).is_file())]
-
-
-def _file(path: Path, run: Path) -> Descriptor:
-    return {"name": path.relative_to(run).as_posix(), "digest": {"sha256": sha256(path)}}
 
 
 def _versions(plan: Plan) -> dict[str, str]:
