@@ -9,9 +9,9 @@ import pytest
 
 from chain_recipes import Chain
 from ftc import api
+from ftc.artifact.cards.loading import loading
 from ftc.artifact.chain import manifest_digest, read_chain
 from ftc.artifact.merged import BaseRun, quantised, rounding
-from ftc.artifact.cards.loading import loading
 from ftc.facts.cache import cache_root
 from ftc.plan.steps import QuantiseStep
 

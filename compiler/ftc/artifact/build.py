@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ftc.artifact.chain import ChainedRun, write_chain
 from ftc.artifact.documents import Finished, write_documents
+from ftc.artifact.events import recorded
 from ftc.artifact.files import write_text
 from ftc.artifact.inputs_lock import LOCK, lock_text
 from ftc.artifact.lock import BusyError, exclusive, wait_until_free
@@ -177,7 +178,7 @@ def _trained(build: Build, on_event: Callable[[Event], None]) -> Outcome | Findi
         return scorers
     files = (partial / "plan.json", partial / DATA, model, partial)
     job = Job(*files, build.trackers, teacher=teacher, scorers=scorers)
-    return launch(job, on_event)
+    return launch(job, recorded(partial, on_event))
 
 
 def _finished(build: Build, measured: Mapping[str, Any]) -> Finished:

@@ -63,8 +63,8 @@ def _base_lines(last: BuildResult, terminal: Terminal) -> list[str]:
 
 def result_lines(result: BuildResult, terminal: Terminal) -> list[str]:
     """What is to be said of a build that is whole."""
-    from ftc.artifact.chain import read_chain
     from ftc.artifact.cards.loading import loading
+    from ftc.artifact.chain import read_chain
 
     name = result.plan.name if result.plan else str(result.path)
     lines = [f"{terminal.style(name, 'strong')}  {terminal.style(result.status, 'good')}", ""]

@@ -30,6 +30,8 @@ COMMANDS: dict[str, str] = {
     "compare": "ftc.cli.compare",
     "report": "ftc.cli.report",
     "sweep": "ftc.cli.sweep",
+    "runs": "ftc.cli.runs",
+    "watch": "ftc.cli.watch",
     "chat": "ftc.cli.chat",
     "generate": "ftc.cli.generate",
     "export": "ftc.cli.export",

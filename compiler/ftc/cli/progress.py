@@ -53,10 +53,13 @@ class Silent:
 
 
 class Lines:
-    """Plain lines for logs: one for the end of a data phase, about twenty for a training run."""
+    """Plain lines for logs: one for the end of a data phase, about twenty for a training run.
 
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+    They go to standard error, or where `write` puts them.
+    """
+
+    def __init__(self, terminal: Terminal, write: Callable[[str], None] | None = None) -> None:
+        self._write = write or terminal.err
         self._data: tuple[str, int] | None = None
 
     def data(self, phase: str, done: int, total: int | None) -> None:
@@ -71,7 +74,7 @@ class Lines:
         """Write down the data phase that is under way."""
         if self._data is not None and self._data[1]:
             phase, done = self._data
-            self._terminal.err(f"{phase}: {number(done) if phase.endswith(')') else plural(done, 'row')}")
+            self._write(f"{phase}: {number(done) if phase.endswith(')') else plural(done, 'row')}")
         self._data = None
 
     def event(self, event: Event) -> None:
@@ -79,7 +82,7 @@ class Lines:
         self._write_data()
         line = event_line(event)
         if line:
-            self._terminal.err(line)
+            self._write(line)
 
     def close(self, *, ok: bool) -> None:  # noqa: ARG002 - the result itself says it
         """Write down what is left."""

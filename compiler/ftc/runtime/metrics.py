@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def rewind(path: Path, checkpoint: Path | None) -> None:
 
 
 def add_timing(path: Path, session: dict[str, Any]) -> None:
-    """Add one start of the runtime to timing.json."""
+    """Add one start of the runtime to timing.json, with the time at which it ended."""
     sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"] if path.is_file() else []
-    write_json(path, {"sessions": [*sessions, session]})
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(path, {"sessions": [*sessions, {**session, "ended": ended}]})
