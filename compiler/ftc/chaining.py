@@ -47,6 +47,8 @@ def base_facts(
         tokenizer=replace(tokenizer, chat_template=template or tokenizer.chat_template),
         weights=(),
         commit=digest,
+        new_tokens=(),
+        base=None,
     )
 
 

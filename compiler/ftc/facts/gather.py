@@ -21,7 +21,7 @@ from ftc.facts.teacher import locate_teacher, teacher_facts
 from ftc.facts.training_template import TrainingTemplate, training_template
 from ftc.plan.steps import ColumnType, RewardStep
 from ftc.recipe.load import Origins
-from ftc.recipe.model import Recipe
+from ftc.recipe.model import AddedToken, Recipe, added_tokens
 from ftc.recipe.partial import NOTHING, Known
 
 
@@ -41,6 +41,7 @@ class Glance:
     suites: tuple[SuiteFacts, ...] = ()
     rewards: tuple[RewardStep, ...] = ()
     teacher: Located | None = None
+    new_tokens: tuple[AddedToken, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def glance(
         suites=suites,
         rewards=rewards,
         teacher=None if isinstance(teacher, Finding) else teacher,
+        new_tokens=() if known.takes("model", "new_tokens") else added_tokens(recipe.model),
     )
 
 
@@ -126,6 +128,13 @@ def gather(seen: Glance, origins: Origins, cache: Cache, base: ModelFacts | None
     model = base or model_facts(seen.located, origins, cache)
     if isinstance(model, Finding):
         return model
+    if seen.new_tokens:
+        from ftc.facts.new_tokens import with_new_tokens
+
+        found = with_new_tokens(model, seen.new_tokens, origins, cache)
+        if isinstance(found, Finding):
+            return found
+        model = found
     teacher = teacher_facts(seen.teacher, model, origins, cache) if seen.teacher else None
     if isinstance(teacher, Finding):
         return teacher

@@ -15,7 +15,7 @@ from ftc.facts.cache import Cache
 from ftc.facts.digests import file_digest
 from ftc.facts.locate_model import Located
 from ftc.facts.tokenizer import TokenizerFacts, read_json, read_tokenizer
-from ftc.plan.steps import FileDigest, ModelStep
+from ftc.plan.steps import FileDigest, ModelStep, NewToken
 from ftc.recipe.load import Origins
 
 WEIGHTS = "*.safetensors"
@@ -45,6 +45,9 @@ class ModelFacts:
     tokenizer: TokenizerFacts
     weights: tuple[FileDigest, ...]
     commit: str | None
+    new_tokens: tuple[NewToken, ...] = ()
+    base: ModelFacts | None = None
+    """The model before the new tokens came, where there are some."""
 
     @property
     def architecture(self) -> str:
@@ -100,9 +103,11 @@ class ModelFacts:
             context_length=self.context_length or 0,
             vocabulary=self.vocabulary or 0,
             config_sha256=self.config_sha256,
-            tokenizer_sha256=self.tokenizer.sha256,
+            tokenizer_sha256=(self.base or self).tokenizer.sha256,
             weights=self.weights,
             dtype=dtype,
+            new_tokens=self.new_tokens,
+            enlarged_tokenizer_sha256=self.tokenizer.sha256 if self.new_tokens else None,
         )
 
 

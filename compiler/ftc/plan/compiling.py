@@ -41,7 +41,7 @@ def request_of(plan: Plan) -> Request:
         sources=plan.sources,
         queries=plan.queries,
         tokenizer=plan.tokenizer,
-        tokenizer_sha256=plan.model.tokenizer_sha256,
+        tokenizer_sha256=plan.model.compiled_by,
         render=plan.render,
         limits=plan.limits,
         split=plan.split,

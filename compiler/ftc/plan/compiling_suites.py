@@ -66,7 +66,7 @@ class SuiteCompiler:
             sources=sources,
             queries=(request.query,),
             tokenizer=plan.tokenizer,
-            tokenizer_sha256=plan.model.tokenizer_sha256,
+            tokenizer_sha256=plan.model.compiled_by,
             render=request.render,
             limits=request.limits,
             split=SplitStep(fraction=None, rows=None, keys=(), seed=0),
@@ -96,7 +96,8 @@ class SuiteCompiler:
             *self._trained(plan, request, done.directory, done.step.train),
         )
         labels = (done.step.labels or ()) if suite.references else ()
-        return CompiledSuite(rows, labels, done.step.longest_target if suite.references else 0, findings)
+        longest = done.step.longest_target if suite.references else 0
+        return CompiledSuite(rows, labels, longest, findings, done.step.classes)
 
     def baselines(self, plan: Plan, suite: SuiteFacts) -> CompiledBaselines:
         """The rows of a suite's baselines; those of a suite with rows of its own have been compiled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag
+from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 
 from ftc import tuning
 from ftc.recipe.base import Strings, Table, Text, auto_or_number
@@ -28,6 +28,25 @@ def _base_kind(value: Any) -> str:
     return "table" if isinstance(value, (dict, BaseRecipe)) else "place"
 
 
+class AddedToken(Table):
+    """`{ text = "<call>", special = true }`: a token that the model's tokenizer does not have."""
+
+    text: Text
+    """What stands in the rows; it becomes one token wherever it stands."""
+
+    special: bool = False
+    """Whether it marks structure, so that it is left out where answers are read as text."""
+
+
+def _token_kind(value: Any) -> str:
+    return "table" if isinstance(value, (dict, AddedToken)) else "text"
+
+
+Token = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[AddedToken, Tag("table")], Discriminator(_token_kind)
+]
+
+
 class Model(Table):
     """`[model]`: where training starts."""
 
@@ -42,8 +61,17 @@ class Model(Table):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the weights and of the computation."""
 
+    new_tokens: Annotated[tuple[Token, ...], Strict(strict=False), Field(min_length=1)] | None = None
+    """Tokens that are added to the vocabulary, each one token from then on: texts, or tables."""
+
     chat_template: Text | None = None
     """A Jinja file to use instead of the model's own template, or the name of one that ftc ships."""
+
+
+def added_tokens(model: Model) -> tuple[AddedToken, ...]:
+    """The new tokens of `[model]`, those too that are stated as texts."""
+    stated = model.new_tokens or ()
+    return tuple(AddedToken(text=token) if isinstance(token, str) else token for token in stated)
 
 
 class Split(Table):

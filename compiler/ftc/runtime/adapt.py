@@ -8,6 +8,7 @@ from typing import Any
 from ftc.plan.steps import TuneStep
 from ftc.runtime.failure import BuildError
 from ftc.runtime.unfreeze import unfreeze
+from ftc.tuning.modules import TOKENS
 
 
 def adapt(model: Any, tune: TuneStep, directory: Path | None = None) -> Any:
@@ -28,7 +29,16 @@ def adapt(model: Any, tune: TuneStep, directory: Path | None = None) -> Any:
         options["tokenizer_name_or_path"] = str(directory)
         options["tokenizer_kwargs"] = {"local_files_only": True}
     config = getattr(peft, str(options.pop("type")))(**options)
-    return peft.get_peft_model(model, config)
+    adapted = peft.get_peft_model(model, config)
+    if TOKENS in tune.peft:
+        _with_bias(adapted.get_output_embeddings())
+    return adapted
+
+
+def _with_bias(head: Any) -> None:
+    """Give a head whose rows train the bias of the one it wraps, which TRL's loss asks it for."""
+    if head is not None and not hasattr(head, "bias"):
+        object.__setattr__(head, "bias", getattr(head.original_module, "bias", None))
 
 
 def trained(model: Any) -> int:

@@ -11,6 +11,7 @@ from ftc.plan.steps import ModelStep, QuantiseStep
 from ftc.runtime.failure import BuildError
 from ftc.runtime.quantise import bitsandbytes_config
 from ftc.runtime.ready import Ready
+from ftc.runtime.vocabulary import grow
 
 SCORING = ("scores", "classes")
 """Heads of scores in place of the vocabulary's: one score, or one for each class."""
@@ -102,7 +103,7 @@ def load_model(
         raise BuildError(
             "FTC405", f"the model's files lack weights: {', '.join(missing[:5]) or 'wrong shapes'}"
         )
-    return model
+    return grow(model, step)
 
 
 def labels(classes: Sequence[str]) -> dict[str, Any]:

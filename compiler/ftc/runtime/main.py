@@ -77,7 +77,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     """Load, evaluate, train, evaluate, save. Raises StoppedError and BuildError, with all progress kept."""
     from transformers import set_seed
 
-    from ftc.runtime import adapt, convert, load, rewards, save, summary, train
+    from ftc.runtime import adapt, convert, load, rewards, save, summary, train, vocabulary
 
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
@@ -86,7 +86,8 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     write_json(job.run / "environment.json", machine.describe(plan.environment.device))
     set_seed(plan.seed)
     model = load.load_base(plan, job.model)
-    tokenizer = load.load_tokenizer(job.model)
+    words = vocabulary.tokenizer_directory(plan, job)
+    tokenizer = load.load_tokenizer(words)
     suites = Suites.make(plan, job, emit=emit, stop=stop)
     unconfined = rewards.unconfined(plan)
     if unconfined is not None:
@@ -103,7 +104,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     emit(Phase("save"))
     found = suites.write(before, after, job)
     write_json(job.run / TRAINING, summary.summary(session, found))
-    emit(Saved(save.save_model(plan, trained, job.model, job.run / "model", before_training)))
+    emit(Saved(save.save_model(plan, trained, words, job.run / "model", before_training)))
     seconds = round(time.monotonic() - started, 3)
     add_timing(
         job.run / TIMING, {"from_step": session.first_step, "seconds": seconds, "tokens": session.tokens}

@@ -27,6 +27,7 @@ from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
 from ftc.runtime.train import make_trainer
 from ftc.runtime.trainer import Session
+from ftc.runtime.vocabulary import tokenizer_directory
 
 MEASURED = "measured.json"
 DRAWN = 64
@@ -102,7 +103,8 @@ def measure(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
         verify(plan, job)
         set_seed(plan.seed)
         model = load.load_base(plan, job.model)
-        tokenizer = load.load_tokenizer(job.model)
+        words = tokenizer_directory(plan, job)
+        tokenizer = load.load_tokenizer(words)
         evaluator = _evaluator(plan, job, stop)
     if evaluator is not None:
         _evaluate(measured, evaluator, model, adapted=False)
@@ -112,7 +114,7 @@ def measure(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
         _evaluate(measured, evaluator, model, adapted=True)
     emit(Phase("save"))
     with measured.timing("save"):
-        save.save_model(plan, model, job.model, job.run / "model")
+        save.save_model(plan, model, words, job.run / "model")
     measured.once["save bytes"] = float(_size(job.run / "model"))
     write_json(job.run / MEASURED, _found(measured))
     emit(Done())
@@ -123,7 +125,11 @@ def _evaluator(plan: Ready, job: Job, stop: Stop) -> Evaluator | None:
     step = next((step for step in plan.suites if step.rows is None), None)
     if step is None or plan.data.eval is None or not plan.data.eval.rows:
         return None
-    return Evaluator.make(Host.make(plan, job.data, job.model, emit=_silent, stop=stop), step, plan.data.eval)
+    return Evaluator.make(
+        Host.make(plan, job.data, tokenizer_directory(plan, job), emit=_silent, stop=stop),
+        step,
+        plan.data.eval,
+    )
 
 
 def _silent(_: Event) -> None:

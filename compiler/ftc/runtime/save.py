@@ -26,6 +26,7 @@ TOKENIZER_FILES = (
 NOISE = ("is_local", "local_files_only", "gguf_file", "name_or_path", "tokenizer_file")
 ABSURD_LENGTH = 10**9
 ADAPTER_CONFIG = "adapter_config.json"
+TOKENS = "trainable_token_indices"
 PORTABLE_CLASS = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 """The same class under the name that transformers 4 knows too."""
 
@@ -78,7 +79,10 @@ def save_model(
     texts = plan.objective.head == "embedding"
     for old in (part, target):
         shutil.rmtree(old, ignore_errors=True)
-    model.save_pretrained(str(part), **({"create_model_card": False} if texts else {}))
+    options: dict[str, Any] = {"create_model_card": False} if texts else {}
+    if (plan.tune.peft or {}).get(TOKENS):  # the rows of new tokens are in the adapter, and no others changed
+        options["save_embedding_layers"] = False
+    model.save_pretrained(str(part), **options)
     if plan.tune.peft is not None:
         (part / "README.md").unlink(missing_ok=True)
         if before:

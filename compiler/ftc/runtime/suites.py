@@ -20,6 +20,7 @@ from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
 from ftc.runtime.tasks import TaskSuite
 from ftc.runtime.tasks import verify as verify_tasks
+from ftc.runtime.vocabulary import tokenizer_directory
 
 ANSWERS = "answers"
 """The directory of the run with each suite's rows: prompts, references, answers and scores."""
@@ -47,7 +48,8 @@ class Suites:
     @classmethod
     def make(cls, plan: Ready, job: Job, *, emit: Callable[[Event], None], stop: Stop) -> Suites:
         """The suites of a plan that have rows, with the model's own tokenizer."""
-        host = Host.make(plan, job.data, job.model, emit=emit, stop=stop, verdicts=job.verdicts)
+        words = tokenizer_directory(plan, job)
+        host = Host.make(plan, job.data, words, emit=emit, stop=stop, verdicts=job.verdicts)
         rows = {step.name: Evaluator.make(host, step, part) for step, part in with_rows(plan)}
         own: dict[tuple[str, str], Evaluator] = {
             (step.name, one.kind): Evaluator.make(host, step, one.part, rows[step.name])

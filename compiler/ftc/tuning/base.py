@@ -58,7 +58,8 @@ class Method:
     picked, `problems` what of the options does not fit the model.
 
     An `adapter` leaves the base as it is. `merges` says whether it can be added to the base's weights, and
-    `packs` whether its rows may train packed; `recomputes` whether with gradient checkpointing.
+    `packs` whether its rows may train packed; `recomputes` whether with gradient checkpointing. One that
+    `adds_tokens` trains the rows of new tokens beside its adapters.
     """
 
     name: str
@@ -75,3 +76,4 @@ class Method:
     packs: bool = True
     recomputes: bool = True
     quantises: bool = False
+    adds_tokens: bool = False

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 
 from ftc.plan.steps import TuneStep
 from ftc.tuning.base import Defaulted, Method, Problem
-from ftc.tuning.modules import Module, Modules, numel
+from ftc.tuning.modules import TOKENS, Module, Modules, numel
 from ftc.tuning.targets import (
     Names,
     TargetOptions,
@@ -112,7 +112,7 @@ def lower(options: LoraOptions, modules: Modules | None) -> TuneStep:
 
 
 def count(step: TuneStep, modules: Modules) -> int:
-    """Both factors of each adapter, DoRA's magnitudes, and the modules that train whole.
+    """Both factors of each adapter, DoRA's magnitudes, the modules that train whole, and new tokens' rows.
 
     MiCA trains one factor alone.
     """
@@ -123,7 +123,9 @@ def count(step: TuneStep, modules: Modules) -> int:
         rank * (module.inputs + (0 if one else module.outputs)) + (module.outputs if magnitudes else 0)
         for module in targeted(step, modules)
     )
-    return adapters + numel(modules.targeted(peft.get("modules_to_save")), modules)
+    rows: Any = peft.get(TOKENS) or {}
+    new = sum(len(tokens) for tokens in rows.values()) * modules.hidden
+    return adapters + new + numel(modules.targeted(peft.get("modules_to_save")), modules)
 
 
 def picked(options: Any, step: TuneStep) -> tuple[Defaulted, ...]:
@@ -166,6 +168,7 @@ def _ranks(options: LoraOptions, modules: Modules) -> Iterator[Problem]:
 
 METHOD = Method(
     name="lora",
+    adds_tokens=True,
     title="LoRA",
     options=LoraOptions,
     lower=lower,

@@ -9,6 +9,9 @@ from typing import Literal
 
 Kind = Literal["linear", "head", "norm", "embedding", "other"]
 ALL_LINEAR = "all-linear"
+TOKENS = "trainable_token_indices"
+"""PEFT's option for rows of an embedding that train, by the module's name."""
+
 SCORE = "score"
 """What transformers calls the layer of a head of scores."""
 

@@ -48,6 +48,7 @@ def defaults(options: QloraOptions, step: TuneStep) -> tuple[Defaulted, ...]:
 
 METHOD = Method(
     name="qlora",
+    adds_tokens=True,
     title="QLoRA",
     options=QloraOptions,
     lower=lower,

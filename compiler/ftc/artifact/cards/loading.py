@@ -47,6 +47,13 @@ def _head(plan: Plan) -> tuple[str, str]:
     return SCORING, f", pad_token_id={plan.tokenizer.pad_id}, {labels}"
 
 
+def _grown(step: ModelStep) -> list[str]:
+    """Python that gives a base rows for its new tokens, whose values are in the adapter."""
+    return (
+        [f"base.resize_token_embeddings({step.vocabulary}, mean_resizing=False)"] if step.new_tokens else []
+    )
+
+
 def _chained_base(
     step: ModelStep, chain: Sequence[ChainedRun], kind: str = CAUSAL, more: str = ""
 ) -> tuple[str, str]:
@@ -58,9 +65,10 @@ def _chained_base(
     else:
         place = f"{chain[start].place}/model"
         imports, first = "", f"{kind}.from_pretrained({place!r}, dtype='float32'{more})"
-    adapters = [f"{run.place}/model" for run in chain[0 if start is None else start + 1 :]]
-    merged = [f"base = PeftModel.from_pretrained(base, {place!r}).merge_and_unload()" for place in adapters]
-    lines = [f"base = {first}", *merged]
+    lines = [f"base = {first}"]
+    for run in chain[0 if start is None else start + 1 :]:
+        lines += _grown(run.model)
+        lines.append(f"base = PeftModel.from_pretrained(base, '{run.place}/model').merge_and_unload()")
     if step.dtype != "float32":
         imports += "import torch\n"
         lines.append(f"base = base.to(torch.{step.dtype})")
@@ -83,5 +91,6 @@ def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
     else:
         more, expression = base_expression(plan.model, kind, told)
         base = f"base = {expression}"
+    base = "\n".join((base, *_grown(plan.model)))
     lines = f'{base}\nmodel = PeftModel.from_pretrained(base, "model")\n'
     return f"{more}from peft import PeftModel\n{imports}{lines}{tokenizer}"

@@ -40,6 +40,9 @@ def _unfit(fit: Fit, options: objectives.Options, context: Context) -> Iterator[
     if find_spec("sentence_transformers") is None:
         message = "embeddings are trained by sentence-transformers, which is not installed"
         yield Finding("FTC517", message, base, help=("pip install 'ftc[embed]'",))
+    if model.new_tokens:
+        message = "new tokens are for language models that write, and not for encoders"
+        yield Finding("FTC517", message, context.origins.value("model", "new_tokens"), help=("remove them",))
     if context.recipe.tune.method != "full":
         message = "embeddings are trained whole for now, and adapters or frozen weights are not"
         span = context.origins.value("tune", "method") or context.origins.value("train", "objective") or base

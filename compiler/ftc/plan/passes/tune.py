@@ -14,7 +14,8 @@ from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Plan, TuneStep
 from ftc.recipe.suggest import did_you_mean
 from ftc.tuning.base import Method, Problem
-from ftc.tuning.modules import SCORE, Modules, ends_with, with_scores
+from ftc.tuning.freeze import trains
+from ftc.tuning.modules import SCORE, TOKENS, Module, Modules, ends_with, with_scores
 
 BITSANDBYTES = "bitsandbytes"
 
@@ -38,6 +39,8 @@ def tune_step(context: Context, known: Modules | None, *, scores: int = 0) -> Tu
     step = method.lower(tune, known)
     if scores and step.peft is not None:
         step = step.model_copy(update={"peft": _scored(step.peft)})
+    if method.adds_tokens and step.peft is not None and context.facts.model.new_tokens:
+        step = step.model_copy(update={"peft": _with_rows(step.peft, context, known)})
     if known is None:
         return step
     trained = method.count(step, known)
@@ -51,10 +54,55 @@ def _scored(peft: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return peft | {"task_type": "SEQ_CLS", "modules_to_save": saved}
 
 
+def _with_rows(peft: dict[str, JsonValue], context: Context, known: Modules | None) -> dict[str, JsonValue]:
+    """PEFT's options where the rows of new tokens train, of the embedding and of a head of its own."""
+    wanted: list[JsonValue] = [token.id for token in context.facts.model.new_tokens]
+    whole = known.targeted(peft.get("modules_to_save")) if known is not None else ()
+    rows: dict[str, JsonValue] = {
+        module.name.rpartition(".")[2]: wanted for module in _tables(known) if module not in whole
+    }
+    return peft | {TOKENS: rows} if rows else peft
+
+
+def _tables(known: Modules | None) -> tuple[Module, ...]:
+    """The modules with a row for each token: the embedding, and a head that is not tied to it."""
+    return tuple(
+        module
+        for module in (known.all if known is not None else ())
+        if (module.kind == "embedding" and module.role == "tokens")
+        or (module.kind == "head" and module.role == "head" and not (known and known.tied))
+    )
+
+
+def _untrained_tokens(
+    context: Context, method: Method, step: TuneStep, known: Modules | None
+) -> Iterator[Finding]:
+    """FTC547 where new tokens would keep the rows that they begin with."""
+    if not context.facts.model.new_tokens or method.name == "full":
+        return
+    if known is not None and method.adds_tokens:
+        return
+    how = step.unfrozen
+    if how is not None and known is not None and all(trains(one, how, known) for one in _tables(known)):
+        return
+    message = f"the new tokens would not train: {method.title} leaves their rows as they begin"
+    helps = ('write method = "lora" or "full" under [tune]',)
+    if how is not None:
+        helps = ("write embeddings = true and head = true under [tune]",)
+    elif known is None:
+        message = "the new tokens would not train: the embedding of this model type has no known name"
+        helps = ('write method = "full" under [tune]',)
+    yield Finding("FTC547", message, context.origins.value("model", "new_tokens"), help=helps)
+
+
 def _defaulted(context: Context, method: Method, step: TuneStep) -> tuple[Choice, ...]:
     tune = context.recipe.tune
     picked = method.defaults(tune, step)
     chosen = tuple(choice(f"tune.{one.key}", one.value, one.reason) for one in picked)
+    rows = (step.peft or {}).get(TOKENS)
+    if isinstance(rows, dict):
+        reason = "the rows of the new tokens train beside the adapters, and are saved with them"
+        chosen = (*chosen, choice("tune.new_tokens", [*rows], reason))
     if "tune" in context.recipe.model_fields_set and "method" in tune.model_fields_set:
         return chosen
     reason = "trains few weights, leaves the base as it is, and needs a fraction of the memory"
@@ -156,6 +204,7 @@ def run(plan: Plan, context: Context) -> Outcome:
     else:
         found = [_finding(problem, context, known) for problem in method.problems(tune, known)]
     found += _unfit(plan, context, method)
+    found += _untrained_tokens(context, method, step, known)
     return Outcome(filled(plan, _defaulted(context, method, step), tune=step), tuple(found))
 
 

@@ -18,7 +18,7 @@ from ftc.plan.steps.evaluation import (
     JudgeStep,
     SuiteRows,
 )
-from ftc.plan.steps.model import ModelStep, ObjectiveStep, RewardStep, TokenizerStep
+from ftc.plan.steps.model import ModelStep, NewToken, ObjectiveStep, RewardStep, TokenizerStep
 from ftc.plan.steps.rows import (
     DataStep,
     DedupeStep,
@@ -54,6 +54,7 @@ __all__ = [
     "LimitStep",
     "MixedRows",
     "ModelStep",
+    "NewToken",
     "ObjectiveStep",
     "PackingStep",
     "Part",

@@ -10,12 +10,25 @@ from ftc.plan.steps.base import Digest, FileDigest
 from ftc.recipe.base import Frozen
 
 
+class NewToken(Frozen):
+    """A token that the base does not have: its number, and the base's tokens that its text is made of.
+
+    Its rows begin as the means of theirs.
+    """
+
+    text: str
+    id: int
+    special: bool
+    pieces: tuple[int, ...]
+
+
 class ModelStep(Frozen):
     """The base model as the world has it.
 
     What another recipe makes has the kind `run`: its location is the name of that run, its revision the
     digest of that plan, from which its weights follow. They are not listed, as they need not be there yet;
-    configuration and tokenizer are those which that run began with.
+    configuration and tokenizer are those which that run began with. With `new_tokens` the vocabulary is that
+    of the enlarged model, and rows are compiled by the `enlarged_tokenizer_sha256`.
     """
 
     location: str
@@ -28,6 +41,13 @@ class ModelStep(Frozen):
     tokenizer_sha256: Digest
     weights: tuple[FileDigest, ...]
     dtype: Literal["float32", "bfloat16", "float16"]
+    new_tokens: tuple[NewToken, ...] = Field(default=(), exclude_if=lambda tokens: not tokens)
+    enlarged_tokenizer_sha256: Digest | None = Field(default=None, exclude_if=lambda digest: digest is None)
+
+    @property
+    def compiled_by(self) -> str:
+        """The digest of the tokenizer that rows are compiled by."""
+        return self.enlarged_tokenizer_sha256 or self.tokenizer_sha256
 
 
 class TokenizerStep(Frozen):
