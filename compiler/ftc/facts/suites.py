@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftc import objectives
 from ftc.diagnostics import Finding, Span
 from ftc.facts.cache import Cache
 from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sources
@@ -176,6 +177,9 @@ def _own_rows(
         return found, (*seen[2], *problems)
     query = queries.rows[0]
     columns = {column.name: column.type for column in query.columns}
+    if headed(recipe):
+        found = replace(found, recipe=recipe, query=query)
+        return found, (*seen[2], *problems, *look_at_columns(recipe, origins, NOTHING, query))
     recipe, references = _rendered(recipe, columns, origins)
     found = replace(found, recipe=recipe, query=query, references=references)
     misfits = _misfits(found, columns) or look_at_columns(recipe, origins, NOTHING, query)
@@ -199,8 +203,16 @@ def _variant(found: SuiteFacts) -> tuple[Recipe, Origins]:
         invalid=data.invalid,
         id="id" if suite.suite is not None else None,
     )
-    train = found.recipe.train.model_copy(update={"objective": None})
+    train = found.recipe.train
+    if not headed(found.recipe) or suite.suite is not None:
+        train = train.model_copy(update={"objective": None})
     return found.recipe.model_copy(update={"data": own, "train": train, "eval": Eval()}), origins
+
+
+def headed(recipe: Recipe) -> bool:
+    """Whether the recipe names an objective whose model writes no text: its suites have rows as it has."""
+    name = recipe.train.objective_name
+    return name in objectives.OBJECTIVES and objectives.load(name).loads.head != "vocabulary"
 
 
 def _rendered(recipe: Recipe, columns: dict[str, str], origins: Origins) -> tuple[Recipe, bool]:

@@ -48,13 +48,15 @@ class SuiteRequest:
 class CompiledSuite:
     """The compiled rows of a suite with what they allow, or the findings that prevented them.
 
-    `labels` is a closed set of answers, if they are one; `longest_target` is in tokens.
+    `labels` is a closed set of answers, if they are one; `longest_target` is in tokens; `classes` are those
+    that a classifier is to find.
     """
 
     rows: SuiteRows | None
     labels: tuple[str, ...] = ()
     longest_target: int = 0
     findings: tuple[Finding, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

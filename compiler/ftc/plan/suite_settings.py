@@ -131,8 +131,10 @@ def _names(about: _Open) -> tuple[str, ...]:
     if measured.rewards is not None and not suite.own_rows:
         about.choose("metrics", list(measured.rewards), "the rewards that are metrics by their names")
         return measured.rewards
-    own = objectives.load(about.plan.objective.name).metrics if about.plan.objective else None
-    if own is not None and not suite.own_rows and all(name in METRICS for name in own):
+    step = about.plan.objective
+    own = objectives.load(step.name).metrics if step else None
+    headed = step is not None and step.head != "vocabulary"
+    if own is not None and (headed or not suite.own_rows) and all(name in METRICS for name in own):
         about.choose("metrics", list(own), "those of the objective")
         return own
     metrics, reasons = ["loss"], ["loss always"]
@@ -189,10 +191,10 @@ def _unfit(about: _Open, names: tuple[str, ...]) -> Finding | None:
     head = about.plan.objective.head if about.plan.objective else "vocabulary"
     for name in names:
         needs = _needs(name)
-        if needs in MEASURED and (head in OF_HEAD and (about.suite.own_rows or needs not in OF_HEAD[head])):
+        if needs in MEASURED and needs not in OF_HEAD.get(head, MEASURED):
             message = f"`{name}` cannot be measured: the model gives {head} and writes no text"
             usual = [known for known in METRICS if _needs(known) in OF_HEAD[head]]
-            helps = (f"measure {listed(usual)} on the held-out rows",)
+            helps = (f"measure {listed(usual)}",)
             return Finding("FTC507", message, span, help=helps)
         if needs not in MEASURED and needs not in OF_HEAD.get(head, ()):
             message = f"`{name}` needs {needs}, which this build does not make"

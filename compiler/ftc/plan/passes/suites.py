@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ftc import objectives
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.suites import SuiteFacts
 from ftc.facts.tasks import Tasks
@@ -12,6 +13,7 @@ from ftc.plan.passes import objective, render
 from ftc.plan.passes.inputs import query_step
 from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan
 from ftc.plan.suite_settings import FREE_ANSWER, Measured, settled, stated_gates, with_baselines
+from ftc.recipe.suggest import listed
 
 
 def run(plan: Plan, context: Context) -> Outcome:
@@ -60,6 +62,23 @@ def _tasks(suite: SuiteFacts, tasks: Tasks, plan: Plan) -> _Compiled | Outcome:
     return _Compiled(step, (), ())
 
 
+def _other_kind(suite: SuiteFacts, plan: Plan, own: Plan) -> Finding | None:
+    """The finding for rows of another kind than those that the trained model reads."""
+    if plan.objective is None or own.objective is None or plan.objective.head == own.objective.head:
+        return None
+    columns = objectives.load(plan.objective.name).shapes[-1].columns
+    message = f"the rows of the suite `{suite.name}` are not what {plan.objective.name} trains on"
+    span = suite.origins.value("data", "query") or suite.origins.value(*suite.at)
+    return Finding("FTC563", message, span, help=(f"return the columns {listed(columns)}",))
+
+
+def _unknown_classes(suite: SuiteFacts, unknown: list[str], classes: tuple[str, ...]) -> Finding:
+    message = f"rows of the suite `{suite.name}` have classes that no training row has: {listed(unknown)}"
+    span = suite.origins.value("data", "query") or suite.origins.value(*suite.at)
+    help_ = ("leave them out in the query",)
+    return Finding("FTC563", message, span, help=help_, notes=(f"the classes are {listed(classes)}",))
+
+
 def _suite(suite: SuiteFacts, plan: Plan, context: Context) -> _Compiled | Outcome:
     assert suite.query is not None  # noqa: S101 - the caller has looked
     own = replace(
@@ -72,6 +91,9 @@ def _suite(suite: SuiteFacts, plan: Plan, context: Context) -> _Compiled | Outco
     rendered = render.run(chosen.plan, own) if chosen.ok else chosen
     if not rendered.ok or rendered.plan.render is None or plan.model is None or plan.limits is None:
         return Outcome(plan, rendered.findings)
+    other = _other_kind(suite, plan, chosen.plan)
+    if other is not None:
+        return Outcome(plan, (other,))
     step = rendered.plan.render.model_copy(
         update={"carried": tuple(column.name for column in suite.query.columns)}
     )
@@ -80,7 +102,11 @@ def _suite(suite: SuiteFacts, plan: Plan, context: Context) -> _Compiled | Outco
     done = context.compile_suite(plan, request)
     if done.rows is None:
         return Outcome(plan, done.findings)
-    measured = Measured(done.labels, done.longest_target, suite.references)
+    classes = plan.data.classes if plan.data else ()
+    unknown = sorted(set(done.classes) - set(classes))
+    if unknown:
+        return Outcome(plan, (*done.findings, _unknown_classes(suite, unknown, classes)))
+    measured = Measured(classes or done.labels, done.longest_target, suite.references)
     made = settled(suite, measured, plan, context)
     findings = (*done.findings, *made.findings)
     if made.step is None:
