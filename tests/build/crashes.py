@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -28,6 +30,9 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree"}
 HOW = ("before", "torn", "late")
 """The build dies before the act; with half of what it wrote last; or some milliseconds after the act."""
+
+SIZES = (40, 200, 600, 900, 1100, 1300)
+"""Kilobytes of disks which become full in different stages."""
 
 PLANNING = (
     "start",
@@ -269,15 +274,16 @@ def warm() -> None:
     import peft  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import tokenizers  # noqa: F401
-    import trl
+    import trl  # noqa: F401
     from transformers import AutoTokenizer, LlamaForCausalLM, Trainer  # noqa: F401
 
     import ftc  # noqa: F401
     from ftc.data import pipeline  # noqa: F401
     from ftc.runtime import main, score, trainer  # noqa: F401
 
-    for name in filter(None, os.environ.get("CRASH_TRAINERS", "SFTTrainer").split()):
-        getattr(trl, name)
+    for name in os.environ.get("CRASH_TRAINERS", "SFTTrainer").split():
+        inside, _, kind = f"trl.{name}".rpartition(".")
+        getattr(import_module(inside), kind)
 
 
 def learn(root: Path) -> None:
@@ -307,8 +313,29 @@ def once(project: Path, whole: Built, death: Death, root: Path) -> dict[str, Any
     return {**told, "same": same, "steps": steps, "codes": codes, "seconds": seconds}
 
 
-def main(project: Path, place: Path, count: int, seed: int, only: str = "") -> None:
-    """Build once to the end, then `count` times with a death; one line of JSON for each."""
+def full(project: Path, whole: Built, size: int, root: Path) -> dict[str, Any]:
+    """Build on a disk of so many kilobytes, then on the same one with more room; say what came of it."""
+    recipe = fresh(project, root)
+    for name in ("cache", "runs"):
+        (root / "disk" / name).mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(root / "disk")]
+    subprocess.run(mount, check=True)
+    try:
+        for name in ("cache", "runs"):
+            (root / name).symlink_to(root / "disk" / name)
+            (root / "disk" / name).mkdir()
+        in_child(recipe, root, None)
+        codes = json.loads((root / "acts.json").read_text(encoding="utf-8"))["codes"]
+        subprocess.run(["mount", "-o", "remount,size=100m", str(root / "disk")], check=True)
+        in_child(recipe, root, None)
+        same = left(root).manifest == whole.manifest
+    finally:
+        subprocess.run(["umount", str(root / "disk")], check=True)
+    return {"size": size, "codes": [code for code in codes if code not in whole.codes], "same": same}
+
+
+def main(project: Path, place: Path, what: str, seed: int = 0, only: str = "") -> None:
+    """Build once to the end, then so many times with a death, or on full disks; a line of JSON each."""
     warm()
     before = time.monotonic()
     recipe = fresh(project, place / "whole")
@@ -316,12 +343,22 @@ def main(project: Path, place: Path, count: int, seed: int, only: str = "") -> N
     whole = left(place / "whole")
     learn(place / "whole")
     first = {"acts": len(whole.acts), "seconds": round(time.monotonic() - before, 2), "codes": whole.codes}
-    sys.stdout.write(json.dumps(first) + "\n")
-    deaths = [one for one in chosen(whole.acts, len(whole.acts), seed) if only in whole.acts[one.act]]
-    for death in deaths[:count]:
-        sys.stdout.write(json.dumps(once(project, whole, death, place / "killed")) + "\n")
-        sys.stdout.flush()
+    tell(first)
+    if what == "full":
+        for size in SIZES:
+            tell(full(project, whole, size, place / "full"))
+        return
+    deaths = chosen(whole.acts, len(whole.acts), seed)
+    wanted = [death for death in deaths if re.match(only, whole.acts[death.act])]
+    for death in wanted[: int(what)]:
+        tell(once(project, whole, death, place / "killed"))
+
+
+def tell(value: dict[str, Any]) -> None:
+    """Write a line."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int((sys.argv[4:] or [0])[0]), *sys.argv[5:])

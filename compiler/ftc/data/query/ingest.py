@@ -26,6 +26,7 @@ CODE = (
     "facts/sources",
 )
 FETCHED = "fetched"
+AGAIN = "run the same command again once nobody changes the file"
 DATABASE = "source.duckdb"
 ACCOUNT = "account.json"
 
@@ -106,8 +107,7 @@ def _check_unchanged(source: SourceStep, paths: tuple[Path, ...], cache: Cache) 
         except FileNotFoundError:
             same = False
         if not same:
-            again = "run the same command again once nobody writes to it"
-            raise UnreadableSource(source.name, f"{file.name} was changed while it was read", (again,))
+            raise UnreadableSource(source.name, f"{file.name} was changed while it was read", (AGAIN,))
 
 
 def _check_fetched(source: SourceStep, paths: tuple[Path, ...], cache: Cache) -> None:
@@ -143,6 +143,11 @@ def ingest(
         raise UnreadableSource(source.name, str(error)) from error
     except duckdb.Error as error:
         raise _failure(source, paths, error) from error
+    except OSError as error:
+        if str(error.filename) not in map(str, paths):
+            raise
+        reason = (error.strerror or str(error)).lower()
+        raise UnreadableSource(source.name, f"{Path(error.filename).name}: {reason}", (AGAIN,)) from error
     finally:
         con.close()
     account = SourceAccount(source.name, (row[0] if row else 0) + len(bad), bad)
