@@ -111,6 +111,12 @@ def micro_batches(train: TrainStep, lengths: Lengths, kernel: str, *, members: i
     return MicroBatches(calls, total, variance**0.5 / max(total.tokens, 1), ordered.basis)
 
 
+def expected_longest(train: TrainStep, lengths: Lengths, rows: int) -> tuple[float, float]:
+    """Mean length of the longest of so many rows that stand together, and of its square."""
+    ordered = _ordered(lengths.rows, train.arguments.get("train_sampling_strategy"))
+    return ordered.longest(min(rows, len(lengths.rows)))
+
+
 def _sizes(train: TrainStep, count: int) -> list[tuple[int, int]]:
     """Sizes of micro-batches and how many there are of each; the last of a pass has what is left.
 
@@ -241,7 +247,7 @@ def prompts(batches: list[EvaluationBatch], attends: Attends) -> Amounts:
     return total
 
 
-def written(rows: int, prompt: int, count: int) -> Amounts:
+def written(rows: float, prompt: float, count: int) -> Amounts:
     """What `count` more tokens of each row take, one after another: each looks at all before it."""
     if count <= 0:
         return Amounts(0, 0, 0)

@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -187,13 +187,19 @@ class _Measured:
         return Range.around(did.seconds * longer, 0.25)
 
     def training(self) -> Range:
-        """Micro-batches, and what comes with each optimizer step."""
-        batches = self.passes("training", self.work.training, adapted=True)
+        """Micro-batches with what others read of them, sampled answers, and what comes with each step."""
+        read = self.work.training.operations.plus(self.work.reference.operations)
+        batches = self.passes("training", replace(self.work.training, operations=read), adapted=True)
         varied = SURE * self.work.spread
         batches = Range(batches.low * (1 - min(varied, 1.0)), batches.likely, batches.high * (1 + varied))
-        more = max(1.0, self.work.traits.trained / max(self.found.subject.trained, 1))
-        steps = Range.around(self.work.steps * self.found.step * more, 0.25)
-        return batches.plus(steps).plus(Range.around(self.found.trainer, 0.25))
+        longer = max(1.0, self.work.traits.trained / max(self.found.subject.trained, 1))
+        steps = Range.around(self.work.steps * self.found.step * longer, 0.25)
+        few, most = (
+            self.passes("answers", part, adapted=True) for part in (self.work.fewest, self.work.generation)
+        )
+        batches = Range(batches.low * self.work.least, batches.likely, batches.high)
+        written = Range(few.low, most.likely, most.high)
+        return total((batches, steps, written, Range.around(self.found.trainer, 0.25)))
 
     def evaluation(self, part: Evaluation | None, *, adapted: bool) -> Range:
         """Losses, answers and labels of the held-out rows."""

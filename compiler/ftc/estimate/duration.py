@@ -129,6 +129,11 @@ def _longer(one: Range, other: Range) -> Range:
     return Range(max(one.low, other.low), max(one.likely, other.likely), max(one.high, other.high))
 
 
+def shrunk(part: Range, least: float) -> Range:
+    """The range whose lowest value is so small a part of what it was."""
+    return Range(part.low * least, part.likely, part.high)
+
+
 @dataclass(frozen=True, slots=True)
 class _Gpu:
     """A device's rates for one model: FLOP/s in its dtype, bytes/s, and the constants."""
@@ -144,8 +149,10 @@ class _Gpu:
         batches = self.passes(work.training, forwards, adapted=True)
         varied = Range.around(1.0, SURE * work.spread)
         states = Range.exactly(work.steps * self.traits.trained * STATES / self.bandwidth)
-        more = self.passes(work.reference, 1, adapted=False).plus(self.written(work.generation, adapted=True))
-        return total((_product(batches, varied), states, more))
+        read = shrunk(self.passes(work.reference, 1, adapted=False), work.least)
+        few, most = (self.written(part, adapted=True) for part in (work.fewest, work.generation))
+        written = Range(few.low, most.likely, most.high)
+        return total((shrunk(_product(batches, varied), work.least), states, read, written))
 
     def passes(self, work: Work, forwards: float, *, adapted: bool) -> Range:
         """Passes that count as so many forward passes each beside their matrix products."""

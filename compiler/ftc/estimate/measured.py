@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, Strict
@@ -10,7 +11,9 @@ from ftc.estimate.batches import label_passes
 from ftc.estimate.calibration import Kind, Once, Sample, Subject
 from ftc.estimate.flops import Amounts, Attends, StepFlops, step_flops
 from ftc.estimate.step import TrainingStep
-from ftc.estimate.workload import Traits, Work, answered, traits
+from ftc.estimate.training_work import read_beside
+from ftc.estimate.work import Work, answered
+from ftc.estimate.workload import Traits, traits
 from ftc.plan.steps import Plan
 from ftc.recipe.base import Frozen
 
@@ -73,7 +76,9 @@ def _training(timed: Timed, step: TrainingStep, counted: StepFlops) -> Work:
     if step.loss.kernel == "trl" and step.backend == "cuda":
         positions = float(timed.positions)
     amounts = Amounts(float(tokens), compared, positions)
-    return Work(1.0, amounts.tokens, counted.training.of(amounts))
+    trained = Work(1.0, amounts.tokens, counted.training.of(amounts))
+    read = read_beside(step, counted, trained, amounts).operations
+    return replace(trained, operations=trained.operations.plus(read))
 
 
 def _evaluation(timed: Timed, step: TrainingStep, counted: StepFlops) -> Work:

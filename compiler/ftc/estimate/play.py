@@ -84,12 +84,12 @@ def prepared(step: TrainingStep, ledger: Ledger | None = None) -> Play:
     if step.objective.reference == "model":
         _second_model(play)
     if step.objective.teacher is not None:
-        play.teacher = prepared(_teaching(step, step.objective.teacher), play.ledger)
+        play.teacher = prepared(teaching(step, step.objective.teacher), play.ledger)
         play.teacher.segments = play.segments
     return play
 
 
-def _teaching(step: TrainingStep, teacher: Teacher) -> TrainingStep:
+def teaching(step: TrainingStep, teacher: Teacher) -> TrainingStep:
     """The step as a teacher takes part in it: whole, in its own dtype, over the same rows."""
     softcap = architecture(teacher.config).family.softcap
     changes = {

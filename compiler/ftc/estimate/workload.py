@@ -10,54 +10,20 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from ftc.estimate.batches import (
-    EvaluationBatch,
-    Lengths,
-    by_length,
-    label_passes,
-    losses,
-    micro_batches,
-    prompts,
-    written,
-)
-from ftc.estimate.flops import NO_OPERATIONS, Amounts, Attends, Operations, StepFlops, step_flops
+from ftc.estimate.batches import EvaluationBatch, Lengths, by_length, label_passes, losses, prompts
+from ftc.estimate.flops import Amounts, Attends, Operations, StepFlops, step_flops
 from ftc.estimate.ledger import WEIGHTS
 from ftc.estimate.play import Play, prepared
 from ftc.estimate.step import BYTES, Dtype, TrainingStep
 from ftc.estimate.suites import assumed, needs, on_held_out, own_parts
+from ftc.estimate.training_work import micro_batch, trained_work
+from ftc.estimate.work import NO_WORK, Work, answered
 
 if TYPE_CHECKING:
-    from ftc.plan.steps import EvalStep, Part, Plan, TrainStep
+    from ftc.plan.steps import EvalStep, Plan, TrainStep
 
 READ = 2
 """Times that the model's files are read: for their digests, then to be loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Passes of one kind through a model: how many, their tokens (padding included), their operations."""
-
-    calls: float = 0.0
-    tokens: float = 0.0
-    operations: Operations = NO_OPERATIONS
-
-    @property
-    def flops(self) -> float:
-        """Floating-point operations of all parts."""
-        return self.operations.total
-
-    def plus(self, other: Work) -> Work:
-        """Both together."""
-        return Work(
-            self.calls + other.calls, self.tokens + other.tokens, self.operations.plus(other.operations)
-        )
-
-    def scaled(self, factor: float) -> Work:
-        """So many times this."""
-        return Work(self.calls * factor, self.tokens * factor, self.operations.scaled(factor))
-
-
-NO_WORK = Work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +80,10 @@ class Traits:
 class Workload:
     """A build's work by part; sizes are in bytes.
 
-    `training` counts micro-batches as calls; `reference` are passes of a reference model, `generation` tokens
-    that GRPO writes. `spread` is how far training's tokens vary (standard deviation), as a part of them, and
+    `training` counts micro-batches as calls; `reference` are passes without gradient beside them, of a
+    reference model or a teacher, `generation` writes answers that are sampled, as long as they may be, or
+    `fewest` if they end early, when the rest shrinks to the part `least`. `spread` is how far training's
+    tokens vary (standard deviation), as a part of them, and
     `basis` how they are known. `watched` are the losses of the held-out rows evaluated while training, over
     all its steps, as nothing says whether it will end earlier. `loaded` is read at the start, `checkpoint`
     written `checkpoints` times, and `saved` once.
@@ -125,8 +93,10 @@ class Workload:
     training: Work
     steps: int
     spread: float = 0.0
+    least: float = 1.0
     reference: Work = NO_WORK
     generation: Work = NO_WORK
+    fewest: Work = NO_WORK
     before: Evaluation | None = None
     after: Evaluation | None = None
     watched: Work = NO_WORK
@@ -169,54 +139,6 @@ def _traits(play: Play) -> Traits:
     )
 
 
-def micro_batch(step: TrainingStep) -> tuple[Work, Work, Work]:
-    """One micro-batch of a step as it stands: trained, read without gradient, and written by generation.
-
-    A pair of DPO is two rows; KTO's drift is read by the model and by its reference.
-    GRPO writes its completions by the model's own generate, a pass a token.
-    """
-    counted, batch = step_flops(step), step.batch
-    rows = step.sequences
-    lengths = list(batch.packed) or [batch.length] * rows
-    attends = Attends.of(step.attention, masked=batch.padded or bool(batch.packed))
-    compared = attends.pairs(lengths, padded_to=batch.length, packed=bool(batch.packed))
-    positions = float(rows * batch.length)
-    if step.loss.kernel == "trl" and batch.trained is not None:
-        positions = float(batch.trained)
-    amounts = Amounts(float(rows * batch.length), compared, positions)
-    trained = Work(1.0, amounts.tokens, counted.training.of(amounts))
-    return trained, _read(step, counted, Work(1.0, amounts.tokens), amounts), _generated(step, counted)
-
-
-def _read(step: TrainingStep, counted: StepFlops, passes: Work, amounts: Amounts) -> Work:
-    """The passes without gradient beside those that train: a reference's, and those that tell KTO's drift.
-
-    Rows that tell the drift are as long as those that train, near enough: their answers change places.
-    """
-    found = NO_WORK
-    if step.objective.reference in ("model", "adapter"):
-        found = replace(passes, operations=counted.base.of(amounts))
-    if step.objective.drift:
-        found = found.scaled(2).plus(replace(passes, operations=counted.forward.of(amounts)))
-    return found
-
-
-def _generated(step: TrainingStep, counted: StepFlops) -> Work:
-    """The passes that write GRPO's completions: the prompt once, then a token at a time."""
-    objective = step.objective
-    if objective.kind != "grpo" or not objective.generations:
-        return Work()
-    rows, prompt, length = objective.generations, objective.prompt or 1, objective.completion or 1
-    first = Amounts(rows * prompt, rows * prompt**2, rows)
-    return answered(rows, prompt, length, first, counted.forward)
-
-
-def answered(rows: int, prompt: int, count: int, first: Amounts, forward: Operations) -> Work:
-    """A prompt that is read, which gives the first token, and the passes that write the others."""
-    amounts = first.plus(written(rows, prompt, count - 1))
-    return Work(float(count), amounts.tokens, forward.of(amounts))
-
-
 def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
     """The work of a plan's build; `step` is its training step, whose batch is left aside.
 
@@ -227,17 +149,17 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         raise ValueError("the plan has no training step yet")
     play = prepared(step)
     counted, about = step_flops(step), _traits(play)
-    found = micro_batches(plan.train, lengths, step.attention, members=step.sequences // step.batch.rows)
-    amounts = found.amounts
-    if step.loss.kernel == "trl" and step.backend == "cuda":
-        amounts = replace(amounts, positions=_trained(plan.data.train, plan.train, lengths))
+    found = trained_work(plan, step, lengths)
     saved = _saved(play, about)
     return Workload(
         traits=about,
-        training=Work(found.calls, amounts.tokens, counted.training.of(amounts)),
+        training=found.training,
         steps=plan.train.steps,
         spread=found.spread,
-        reference=_read(step, counted, Work(found.calls, amounts.tokens), amounts),
+        least=found.least,
+        reference=found.reference,
+        generation=found.generation,
+        fewest=found.fewest,
         before=_evaluation(plan, lengths, step, counted, trained=False),
         after=_evaluation(plan, lengths, step, counted, trained=True),
         watched=_watched(plan, lengths, step, counted),
@@ -247,12 +169,6 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         saved=saved,
         basis=found.basis,
     )
-
-
-def _trained(part: Part, train: TrainStep, lengths: Lengths) -> float:
-    """Tokens with loss of a whole training, of which a repeated row has its own each time."""
-    passes = train.steps * train.batch / max(lengths.units, 1)
-    return part.trained_tokens * len(lengths.rows) / max(part.rows, 1) * passes
 
 
 def _evaluations(train: TrainStep) -> int:
@@ -288,7 +204,11 @@ def base_bytes(plan: Plan, step: TrainingStep) -> float:
 def _loaded(plan: Plan, play: Play) -> float:
     assert plan.model is not None  # noqa: S101 - the caller has looked
     files = sum(file.bytes for file in plan.model.weights)
-    return float(READ * (_base_bytes(play) if plan.model.kind in ("gguf", "run") else files))
+    base = _base_bytes(play) if plan.model.kind in ("gguf", "run") else files
+    again = play.step.objective.reference == "model"
+    teacher = plan.objective.teacher if plan.objective is not None else None
+    more = sum(file.bytes for file in teacher.weights) if teacher is not None else 0
+    return float(READ * (base + more) + again * base)
 
 
 def _base_bytes(play: Play) -> int:
@@ -386,3 +306,6 @@ def _labels(lengths: Lengths, batches: list[EvaluationBatch], attends: Attends, 
         for amounts in label_passes(len(batch.rows), batch.longest, lengths.labels):
             work = work.plus(_work(1, amounts, forward))
     return work
+
+
+__all__ = ["NO_WORK", "Work", "Workload", "answered", "base_bytes", "micro_batch", "traits", "workload"]

@@ -260,7 +260,7 @@ def _collator(plan: Ready, rows: MappedRows, *, packed: bool) -> Any:
     return PackedCollator(rows) if packed else Collator(pad_id)
 
 
-def _whole(batch: dict[str, Any]) -> dict[str, Any]:
+def together(batch: dict[str, Any]) -> dict[str, Any]:
     """A batch whose members stand apart with all of them together."""
     members = [name.removesuffix("_input_ids") for name in batch if name.endswith("_input_ids")]
     if "input_ids" in batch or not members:
@@ -286,7 +286,7 @@ def _widened(tensor: Tensor, width: int, fill: int) -> Tensor:
 
 def tokens_of(batch: dict[str, Any]) -> int:
     """How many tokens a batch has, padding aside."""
-    batch = _whole(batch)
+    batch = together(batch)
     if "attention_mask" in batch:
         return int(batch["attention_mask"].sum())
     return int(batch["input_ids"].numel())
@@ -297,7 +297,7 @@ def rows_of(batch: dict[str, Any]) -> Iterator[Row | None]:
 
     Rows with members are put together again; `row` has their number.
     """
-    batch = _whole(batch)
+    batch = together(batch)
     if "attention_mask" not in batch:
         yield from _end_to_end(batch)
         return
