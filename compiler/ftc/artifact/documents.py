@@ -16,6 +16,7 @@ DOCUMENTS: tuple[tuple[str, str], ...] = (
     ("README.md", "ftc.artifact.cards.model_card:document"),
     ("DATA_CARD.md", "ftc.artifact.cards.data_card:document"),
     ("data/croissant.json", "ftc.artifact.cards.croissant:document"),
+    ("report.html", "ftc.report.of_run:document"),
     ("provenance.json", "ftc.artifact.provenance:document"),
 )
 """Names within the run, and the function that makes each, as `module:function`, imported when it is needed.

@@ -10,7 +10,7 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
-from ftc.cli.evaluation_view import name_of
+from ftc.cli.evaluation_view import name_of, title_of
 from ftc.cli.layout import plural
 from ftc.comparing import RIGHT, metric_of, said_by, tells_right
 from ftc.evaluation import Metric
@@ -68,7 +68,7 @@ class Changed:
 class SuiteAnswers:
     """The answers of one suite: what changed by each metric, and some rows beside."""
 
-    suite: str
+    title: str
     changed: tuple[Changed, ...]
     others: tuple[AnswerRow, ...]
     counted: str
@@ -93,7 +93,7 @@ def _suite(suite: Line, path: Path) -> SuiteAnswers:
     rest = [told for told in lines if told["id"] not in seen]
     spoken = next((metric for metric in metrics if _answered(metric)), metrics[0] if metrics else None)
     others = tuple(_row(told, spoken) for told in nsmallest(OTHERS, rest, key=_hash)) if spoken else ()
-    return SuiteAnswers(suite["suite"], changed, others, plural(len(lines), "row"))
+    return SuiteAnswers(title_of(suite["suite"], len(lines)), changed, others, plural(len(lines), "row"))
 
 
 def _hash(told: Line) -> tuple[bytes, str]:

@@ -30,7 +30,7 @@ TITLES = {
     "cut_answers": "answers cut off",
     "reward_std": "spread of the reward",
 }
-LEFT, RIGHT, TOP, FOOT = 52.0, 8.0, 12.0, 30.0
+LEFT, RIGHT, TOP, FOOT = 52.0, 14.0, 12.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +147,16 @@ def _grid(x: Scale, y: Scale, width: float, tall: float) -> list[Markup]:
             line(LEFT, at, width - RIGHT, at, "grid"),
             text(LEFT - 8, at + 4, short(value), "tick", "end"),
         ]
-    marks = [value for value in ticks(x.low, x.high, 6 if width > NARROW else 3) if value == int(value)]
     foot = TOP + tall
-    found += [text(x(value), foot + 17, short(value), "tick", "middle") for value in marks]
+    found += [text(x(step), foot + 17, short(step), "tick", "middle") for step in _steps(x, width)]
     return [*found, line(LEFT, foot, width - RIGHT, foot, "axis")]
+
+
+def _steps(x: Scale, width: float) -> list[float]:
+    """The steps that are named: the first, the last, and round ones that stand clear of them."""
+    round_ones = [value for value in ticks(x.low, x.high, 6 if width > NARROW else 3) if value == int(value)]
+    clear = [value for value in round_ones if min(x(value) - x.start, x.end - x(value)) > 34]
+    return [x.low, *clear, x.high] if x.high > x.low else [x.low]
 
 
 def _curve(name: str, points: Points, x: Scale, y: Scale) -> list[Markup]:

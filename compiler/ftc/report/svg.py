@@ -13,6 +13,8 @@ from ftc.report.text import visible
 WIDE, NARROW = 760, 344
 """Widths of the two drawings of each picture, in CSS pixels: for a laptop and for a phone."""
 
+MINUS = "\N{MINUS SIGN}"
+
 Value = str | float
 
 
@@ -108,5 +110,7 @@ def short(value: float) -> str:
     """A figure of an axis: four digits that count, an `e` for what is very small or large."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
         mantissa, _, power = f"{value:.2e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
-    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        told = f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+    else:
+        told = f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return told.replace("-", MINUS)
