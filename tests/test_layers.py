@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ftc.relocking",
         "ftc.results",
         "ftc.sweeping",
+        "ftc.verifying",
     ),
     ("ftc.cli", "ftc.report", "ftc.__main__"),
 )

@@ -199,7 +199,7 @@ def _needs(made: Planned) -> tuple[LockedRecipe, ...]:
 
 def _needed(at: tuple[str, ...], one: Planned, by: Planned) -> LockedRecipe:
     assert one.result.plan is not None  # noqa: S101 - the plan that needs it is whole
-    home = by.result.path.absolute().parent
+    home = by.loaded.origins.main.directory.absolute()
     named = Path(os.path.relpath(one.result.path.absolute(), home)).as_posix()
     return LockedRecipe(at, named, one.loaded.text, one.result.plan, _needs(one))
 

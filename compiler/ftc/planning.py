@@ -45,7 +45,8 @@ class Options:
     those that the build is forecast on beside the device it is for: by name, `all`, some of the cheapest
     where it is empty, none where it is None. With `exact` the training step is run abstractly too.
     With `baselines` every suite that looks at answers has all baselines. `moving` are inputs for which
-    recipe.lock does not hold (`all` for every one), as they are to be looked up anew.
+    recipe.lock does not hold (`all` for every one), as they are to be looked up anew. The recipe's paths
+    begin at `home`, or at its own directory.
     """
 
     overrides: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Options:
     exact: bool = False
     baselines: bool = False
     moving: tuple[str, ...] = ()
+    home: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,14 @@ def checked_recipe(  # noqa: PLR0913 - what a recipe is looked at with, each by 
     above: tuple[Path, ...] = (),
     variant: Mapping[str, Any] = NO_VARIANT,
     moving: tuple[str, ...] = (),
+    home: Path | None = None,
 ) -> Checked:
     """A recipe against itself, its sources' columns and TRL's options, and so the recipes that it needs.
 
     Reads no row. `above` are the recipes that build on this one; neither `overrides` nor a `variant` reach
     the base.
     """
-    loaded, unread = with_pins(load_recipe(path, overrides, variant), moving)
+    loaded, unread = with_pins(load_recipe(path, overrides, variant, home), moving)
     if loaded.partial is None:
         return Checked(loaded, None, sort_findings(loaded.findings))
     seen = glance(loaded.partial, loaded.origins, cache, loaded.known, reach)
@@ -191,13 +194,20 @@ def planned(path: Path, options: Options, cache: Cache) -> Planned:
 def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
     reach = Reach(fetch=True, progress=options.progress or HERE.progress)
     checked = checked_recipe(
-        path, options.overrides, cache, reach, variant=options.variant, moving=options.moving
+        path,
+        options.overrides,
+        cache,
+        reach,
+        variant=options.variant,
+        moving=options.moving,
+        home=options.home,
     )
     loaded, seen = checked.loaded, checked.seen
     if seen is None or has_errors(checked.findings):
         return Planned(PlanResult(path, checked.findings, None, None, None), loaded)
     moved = moving_below(options.moving)
-    below = replace(options, overrides=(), variant={}, after=None, gpus=None, exact=False, moving=moved)
+    own = replace(options, after=None, gpus=None, exact=False)
+    below = replace(own, overrides=(), variant={}, moving=moved, home=None)
     base = planned(checked.base, below, cache) if checked.base is not None else None
     made = Planned(
         PlanResult(path, checked.findings, None, None, None),

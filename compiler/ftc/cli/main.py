@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "show": "ftc.cli.show",
     "lock": "ftc.cli.lock",
     "build": "ftc.cli.build",
+    "verify": "ftc.cli.verify",
+    "sign": "ftc.cli.sign",
     "eval": "ftc.cli.eval",
     "baseline": "ftc.cli.baseline",
     "compare": "ftc.cli.compare",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,20 @@ class Loaded:
     stated: Recipe | None = None
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Mapping[str, Any] = NO_VARIANT) -> Loaded:
+def load_recipe(
+    path: Path,
+    overrides: Sequence[str] = (),
+    variant: Mapping[str, Any] = NO_VARIANT,
+    home: Path | None = None,
+) -> Loaded:
     """Read a recipe, what it extends and the overrides; never raises for a mistake of the user's.
 
-    `variant` has values for keys of its [sweep], which go before all others.
+    `variant` has values for keys of its [sweep], which go before all others. Its paths begin at `home`, where
+    that is not its own directory.
     """
     files, findings = read_chain(path)
+    if home is not None:
+        files = tuple(replace(layer, directory=home) for layer in files)
     set_layers, wrong = read_overrides(overrides, Path.cwd())
     if not files:
         empty = Layer(Source(str(path), ""), {}, Places(), path.parent)
