@@ -28,7 +28,7 @@ def export(work: Work) -> Made | Finding:
 def adapter(work: Work, target: Path) -> Made | Finding:
     """The same into a directory of a larger export."""
     run = work.run
-    base = run.base()
+    base = run.base() if run.is_adapter else None
     if isinstance(base, Finding):
         return base
     copied = copy(work, target)

@@ -1,4 +1,4 @@
-"""One GGUF file: converted by llama.cpp's converter, read back tensor by tensor, with the trained template."""
+"""One GGUF file: made by llama.cpp's converter, read back tensor by tensor, with the trained template."""
 
 from __future__ import annotations
 
@@ -140,6 +140,6 @@ def tensors_check(found: dict[str, Any], form: str) -> Check:
 
 def _by_llama_cpp(run: OpenRun, file: Path) -> list[Check]:
     """What llama.cpp itself makes of prompts, where its bindings are installed."""
-    from ftc.export import llama_cpp
+    from ftc.export.llama_cpp import checks
 
-    return llama_cpp.checks(run, file)
+    return checks(run, file)

@@ -1,0 +1,147 @@
+"""A Go template for Ollama out of a trained chat template, by what it writes between messages.
+
+Most chat templates write a message's text between strings that depend on its role and on the message before
+it alone. Rendering a few conversations of marks shows these strings; whether they are all there is to the
+template is for the comparison on real conversations to say (`ollama.py`), not for this page to assume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftc.export.go_template import quoted
+
+Message = dict[str, Any]
+Render = Callable[[Sequence[Message], bool], str | None]
+"""A conversation as text, with the beginning of an answer or without; None where the template refuses it."""
+
+ROLES = ("system", "user", "assistant")
+START = ""
+"""Stands for what is before the first message."""
+TALKS = (
+    ("user",),
+    ("system", "user"),
+    ("user", "assistant", "user"),
+    ("system", "user", "assistant", "user"),
+    ("user", "assistant", "system", "user"),
+    ("assistant", "user"),
+    ("system", "assistant", "user"),
+)
+"""Conversations that show what stands before each role behind each other one; many templates refuse some."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a template writes: `before[previous, role]` before a message, `answer[role]` before an answer."""
+
+    before: dict[tuple[str, str], str]
+    answer: dict[str, str]
+
+
+def mark(number: int) -> str:
+    """A text that no template contains."""
+    return f"\u2042{number}\u2042"
+
+
+def form_of(render: Render) -> Form | None:
+    """The strings between messages; None where they are not the same wherever two roles follow each other."""
+    before: dict[tuple[str, str], str] = {}
+    answer: dict[str, str] = {}
+    for roles in TALKS:
+        text = render([{"role": role, "content": mark(n)} for n, role in enumerate(roles)], True)
+        if text is None:
+            continue
+        pieces = between(text, len(roles))
+        if pieces is None:
+            return None
+        previous = START
+        for role, piece in zip(roles, pieces, strict=False):
+            if before.setdefault((previous, role), piece) != piece:
+                return None
+            previous = role
+        if answer.setdefault(roles[-1], pieces[-1]) != pieces[-1]:
+            return None
+    return Form(before, answer) if (START, "user") in before else None
+
+
+def between(text: str, count: int) -> list[str] | None:
+    """What stands before, between and behind the marks; None unless each is there once, in order."""
+    pieces: list[str] = []
+    for number in range(count):
+        head, found, text = text.partition(mark(number))
+        if not found or mark(number) in text:
+            return None
+        pieces.append(head)
+    return [*pieces, text]
+
+
+def template_of(form: Form, bos: str | None) -> str:
+    """The Go template; `bos` is the token that the tokenizer puts before the prompt itself."""
+    parts = ['{{- $before := "" }}', "{{- range .Messages }}"]
+    word = "if"
+    for role in ROLES:
+        if not any(key[1] == role for key in form.before):
+            continue
+        parts.append(f'{{{{- {word} eq .Role "{role}" }}}}')
+        parts += _before(form, role, bos)
+        parts.append("{{- .Content }}")
+        word = "else if"
+    parts += ["{{- end }}", "{{- $before = .Role }}", "{{- end }}"]
+    for role, text in form.answer.items():
+        if text:
+            parts.append(f'{{{{- if eq $before "{role}" }}}}{{{{ {quoted(text)} }}}}{{{{- end }}}}')
+    return "\n".join(parts)
+
+
+def _before(form: Form, role: str, bos: str | None) -> list[str]:
+    """What stands before a message, by the role before it; without branches where that is all the same."""
+    texts = {previous: text for (previous, own), text in form.before.items() if own == role}
+    if START in texts and bos:
+        texts[START] = texts[START].removeprefix(bos)
+    if len(set(texts.values())) == 1:
+        (text,) = set(texts.values())
+        return [f"{{{{- {quoted(text)} }}}}"] if text else []
+    groups: dict[str, list[str]] = {}
+    for previous, text in texts.items():
+        groups.setdefault(text, []).append(previous)
+    parts: list[str] = []
+    for number, (text, names) in enumerate(groups.items()):
+        word = "if" if number == 0 else "else if"
+        said = " ".join(quoted(name) for name in names)
+        parts.append(f"{{{{- {word} eq $before {said} }}}}{{{{ {quoted(text)} }}}}")
+    return [*parts, "{{- end }}"]
+
+
+def messages_of(form: Form, text: str) -> list[Message] | None:
+    """The conversation that a prompt is the rendering of, read back by the form; None where it is not one.
+
+    Where texts contain the strings between messages there may be several; the caller renders what is found.
+    """
+    found: list[Message] = []
+    return found if _read(form, text, START, found) else None
+
+
+def _read(form: Form, text: str, previous: str, found: list[Message]) -> bool:
+    for role in ROLES:
+        piece = form.before.get((previous, role))
+        if piece is None or not text.startswith(piece):
+            continue
+        body = text[len(piece) :]
+        ends = [(body.find(end), name, end) for name, end in _ends(form, role) if body.find(end) >= 0]
+        for place, following, end in sorted(ends, key=lambda one: (one[0], -len(one[2]))):
+            found.append({"role": role, "content": body[:place]})
+            if following == START:
+                if body[place:] == end:
+                    return True
+            elif _read(form, body[place:], role, found):
+                return True
+            found.pop()
+    return False
+
+
+def _ends(form: Form, role: str) -> list[tuple[str, str]]:
+    """What may stand behind a message: before another role, or at the beginning of the answer."""
+    following = [(own, text) for (previous, own), text in form.before.items() if previous == role and text]
+    return [*following, *([(START, form.answer[role])] if form.answer.get(role) else [])]
