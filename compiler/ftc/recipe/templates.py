@@ -24,6 +24,12 @@ FIELDS = ("system", "user", "assistant", "prompt", "completion", "text")
 LEARNED = ("assistant", "completion", "text")
 """Those of them that make what is learned."""
 
+LARGEST = 2**18
+"""Characters of the longest template that is taken."""
+DEEPEST = 100
+"""How deep parts of a template may stand in each other."""
+TOO_DEEP = f"the template nests more than {DEEPEST} parts in each other"
+
 
 def jinja_environment() -> SandboxedEnvironment:
     """The environment in which a recipe's templates run: sandboxed, strict, and the same on every run.
@@ -138,12 +144,12 @@ class _Template:
 
     def undeclared(self) -> set[str]:
         """The names that must come from the row."""
-        from jinja2 import meta, nodes
+        from jinja2 import nodes
 
         for kind, known in ((nodes.Filter, self.environment.filters), (nodes.Test, self.environment.tests)):
             for node in self.tree.find_all(kind):
                 known.setdefault(node.name, _to_json)
-        return set(meta.find_undeclared_variables(self.tree))
+        return _undeclared(self.tree)
 
     def variables(self) -> tuple[tuple[str, int], ...]:
         """The names that must come from the row, each with the character of its first use.
@@ -178,6 +184,35 @@ class _Template:
         return {node.name: self.at(node, node.name) for node in names if node.name in self.undeclared()}
 
 
+def _undeclared(tree: nodes.Template) -> set[str]:
+    """The names that a template uses and does not set itself.
+
+    Jinja would work constants out on the way, however large they are; here nothing is worked out.
+    """
+    from jinja2 import nodes
+    from jinja2.meta import TrackingCodeGenerator
+
+    class Names(TrackingCodeGenerator):
+        def _output_child_to_const(self, *_: Any) -> str:
+            raise nodes.Impossible
+
+    assert tree.environment is not None  # noqa: S101 - it was parsed in one
+    names = Names(tree.environment)
+    names.optimizer = None
+    names.visit(tree)
+    return set(names.undeclared_identifiers)
+
+
+def _is_deep(tree: nodes.Node) -> bool:
+    """Whether a template nests deeper than what goes through it could follow."""
+    level: list[nodes.Node] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in node.iter_child_nodes()]
+        if not level:
+            return False
+    return True
+
+
 def _parsed(source: str) -> _Template | _Broken:
     """The template's tree with exact places, or where and why there is none.
 
@@ -188,6 +223,8 @@ def _parsed(source: str) -> _Template | _Broken:
 
     environment = jinja_environment()
     text = source.replace("\r", " ")
+    if len(text) > LARGEST:
+        return _Broken(f"the template is longer than {LARGEST:,} characters", 0)
     lines: list[str] = []
     places: list[int] = []
     at = 0
@@ -201,12 +238,16 @@ def _parsed(source: str) -> _Template | _Broken:
         return _Broken(_message(error), _visible(text, at))
     try:
         tree = environment.parse("\n".join(lines))
+    except RecursionError:
+        return _Broken(TOO_DEEP, 0)
     except TemplateSyntaxError as error:
         token = min(error.lineno, len(places)) - 1
         ends = "end of template" in str(error.message)
         place = len(text.rstrip()) if ends or token < 0 else _visible(text, places[token])
         block = _INNERMOST.search(str(error.message))
         return _Broken(_message(error), place, block[1] if block else "")
+    if _is_deep(tree):
+        return _Broken(TOO_DEEP, 0)
     return _Template(text, tree, places or [0], environment)
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import StrictUndefined
+
 from ftc.data.rendering.conversation import invalid
+from ftc.data.template.chat_template import FAILURES, TemplateProblem, compiled, extent
+from ftc.data.template.environment import TemplateEnvironment, generate
+from ftc.data.template.limits import Budget, Limits
 from ftc.recipe.templates import jinja_environment
 
 if TYPE_CHECKING:
@@ -18,31 +23,53 @@ class _NullPrintedError(ValueError):
     pass
 
 
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise _NullPrintedError("it prints a null; write a default, such as {{ column or '' }}")
-    return value
+class FieldEnvironment(TemplateEnvironment):
+    """The environment of a recipe's templates, with the limits that chat templates have too.
+
+    It has the filters and functions of `jinja_environment`, which is what recipes are checked against.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Limits(), undefined=StrictUndefined, finalize=self._printed)
+        checked = jinja_environment()
+        self.filters["tojson"] = self._guarded("tojson", checked.filters["tojson"])
+        for names, known in ((self.filters, checked.filters), (self.globals, checked.globals)):
+            for name in [name for name in names if name.isidentifier() and name not in known]:
+                del names[name]
+
+    def _printed(self, value: Any) -> Any:
+        if value is None:
+            raise _NullPrintedError("it prints a null; write a default, such as {{ column or '' }}")
+        return self._written(value)
 
 
 def field_of(name: str, source: str | None) -> Callable[[Row], Any]:
     """What makes the field of a row: its column of that name, or the template `source`.
 
-    The function raises `Refused` where the template fails on a row.
+    The function raises `Refused` where the template fails on a row, or comes to a limit.
     """
     if source is None:
         return lambda row: row[name]
-    environment = jinja_environment()
-    environment.finalize = _not_null
-    template = environment.from_string(source)
+    try:
+        template = compiled(FieldEnvironment(), source)
+    except TemplateProblem as problem:
+        return _failing(name, problem.message)
     return lambda row: _filled(name, template, row)
 
 
-def _filled(name: str, template: Template, row: Row) -> str:
-    from jinja2 import TemplateError
+def _failing(name: str, message: str) -> Callable[[Row], Any]:
+    """What makes a field whose template Jinja reads and Python cannot carry out."""
 
+    def fail(_: Row) -> Any:
+        raise invalid(f"the template of `{name}` fails: {message}", "FTC304")
+
+    return fail
+
+
+def _filled(name: str, template: Template, row: Row) -> str:
     try:
-        return template.render(row)
+        return "".join(generate(template, row, Budget(Limits().given(extent(row), 1))))
     except _NullPrintedError as error:
         raise invalid(f"the template of `{name}` fails: {error}", "FTC604") from error
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except FAILURES as error:
         raise invalid(f"the template of `{name}` fails: {error}", "FTC304") from error

@@ -218,7 +218,7 @@ class ChatTemplate:
         return self._rendered(messages, tools, self._budget(messages, tools), generation_prompt)
 
     def _budget(self, messages: Sequence[Any], tools: Sequence[Any] | None) -> Budget:
-        return Budget(self.limits.given(_extent(messages) + _extent(tools), len(messages)))
+        return Budget(self.limits.given(extent(messages) + extent(tools), len(messages)))
 
     def _rendered(self, messages: Any, tools: Any, budget: Budget, generation_prompt: bool) -> str:
         given = self._given(plain_value(tools), generation_prompt)
@@ -259,13 +259,13 @@ class ChatTemplate:
         return Trace(str.__str__(text), text.runs, tuple(wrapper.origins))
 
 
-def _extent(value: Any) -> int:
+def extent(value: Any) -> int:
     """About how many characters a value has, keys and brackets included."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(_extent(key) + _extent(item) for key, item in value.items()) + 2
-    return sum(map(_extent, value)) + 2 if isinstance(value, (list, tuple)) else 8
+        return sum(extent(key) + extent(item) for key, item in value.items()) + 2
+    return sum(map(extent, value)) + 2 if isinstance(value, (list, tuple)) else 8
 
 
 def _literal(value: Any) -> Any:
