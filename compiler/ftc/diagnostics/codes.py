@@ -80,6 +80,7 @@ CODES: dict[str, str] = {
     "FTC545": "Other weights would train than the plan says.",
     "FTC546": "A new token cannot be added.",
     "FTC547": "New tokens would not train.",
+    "FTC548": "Adapters cannot begin as the recipe says.",
     "FTC560": "A gate cannot be read.",
     "FTC561": "A gate is about a metric that is not measured.",
     "FTC562": "A metric of one's own has the name of another.",

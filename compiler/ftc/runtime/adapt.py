@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,16 @@ from ftc.runtime.unfreeze import unfreeze
 from ftc.tuning.modules import TOKENS
 
 
-def adapt(model: Any, tune: TuneStep, directory: Path | None = None) -> Any:
+def adapt(
+    model: Any,
+    tune: TuneStep,
+    directory: Path | None = None,
+    prepare: Callable[[Any, Any], None] | None = None,
+) -> Any:
     """The model with PEFT's adapters, or itself with the weights trainable that the plan names.
 
     New weights come from the global random state: set the seed before. `directory` is the base's, where an
-    adapter begins with words.
+    adapter begins with words. `prepare` is given model and configuration before there are adapters.
     """
     if tune.unfrozen is not None:
         return unfreeze(model, tune.unfrozen)
@@ -29,6 +35,8 @@ def adapt(model: Any, tune: TuneStep, directory: Path | None = None) -> Any:
         options["tokenizer_name_or_path"] = str(directory)
         options["tokenizer_kwargs"] = {"local_files_only": True}
     config = getattr(peft, str(options.pop("type")))(**options)
+    if prepare is not None:
+        prepare(model, config)
     adapted = peft.get_peft_model(model, config)
     if TOKENS in tune.peft:
         _with_bias(adapted.get_output_embeddings())

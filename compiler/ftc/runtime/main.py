@@ -77,7 +77,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     """Load, evaluate, train, evaluate, save. Raises StoppedError and BuildError, with all progress kept."""
     from transformers import set_seed
 
-    from ftc.runtime import adapt, convert, load, rewards, save, summary, train, vocabulary
+    from ftc.runtime import adapt, begin, convert, load, rewards, save, summary, train, vocabulary
 
     started = time.monotonic()
     emit(Phase("load", plan.model.location))
@@ -95,7 +95,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     stop.check()
     before = suites.before(model, job)
     set_seed(plan.seed)
-    model = adapt.adapt(model, plan.tune, job.model)
+    model = begin.begun(model, plan, job)
     adapt.verify(model, plan.tune)
     before_training = convert.initial(model, plan.tune)
     session = Session(plan, job.data, job.run / METRICS, job.checkpoints, emit, stop, digest=sha256(job.plan))

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ftc.artifact.files import write_json
-from ftc.runtime import adapt, checkpoints, load, save, score
+from ftc.runtime import begin, checkpoints, load, save, score
+from ftc.runtime.collate import together
 from ftc.runtime.evaluate import Evaluator, Host
 from ftc.runtime.events import Done, Event, Phase, Progress, Step
 from ftc.runtime.job import Job
@@ -81,10 +82,13 @@ class Measurement:
     def time(self, kind: str, work: Callable[[], dict[str, Any]], *, adapted: bool) -> None:
         """Time a piece of work, which says what it was."""
         self.stop.check()
-        first = not any(each.kind == kind and each.adapted == adapted for each in self.samples)
         started = time.perf_counter()
         about = work()
-        seconds = time.perf_counter() - started
+        self.add(kind, time.perf_counter() - started, about, adapted=adapted)
+
+    def add(self, kind: str, seconds: float, about: dict[str, Any], *, adapted: bool) -> None:
+        """Keep what a piece of work took, and what it was."""
+        first = not any(each.kind == kind and each.adapted == adapted for each in self.samples)
         self.samples.append(Timed(kind, adapted, first, seconds, **about))
 
 
@@ -108,7 +112,7 @@ def measure(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
         evaluator = _evaluator(plan, job, stop)
     if evaluator is not None:
         _evaluate(measured, evaluator, model, adapted=False)
-    model = adapt.adapt(model, plan.tune, job.model)
+    model = begin.begun(model, plan, job)
     model = _train(measured, model, tokenizer)
     if evaluator is not None:
         _evaluate(measured, evaluator, model, adapted=True)
@@ -228,28 +232,43 @@ def _labels(evaluator: Evaluator, model: Any) -> Work:
 
 
 class Clock:
-    """Times a trainer's micro-batches and steps, from within; `rest` is what a step takes beside them."""
+    """Times a trainer's micro-batches and steps, from within; `rest` is what a step takes beside them.
+
+    Answers that a micro-batch samples are timed apart, and `seen` says what it then is.
+    """
 
     def __init__(self, measured: Measurement, steps: int) -> None:
         self.measured, self.steps = measured, steps
         self.rest: list[float] = []
-        self.inside = 0.0
-        self.last = 0.0
+        self.inside = self.apart = self.last = 0.0
+        self.seen: dict[str, Any] | None = None
 
     def around(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """A trainer's `training_step`, timed; the loss is read in it, so the device has finished."""
 
         def timed(model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
-            about = _micro_batch(inputs)
-            found: list[Any] = []
+            self.measured.stop.check()
+            self.apart, self.seen = 0.0, None
+            about = _micro_batch(inputs) if isinstance(inputs, dict) else {}
+            started = time.perf_counter()
+            found = step(model, inputs, *rest)
+            self.inside = time.perf_counter() - started
+            self.measured.add("training", self.inside - self.apart, self.seen or about, adapted=True)
+            return found
 
-            def work() -> dict[str, Any]:
-                found.append(step(model, inputs, *rest))
-                return about
+        return timed
 
-            self.measured.time("training", work, adapted=True)
-            self.inside = self.measured.samples[-1].seconds
-            return found[0]
+    def writing(self, write: Callable[..., Any], about: Callable[..., tuple[dict[str, Any], ...]]) -> Any:
+        """What writes a trainer's sampled answers, timed; `about` says what was written and then is read."""
+
+        def timed(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            found = write(*arguments)
+            seconds = time.perf_counter() - started
+            self.apart += seconds
+            written, self.seen = about(*arguments, found)
+            self.measured.add("answers", seconds, written, adapted=True)
+            return found
 
         return timed
 
@@ -265,12 +284,35 @@ class Clock:
 
 
 def _micro_batch(inputs: dict[str, Any]) -> dict[str, Any]:
-    trained = int((inputs["labels"] != -100).sum())
+    inputs = together(inputs)
+    trained = int((inputs["labels"] != -100).sum()) if "labels" in inputs else 0
     if "attention_mask" in inputs:
         return {"lengths": inputs["attention_mask"].sum(dim=1).tolist(), "positions": trained}
     starts = [*(inputs["position_ids"][0] == 0).nonzero().flatten().tolist(), inputs["input_ids"].shape[1]]
     lengths = [end - start for start, end in pairwise(starts)]
     return {"lengths": lengths, "positions": trained, "packed": True}
+
+
+def _sampled(_prompts: Any, found: Any) -> tuple[dict[str, Any], ...]:
+    """What a trainer that samples wrote: lists of prompts' and of answers' tokens."""
+    prompts, answers = list(map(len, found[0])), list(map(len, found[1]))
+    whole = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+    return {"lengths": prompts, "written": max(answers)}, {"lengths": whole, "positions": sum(answers)}
+
+
+def _followed(_model: Any, inputs: dict[str, Any], _settings: Any, found: Any) -> tuple[dict[str, Any], ...]:
+    """What the student of a distillation wrote itself: tokens, their mask and labels."""
+    tokens, mask, labels = found
+    prompts = inputs["prompt_attention_mask"].sum(dim=1).tolist()
+    written = {"lengths": prompts, "written": tokens.shape[1] - inputs["prompts"].shape[1]}
+    return written, {"lengths": mask.sum(dim=1).tolist(), "positions": int((labels != -100).sum())}
+
+
+WRITES: dict[str, Callable[..., tuple[dict[str, Any], ...]]] = {
+    "_generate": _sampled,
+    "generate_on_policy_outputs": _followed,
+}
+"""Methods of trainers that write answers, and what tells how many."""
 
 
 def drawn(lengths: Sequence[int], size: int, seed: int) -> list[list[int]]:
@@ -299,10 +341,14 @@ def _train(measured: Measurement, model: Any, tokenizer: Any) -> Any:
     trainer = make_trainer(few, job, session, model=model, tokenizer=tokenizer)
     lengths = _lengths(trainer.train_dataset)
     batches = drawn(lengths, plan.train.micro_batch, plan.seed)
-    order = [row for batch in rounds(batches, STEPS_AGAIN) for row in batch]
+    times = int(str(plan.train.arguments["per_device_train_batch_size"])) // plan.train.micro_batch
+    order = [row for batch in rounds(batches, STEPS_AGAIN) for row in batch for _ in range(times)]
     trainer.train_dataset = trainer.train_dataset.select(order)
     trainer._get_train_sampler = lambda *_, **__: SequentialSampler(trainer.train_dataset)  # noqa: SLF001
     trainer.training_step = clock.around(trainer.training_step)
+    for name, about in WRITES.items():
+        if hasattr(trainer, name):
+            setattr(trainer, name, clock.writing(getattr(trainer, name), about))
     save_checkpoint = trainer._save_checkpoint  # noqa: SLF001
 
     def timed_save(*arguments: Any) -> None:

@@ -30,13 +30,23 @@ INITS: dict[str, bool | str] = {
     "pissa": "pissa",
     "pissa_fast": "pissa_niter_16",
     "mica": "mica",
+    "eva": "eva",
+    "corda": "corda",
 }
 """Initialisations by the recipe's word, as PEFT's `init_lora_weights` names them."""
 
-CHANGES_BASE = ("olora", "pissa", "pissa_fast")
+READS_ROWS: dict[str, dict[str, JsonValue]] = {
+    "eva": {"eva_config": {"rho": 1.0}},
+    "corda": {"corda_config": {"corda_method": "ipm"}},
+}
+"""Those that look at training rows, and their options: EVA keeps the rank of every layer."""
+
+INIT_ROWS = 256
+
+CHANGES_BASE = ("olora", "pissa", "pissa_fast", "corda")
 """Those that take a part of the base's weights into the adapter."""
 
-DECOMPOSES = ("olora", "pissa", "pissa_fast", "mica")
+DECOMPOSES = ("olora", "pissa", "pissa_fast", "mica", "eva", "corda")
 """Those that decompose each layer's weight, so that the rank is at most its smaller side."""
 
 
@@ -68,8 +78,13 @@ class LoraOptions(LowRankOptions):
     method: Literal["lora"] = "lora"
     """Train low-rank adapters; the base stays as it is."""
 
-    init: Literal["default", "gaussian", "orthogonal", "olora", "pissa", "pissa_fast", "mica"] = "default"
-    """What the adapters begin as: nothing, or (OLoRA, PiSSA) a part of the base's own weights."""
+    init: Literal[
+        "default", "gaussian", "orthogonal", "olora", "pissa", "pissa_fast", "mica", "eva", "corda"
+    ] = "default"
+    """What the adapters begin as: nothing, a part of the base's own weights, or what training rows show."""
+
+    init_rows: Annotated[int, Field(ge=1)] | None = None
+    """Training rows that `eva` and `corda` look at; 256 unless given."""
 
 
 def low_rank(options: LowRankOptions, modules: Modules | None) -> dict[str, JsonValue]:
@@ -108,7 +123,11 @@ def lower(options: LoraOptions, modules: Modules | None) -> TuneStep:
     peft = low_rank(options, modules)
     if options.init != "default":
         peft["init_lora_weights"] = INITS[options.init]
-    return TuneStep(method="lora", peft=peft, converted=options.init in CHANGES_BASE)
+    rows = None
+    if options.init in READS_ROWS:
+        peft |= READS_ROWS[options.init]
+        rows = options.init_rows or INIT_ROWS
+    return TuneStep(method="lora", peft=peft, converted=options.init in CHANGES_BASE, init_rows=rows)
 
 
 def count(step: TuneStep, modules: Modules) -> int:
@@ -136,6 +155,10 @@ def picked(options: Any, step: TuneStep) -> tuple[Defaulted, ...]:
     if options.alpha is None:
         alpha = (step.peft or {})["lora_alpha"]
         found.append(Defaulted("alpha", alpha, "twice the rank, a common setting"))
+    if step.init_rows is not None and getattr(options, "init_rows", None) is None:
+        found.append(
+            Defaulted("init_rows", step.init_rows, "what CorDA's authors took; EVA settles on fewer")
+        )
     return (*found, *all_linear(options, step))
 
 
@@ -154,6 +177,9 @@ def _ranks(options: LoraOptions, modules: Modules) -> Iterator[Problem]:
     if options.init == "orthogonal" and options.rank % 2:
         message = f"the orthogonal initialisation needs an even rank, not {options.rank}"
         yield Problem("FTC543", ("rank",), message, (f"write rank = {options.rank + 1}",))
+    if options.init_rows is not None and options.init not in READS_ROWS:
+        message = f"`init_rows` are for the initialisations that look at rows, and not for {options.init}"
+        yield Problem("FTC543", ("init_rows",), message, ('remove it, or write init = "eva"',))
     if options.init not in DECOMPOSES:
         return
     sides = [(min(m.inputs, m.outputs), m.name) for m in modules.targeted(listed(options.targets))]
@@ -161,8 +187,8 @@ def _ranks(options: LoraOptions, modules: Modules) -> Iterator[Problem]:
     if least < options.rank:
         message = f"{options.init} decomposes `{name}`, which has a rank of at most {least}"
         yield Problem("FTC543", ("rank",), message, (f"write rank = {least} or less",))
-    if options.init == "mica" and options.dora:
-        message = "PEFT has no MiCA with DoRA"
+    if options.init in ("mica", "eva", "corda") and options.dora:
+        message = f"PEFT has no {options.init} with DoRA"
         yield Problem("FTC543", ("dora",), message, ("remove `dora`, or take another `init`",))
 
 

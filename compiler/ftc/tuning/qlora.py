@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ftc.plan.steps import QuantiseStep, TuneStep
-from ftc.tuning.base import Defaulted, Method
+from ftc.tuning.base import Defaulted, Method, Problem
 from ftc.tuning.lora import INITS, LowRankOptions, count, low_rank, low_rank_problems, picked
 from ftc.tuning.modules import Modules
 
@@ -22,8 +22,8 @@ class QloraOptions(LowRankOptions):
     double_quantise: bool | None = None
     """Quantise the blocks' scales too, which saves 0.4 bits a weight; on for 4 bits unless given."""
 
-    init: Literal["default", "gaussian"] = "default"
-    """What the adapters begin as; both leave the model as it is."""
+    init: Literal["default", "gaussian", "loftq"] = "default"
+    """What the adapters begin as: nothing, or (LoftQ) what storing the base in few bits loses."""
 
 
 def lower(options: QloraOptions, modules: Modules | None) -> TuneStep:
@@ -32,7 +32,20 @@ def lower(options: QloraOptions, modules: Modules | None) -> TuneStep:
     if options.init == "gaussian":
         peft["init_lora_weights"] = INITS["gaussian"]
     double = options.quantise != "int8" and options.double_quantise is not False
-    return TuneStep(method="qlora", peft=peft, quantise=QuantiseStep(kind=options.quantise, double=double))
+    return TuneStep(
+        method="qlora",
+        peft=peft,
+        quantise=QuantiseStep(kind=options.quantise, double=double, residual=options.init == "loftq"),
+    )
+
+
+def problems(options: QloraOptions, modules: Modules) -> tuple[Problem, ...]:
+    """LoRA's, and LoftQ where the base is not in blocks of four bits."""
+    found = low_rank_problems(options, modules)
+    if options.init != "loftq" or options.quantise != "int8":
+        return found
+    message = "LoftQ is for a base in four bits, and not for int8"
+    return (*found, Problem("FTC543", ("init",), message, ('write quantise = "nf4"',)))
 
 
 def defaults(options: QloraOptions, step: TuneStep) -> tuple[Defaulted, ...]:
@@ -56,6 +69,6 @@ METHOD = Method(
     learning_rate=2e-4,
     learning_rate_reason="that of the QLoRA paper for models up to 13B",
     defaults=defaults,
-    problems=low_rank_problems,
+    problems=problems,
     quantises=True,
 )

@@ -15,6 +15,7 @@ from ftc.plan.steps import Choice, Plan, TuneStep
 from ftc.recipe.suggest import did_you_mean
 from ftc.tuning.base import Method, Problem
 from ftc.tuning.freeze import trains
+from ftc.tuning.lora import READS_ROWS
 from ftc.tuning.modules import SCORE, TOKENS, Module, Modules, ends_with, with_scores
 
 BITSANDBYTES = "bitsandbytes"
@@ -155,6 +156,13 @@ def _unfit(plan: Plan, context: Context, method: Method) -> Iterator[Finding]:
         )
     if method.quantises:
         yield from _quantising(plan, context)
+    if (
+        getattr(recipe.tune, "init", None) in READS_ROWS
+        and plan.objective
+        and plan.objective.batches != "rows"
+    ):
+        message = f"`{recipe.tune.init}` looks at rows of one text each, and {plan.objective.name} has others"
+        yield Finding("FTC541", message, origins.value("tune", "init"), help=("remove `init`",))
 
 
 def _quantising(plan: Plan, context: Context) -> Iterator[Finding]:

@@ -27,11 +27,12 @@ class UnfrozenStep(Frozen):
 class QuantiseStep(Frozen):
     """How bitsandbytes stores the frozen linear layers: NF4 or FP4 in blocks of 64, or LLM.int8().
 
-    `double` quantises the blocks' scales in turn.
+    `double` quantises the blocks' scales in turn. With `residual` adapters begin as what that loses.
     """
 
     kind: Literal["nf4", "fp4", "int8"]
     double: bool = False
+    residual: bool = Field(default=False, exclude_if=lambda begins: not begins)
 
 
 class TuneStep(Frozen):
@@ -40,6 +41,7 @@ class TuneStep(Frozen):
     `unfrozen` says which weights of the base train where some are frozen. An adapter whose initialisation
     changes the base is `converted` when it is saved, so that it stands on the base as it was. `parameters`
     is how many numbers train, and `total` how many the model has; None where its modules are not known.
+    `init_rows` are the training rows that adapters begin by, where they do.
     """
 
     method: str
@@ -47,6 +49,7 @@ class TuneStep(Frozen):
     unfrozen: UnfrozenStep | None = None
     quantise: QuantiseStep | None = None
     converted: bool = False
+    init_rows: int | None = Field(default=None, exclude_if=lambda rows: rows is None)
     parameters: int | None = None
     total: int | None = None
 
