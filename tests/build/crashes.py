@@ -218,6 +218,7 @@ def in_child(recipe: Path, root: Path, death: Death | None) -> bool:
         result = build(recipe, acts)
         acts.inside = True
         told = [finding.code for finding in result.findings]
+        sys.stderr.write("".join(f"{one.code}: {one.message}\n" for one in result.findings))
         (root / "acts.json").write_text(
             json.dumps({"acts": acts.seen, "codes": told, "modules": list(sys.modules)}), "utf-8"
         )

@@ -60,12 +60,13 @@ OTHERS: dict[str, tuple[str, str]] = {
     "kto": ('objective = "kto"\n', "KTOTrainer"),
     "orpo": ('objective = "orpo"\n', "experimental.orpo.ORPOTrainer"),
     "grpo": (
-        'objective = { name = "grpo", answers = 2, max_new_tokens = 4, rewards = ["length"] }\n',
+        "objective = {{ name = 'grpo', generations = 4, max_new_tokens = 6, "
+        "rewards = [{{ metric = 'length', at_least = 1 }}] }}\n",
         "GRPOTrainer",
     ),
     "qlora": ('[tune]\nmethod = "qlora"\n' + EVAL, "SFTTrainer"),
     "pissa": ('[tune]\nmethod = "pissa"\n' + EVAL, "SFTTrainer"),
-    "stopping": ("eval_every = 1\nearly_stopping = { patience = 1, min_delta = 9 }\n" + EVAL, "SFTTrainer"),
+    "stopping": ("eval_every = 1\nearly_stopping = {{ patience = 1, min_delta = 9 }}\n" + EVAL, "SFTTrainer"),
     "full": ('schedule = "cosine"\n[tune]\nmethod = "full"\noptimizer = "adafactor"\n' + EVAL, "SFTTrainer"),
 }
 
@@ -96,7 +97,7 @@ def project(directory: Path, model: Path, kind: str = "chats") -> Path:
     more = "" if kind == "chats" else OTHERS[kind][0]
     lines = "".join(json.dumps(row) + "\n" for row in rows(kind))
     (directory / "rows.jsonl").write_text(lines, encoding="utf-8")
-    (directory / "recipe.toml").write_text(text.format(model=model) + more, encoding="utf-8")
+    (directory / "recipe.toml").write_text((text + more).format(model=model), encoding="utf-8")
     return directory
 
 
