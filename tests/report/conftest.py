@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ftc import api
@@ -27,3 +29,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     page = plan_page(recipe)
     assert page.page is not None, page.findings
     return Pages(recipe, page.page, pairs, built.run)
+
+
+@pytest.fixture(scope="session")
+def gpu_run(pages: Pages) -> Path:
+    """A run of packed chats whose plan is for a GPU, as if there were one."""
+    from ftc import building
+    from ftc.artifact import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "launch", Told())
+        patch.setattr(building, "_lacking_device", lambda _: None)
+        built = api.build(pages.recipe)
+    assert built.run is not None, built.findings
+    return built.run

@@ -176,6 +176,21 @@ def test_a_page_says_nothing_of_the_machine(pages: Pages) -> None:
     assert str(pages.run.parent) not in text
 
 
+def test_the_page_of_a_run_forecasts_its_plan_and_asks_nobody_s_prices(
+    gpu_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (gpu_run / "report.html").read_bytes()
+    text = " ".join(Read(page).text.split())
+    assert "22.0 GiB: L4" in text
+    assert "on the others the plan is forecast as it is" in text
+    assert re.search(r"[\d,]+ sequences|sequences of at most 120 tokens", text)
+    prices = tmp_path / "prices.toml"
+    prices.write_text("L4 = 99.0\n")
+    monkeypatch.setenv("FTC_PRICES", str(prices))
+    monkeypatch.setenv("FTC_CACHE_DIR", str(tmp_path / "cache"))
+    assert run_page(gpu_run) == page
+
+
 def test_headings_go_down_by_one(page: bytes) -> None:
     levels = [int(tag[1]) for tag in Read(page).tags if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1

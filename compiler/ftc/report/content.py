@@ -295,8 +295,9 @@ def digest_rows(plan: Plan) -> tuple[tuple[str, str, str], ...]:
 
 
 def packages(plan: Plan) -> tuple[Pair, ...]:
-    """The packages that decide what comes of it."""
-    return tuple(plan.environment.packages.items()) if plan.environment is not None else ()
+    """The packages beside ftc that decide what comes of it."""
+    found = plan.environment.packages if plan.environment is not None else {}
+    return tuple((name, release) for name, release in found.items() if name != "ftc")
 
 
 def queries(plan: Plan) -> tuple[Pair, ...]:

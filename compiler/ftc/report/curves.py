@@ -79,11 +79,15 @@ def thinned(points: Points, most: int) -> tuple[Points, int]:
     return tuple((group[-1][0], sum(value for _, value in group) / len(group)) for group in groups), each
 
 
-def charts(record: Record) -> tuple[Chart, ...]:
-    """The losses in one large picture, and a small one for each other figure."""
+def charts(record: Record, kept: int | None = None) -> tuple[Chart, ...]:
+    """The losses in one large picture, and a small one for each other figure.
+
+    The step whose weights are `kept` is marked where it is not the last.
+    """
     series = dict(record.series)
     losses: dict[str, Points] = {name: series.pop(name) for name in ("loss", "eval_loss") if name in series}
-    found = [_chart("loss", losses, record.steps, 220.0)] if losses else []
+    mark = kept if kept is not None and kept < record.steps else None
+    found = [_chart("loss", losses, record.steps, 220.0, mark)] if losses else []
     small = list(series.items())[:MOST_CHARTS]
     return (*found, *(_chart(name, {name: points}, record.steps, 96.0) for name, points in small))
 
@@ -93,13 +97,16 @@ def title_of(name: str) -> str:
     return TITLES.get(name, name.replace("_", " "))
 
 
-def _chart(name: str, curves: Mapping[str, Points], steps: int, tall: float) -> Chart:
+def _chart(
+    name: str, curves: Mapping[str, Points], steps: int, tall: float, kept: int | None = None
+) -> Chart:
     large = tall > 100
     thin = {one: thinned(points, MOST if large else FEW) for one, points in curves.items()}
     drawn = {one: points for one, (points, _) in thin.items()}
     title = "loss" if len(curves) > 1 else title_of(name)
     sizes = (WIDE, NARROW) if large else (NARROW,)
-    picture = joined([_drawn(title, drawn, steps, width, tall) for width in sizes])
+    span = (min(points[0][0] for points in curves.values()), steps)
+    picture = joined([_drawn(title, drawn, span, (width, tall), kept) for width in sizes])
     return Chart(title, picture, max(each for _, each in thin.values()), _rows(drawn) if large else ())
 
 
@@ -116,14 +123,23 @@ def _rows(curves: Mapping[str, Points]) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _drawn(title: str, curves: Mapping[str, Points], steps: int, width: float, tall: float) -> Markup:
+def _drawn(
+    title: str,
+    curves: Mapping[str, Points],
+    span: tuple[int, int],
+    size: tuple[float, float],
+    kept: int | None,
+) -> Markup:
+    width, tall = size
     values = [value for points in curves.values() for _, value in points]
     low, high = _padded(min(values), max(values))
-    first = min(points[0][0] for points in curves.values())
-    x, y = Scale(first, steps, LEFT, width - RIGHT), Scale(low, high, TOP + tall, TOP)
+    x, y = Scale(*span, LEFT, width - RIGHT), Scale(low, high, TOP + tall, TOP)
     parts = [*_grid(x, y, width, tall)]
     for name, points in curves.items():
         parts += _curve(name, points, x, y)
+    if kept is not None:
+        parts += [line(x(kept), TOP, x(kept), TOP + tall, "mark")]
+        parts.append(text(x(kept) - 5, TOP + 10, "saved weights", "said halo", "end"))
     said = "; ".join(_said(name, points) for name, points in curves.items())
     return drawing(width, TOP + tall + FOOT, f"{title} by step. {said}", *parts)
 
@@ -141,21 +157,23 @@ def _padded(low: float, high: float) -> tuple[float, float]:
 
 def _grid(x: Scale, y: Scale, width: float, tall: float) -> list[Markup]:
     found = []
-    for value in ticks(y.low, y.high, 4 if tall > 100 else 3):
+    for value in ticks(y.low, y.high, 5 if tall > 100 else 3):
         at = y(value)
         found += [
             line(LEFT, at, width - RIGHT, at, "grid"),
             text(LEFT - 8, at + 4, short(value), "tick", "end"),
         ]
     foot = TOP + tall
-    found += [text(x(step), foot + 17, short(step), "tick", "middle") for step in _steps(x, width)]
+    for step in _steps(x, width):
+        anchor = "end" if step == x.high else "start" if step == x.low else "middle"
+        found.append(text(x(step), foot + 17, short(step), "tick", anchor))
     return [*found, line(LEFT, foot, width - RIGHT, foot, "axis")]
 
 
 def _steps(x: Scale, width: float) -> list[float]:
     """The steps that are named: the first, the last, and round ones that stand clear of them."""
     round_ones = [value for value in ticks(x.low, x.high, 6 if width > NARROW else 3) if value == int(value)]
-    clear = [value for value in round_ones if min(x(value) - x.start, x.end - x(value)) > 34]
+    clear = [value for value in round_ones if min(x(value) - x.start, x.end - x(value)) > 44]
     return [x.low, *clear, x.high] if x.high > x.low else [x.low]
 
 

@@ -165,4 +165,4 @@ def cost_words(one: Forecast) -> str:
 def colours(forecasts: Sequence[Forecast]) -> tuple[tuple[str, str], ...]:
     """Names and colours of all kinds of memory that any of the forecasts has."""
     found = {part.kind: part.colour for one in forecasts if one.memory for part in parts_of(one.memory)}
-    return tuple(found.items())
+    return tuple(sorted(found.items(), key=lambda one: one[1]))

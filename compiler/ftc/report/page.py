@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ftc import __version__
+from ftc.cli.layout import number
 from ftc.report import content
 from ftc.report.answers import suite_answers
 from ftc.report.curves import charts, read_record
@@ -19,7 +20,7 @@ from ftc.report.lengths import length_picture, said, sides_of
 from ftc.report.material import Material, Run
 from ftc.report.measured import suite_pages
 from ftc.report.memory import colours, cost_words, device_rows, memory_picture, time_rows
-from ftc.report.text import clipped, finalize
+from ftc.report.text import clipped, coded, finalize
 from ftc.runtime.metrics import METRICS
 
 RECIPE = 40_000
@@ -33,7 +34,7 @@ def page_bytes(material: Material) -> bytes:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals["short_digest"] = lambda digest: digest[:16]
+    environment.filters |= {"short": lambda digest: digest[:16], "number": number, "coded": coded}
     template = environment.from_string(_packaged("page.html.j2"))
     style, script = _packaged("page.css"), _packaged("page.js")
     text = template.render(
@@ -114,6 +115,6 @@ def _run(run: Run | None) -> dict[str, Any]:
     return {
         "suites": suite_pages(run.measured),
         "answers": suite_answers(run.directory, run.measured),
-        "charts": charts(read_record(run.directory / METRICS)),
+        "charts": charts(read_record(run.directory / METRICS), run.about.get("kept_step")),
         "about": run.about,
     }

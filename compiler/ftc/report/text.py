@@ -36,6 +36,15 @@ def shown(text: str) -> Markup:
     return ends.replace(TAB, TAB_MARK)
 
 
+def coded(text: str) -> Markup:
+    """A sentence of ftc's own, in which what stands between backticks is code; not for what rows say."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(visible(text))
+    codes = (Markup("<code>{}</code>") if place % 2 else Markup("{}") for place in range(len(parts)))
+    return Markup().join(code.format(visible(part)) for code, part in zip(codes, parts, strict=True))
+
+
 def clipped(text: str, most: int = LONGEST) -> tuple[str, int]:
     """The beginning of a text, and how many characters of it are left out."""
     return text[:most], max(0, len(text) - most)
