@@ -66,6 +66,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 LORA = Tuning(method="lora", rank=16, targets="all-linear")
+WRITTEN: dict[str, Any] = {"prompt": 768, "completion": 256, "generations": 64}
 METHODS: dict[str, dict[str, Any]] = {
     "full": {"tuning": Tuning(method="full"), "optimizer": Optimizer(state="bfloat16")},
     "lora": {"tuning": LORA},
@@ -116,6 +117,34 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss": Loss(kernel="scores"),
         "objective": Objective(kind="reward", scores=1),
     },
+    "orpo": {
+        "tuning": LORA,
+        "loss": Loss(kernel="preference"),
+        "objective": Objective(kind="orpo"),
+    },
+    "gkd": {
+        "tuning": LORA,
+        "attention": "efficient",
+        "batch": Batch(rows=2, length=1024, padded=True),
+        "loss": Loss(kernel="divergence"),
+        "objective": Objective(kind="gkd", teacher={"config": MODELS["llama"]}, cooled=True, **WRITTEN),
+    },
+    "grpo": {
+        "tuning": LORA,
+        "attention": "efficient",
+        "batch": Batch(rows=8, length=1024, padded=True, trained=8 * 256),
+        "loss": Loss(kernel="trl"),
+        "objective": Objective(kind="grpo", reference="adapter", nucleus=True, **WRITTEN),
+    },
+    "rloo": {
+        "tuning": Tuning(method="full"),
+        "optimizer": Optimizer(state="bfloat16"),
+        "attention": "efficient",
+        "autocast": "bfloat16",
+        "batch": Batch(rows=2, length=1024, padded=True, trained=2 * 256),
+        "loss": Loss(kernel="trl"),
+        "objective": Objective(kind="rloo", reference="model", **WRITTEN),
+    },
     "kto": {
         "tuning": LORA,
         "attention": "efficient",
@@ -149,6 +178,10 @@ SMALL_GRID = (
     ("llama", "head", "none"),
     ("llama", "dpo lora", "none"),
     ("llama", "kto", "non-reentrant"),
+    ("llama", "orpo", "none"),
+    ("llama", "gkd", "non-reentrant"),
+    ("llama", "grpo", "none"),
+    ("llama", "rloo", "non-reentrant"),
     ("llama", "reward", "none"),
     ("qwen3", "reward", "non-reentrant"),
     ("llama", "padded", "none"),

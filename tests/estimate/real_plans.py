@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from estimate.real_steps import peaks, phase
 from ftc.objectives import load as load_objective
 from ftc.objectives import options as objective_options
-from ftc.plan.steps import ObjectiveStep, PackingStep, Plan, Sequences
+from ftc.plan.steps import ObjectiveStep, PackingStep, Plan, RewardStep, Sequences
 from ftc.runtime.stop import Stop
 from tiny_plan import Tiny, file_digest, write_part
 
@@ -37,6 +37,11 @@ class Case:
     objective: dict[str, Any] = field(default_factory=lambda: {"name": "sft"})
 
     @property
+    def asks(self) -> bool:
+        """Whether rows are prompts whose answers are sampled."""
+        return load_objective(self.objective["name"]).batches == "prompts"
+
+    @property
     def members(self) -> tuple[str, ...]:
         """The texts that train together as a row of the objective."""
         return load_objective(self.objective["name"]).members
@@ -52,6 +57,9 @@ def pairs(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[s
     return made
 
 
+REWARDS = (
+    RewardStep(name="length", metric="length", options={}, python=None, source=None, weight=1.0),
+)
 LABELLED: dict[str, tuple[JsonValue, ...]] = {"kto": (True, False), "classification": ("a", "b", "c")}
 """Labels that rows carry by turns, by objective."""
 
@@ -65,6 +73,16 @@ def labelled(
         made = [{**row, "mask": [False] * len(row["mask"])} for row in made]
     carried = [json.dumps({"label": label}) for label in labels]
     return [{**row, "carried": carried[number % len(labels)]} for number, row in enumerate(made)]
+
+
+def asked(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
+    """Prompts of so many tokens, with what a reward is told of them."""
+    made = rows(lengths, prompt, vocabulary)
+    changed = {"mask": [False], "target": None, "carried": json.dumps({"reference": "a"})}
+    return [
+        {**row, **changed, "mask": [False] * len(row["mask"]), "prompt_length": len(row["mask"])}
+        for row in made
+    ]
 
 
 def rows(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[str, Any]]:
@@ -89,7 +107,7 @@ def tiny_of(root: Path, config: dict[str, Any], case: Case) -> Tiny:
     write_tiny_tokenizer(model)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(model)
     labels = LABELLED.get(case.objective["name"])
-    plain = partial(labelled, labels=labels) if labels else rows
+    plain = partial(labelled, labels=labels) if labels else asked if case.asks else rows
     kind = pairs if case.members else plain
     made = [kind(lengths, case.prompt, config["vocab_size"]) for lengths in (case.lengths, case.held_out)]
     train = write_part(root / "data", "train", made[0])
@@ -139,6 +157,8 @@ def _objective(plan: Plan, case: Case) -> dict[str, Any]:
     before = sft.arguments(objective_options("sft", None)) if name != "sft" else {}
     arguments = {key: value for key, value in plan.train.arguments.items() if key not in before}
     arguments = found.arguments(options) | arguments
+    each = found.per_row(options)
+    arguments["per_device_train_batch_size"] = case.micro_batch * each
     step = ObjectiveStep(
         name=name,
         trainer=found.trainer,
@@ -147,6 +167,8 @@ def _objective(plan: Plan, case: Case) -> dict[str, Any]:
         batches=found.batches,
         head=found.loads.head,
         reference=found.loads.reference,
+        teacher=plan.model if found.loads.teacher else None,
+        rewards=REWARDS if case.asks else (),
     )
     tune = plan.tune
     if found.loads.head != "vocabulary" and tune is not None and tune.peft is not None:
@@ -189,7 +211,7 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
     from ftc.runtime.suites import with_rows
     from ftc.runtime.trainer import Session
 
-    job = tiny.job(plan, run)
+    job = replace(tiny.job(plan, run), teacher=tiny.model)
     ready = read_plan(job.plan)
     job.work.mkdir(parents=True, exist_ok=True)
 
