@@ -11,6 +11,7 @@ from ftc.cli.options import (
     DEFAULT_RECIPE,
     Request,
     Style,
+    allow_option,
     epilog,
     json_option,
     set_option,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     help="Forecast a recipe's build on these GPUs, or on `all` of them, instead of the cheapest that fit.",
 )
 @set_option()
+@allow_option
 @style_option
 @json_option
 @terminal_options

@@ -151,7 +151,7 @@ def _comparable(ledger: Ledger) -> bool:
 def wide(ledger: Ledger, sequences: Sequences | None) -> Markup:
     """The account from left to right."""
     whole = max(ledger.read + ledger.more, 1)
-    read = _column([Flow("read", ledger.read, "read")], 170.0, whole)[0]
+    read = _column([Flow("rows read", ledger.read, "read")], 170.0, whole)[0]
     sources = _sources(ledger, whole)
     lost, kept = went(ledger), Flow("kept", ledger.train + ledger.eval, "kept")
     middle = _column([kept, *lost], 352.0, whole)
@@ -163,16 +163,25 @@ def wide(ledger: Ledger, sequences: Sequences | None) -> Markup:
     parts = [*_between(sources, read, comparable=_comparable(ledger)), *_from_read(read, middle, ledger)]
     parts += _to_sides(middle[0], ends)
     parts += [_shown(node, clip(node.flow.name, 22), before=True) for node in sources]
-    parts += [_shown(read, _read_words(ledger))] + [_shown(node, node.flow.name) for node in middle]
+    made = _made(read, ledger, whole)
+    parts += _from_made(made, middle[0])
+    parts += [_shown(node, node.flow.name) for node in (read, *made, *middle)]
     parts += [_shown(node, _share(node.flow, ledger)) for node in ends]
     parts += _packed(ends[0], sequences)
-    nodes = (*sources, read, *middle, *ends)
+    nodes = (*sources, read, *made, *middle, *ends)
     height = max(node.y + max(node.height, LABEL) for node in nodes) + 8
     return drawing(WIDE, height, equation(ledger), *parts)
 
 
-def _read_words(ledger: Ledger) -> str:
-    return f"read, +{number(ledger.more)} made" if ledger.more else "rows read"
+def _made(read: _Node, ledger: Ledger, whole: int) -> list[_Node]:
+    """Rows made by splitting and unrolling, below those read; none where none are."""
+    flow = Flow("made by splitting", ledger.more, "changed")
+    return _column([flow], 170.0, whole, max(read.end, LABEL) + 14) if ledger.more else []
+
+
+def _from_made(made: Sequence[_Node], kept: _Node) -> Iterator[Markup]:
+    for node in made:
+        yield _band(node, kept, "changed", (node.y, kept.end - node.height), node.height)
 
 
 def _share(flow: Flow, ledger: Ledger) -> str:

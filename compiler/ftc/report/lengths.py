@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 
 from ftc.cli.layout import number, plural
+from ftc.cli.length_view import EVEN
 from ftc.data.kept.batch_lengths import row_lengths
 from ftc.data.packing.lengths import Lengths, histogram
 from ftc.plan.steps import DataStep
@@ -53,7 +55,10 @@ def said(sides: Sides) -> str:
         f"Half of the training rows have at most {plural(known.median, 'token')}, 90 % {number(known.p90)}, "
         f"99 % {number(known.p99)}, the longest {number(known.edges[-1] - 1)}"
     )
-    return told + (f"; the limit is {number(sides.limit)}." if sides.limit is not None else ".")
+    told += f"; the limit is {number(sides.limit)}." if sides.limit is not None else "."
+    edges = sides.all.edges
+    widths = [end - start for start, end in pairwise(edges)]
+    return f"{told} Bars to the right span more tokens." if max(widths) - min(widths) > EVEN else told
 
 
 def length_picture(sides: Sides) -> Markup:

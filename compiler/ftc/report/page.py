@@ -34,7 +34,9 @@ def page_bytes(material: Material) -> bytes:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"short": lambda digest: digest[:16], "number": number, "coded": coded}
+    environment.filters["short"] = lambda digest: digest[:16]
+    environment.filters["number"] = number
+    environment.filters["coded"] = coded
     template = environment.from_string(_packaged("page.html.j2"))
     style, script = _packaged("page.css"), _packaged("page.js")
     text = template.render(
