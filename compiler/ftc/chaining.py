@@ -74,6 +74,9 @@ def _unfit(plan: Plan, span: Span | None, head: str) -> Finding | None:
     if plan.objective.head != head:
         message = f"the base recipe `{plan.name}` makes a model of {plan.objective.head}, not of text"
         return Finding("FTC582", message, span, help=("name a recipe that trains a language model",))
+    if plan.model is not None and plan.model.code:
+        message = f"the base recipe `{plan.name}` starts from a model with Python code of its own"
+        return Finding("FTC582", message, span, help=("train on that model in one recipe",))
     if not is_adapter(plan.tune) or tuning.load(plan.tune.method).merges:
         return None
     return Finding(

@@ -143,6 +143,7 @@ def _recipe(run: Path, plan: Plan, suite: str, scratch: Path) -> Path | Finding:
     query = "select prompt, '-' as completion from rows"
     values = {
         "name": suite,
+        "project": {"allow": [str(Path(Path.cwd().anchor))]},  # it names what the run was made of
         "model": model,
         "data": {"sources": {"rows": rows}, "query": query},
         "train": {"steps": 1, "batch": 1, "micro_batch": 1},

@@ -115,7 +115,7 @@ def _model(step: ModelStep, at: Path) -> Entries:
         entries[(*at, "revision")] = step.revision
     entries[(*at, "files", "config.json")] = f"sha256:{step.config_sha256}"
     entries[(*at, "files", "tokenizer.json")] = f"sha256:{step.tokenizer_sha256}"
-    return entries | _files(step.weights, at)
+    return entries | _files((*step.weights, *step.code), at)
 
 
 def _objective(step: ObjectiveStep | None) -> Entries:

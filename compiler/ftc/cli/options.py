@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -16,6 +17,8 @@ from ftc.cli.terminal import ColorMode, Terminal
 P = ParamSpec("P")
 Style = Literal["full", "concise"]
 DEFAULT_RECIPE = "recipe.toml"
+ALLOW = "FTC_ALLOW"
+"""Where `ftc.recipe.project` looks for directories that the user allows."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,29 @@ def set_option(
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=said)
 
 
+def allow_option(function: Callable[..., int]) -> Callable[..., int]:
+    """Add --allow: directories outside of the project which paths in the recipes may lead to."""
+
+    @click.option(
+        "--allow",
+        "allow",
+        multiple=True,
+        metavar="DIR",
+        help="A directory outside of the project that paths in the recipe may lead to.",
+    )
+    @wraps(function)
+    def command(*args: Any, allow: tuple[str, ...], **rest: Any) -> int:
+        before = os.environ.get(ALLOW)
+        given = [str(Path(name).expanduser().absolute()) for name in allow]
+        try:
+            os.environ[ALLOW] = os.pathsep.join([*given, *([before] if before else [])])
+            return function(*args, **rest)
+        finally:
+            os.environ[ALLOW] = before or ""
+
+    return command
+
+
 def _recipe_path(given: str) -> Path:
     path = Path(given)
     return path / DEFAULT_RECIPE if path.is_dir() else path
@@ -95,6 +121,7 @@ def recipe_options(function: Callable[Concatenate[Request, P], int]) -> Callable
 
     @click.argument("recipes", nargs=-1, metavar="RECIPE...")
     @set_option()
+    @allow_option
     @style_option
     @json_option
     @terminal_options

@@ -8,9 +8,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.diagnostics import Finding
+from ftc.diagnostics import Finding, Span
 from ftc.facts.locate_model import Located
-from ftc.facts.model import ModelFacts, local_weights, read_model, weights_finding
+from ftc.facts.model import (
+    PICKLED,
+    UNSAFE_ENDINGS,
+    ModelFacts,
+    convert_help,
+    local_weights,
+    read_model,
+    weights_finding,
+)
 from ftc.plan.steps import FileDigest
 from ftc.recipe.load import Origins
 
@@ -19,6 +27,11 @@ if TYPE_CHECKING:
 
 READ_BY_PLAN = ["*.json", "*.jinja"]
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+def _read_by_plan(located: Located) -> list[str]:
+    """The files that a plan needs of a model; its Python code too, where the recipe trusts it."""
+    return [*READ_BY_PLAN, *(["*.py"] if located.trusted else [])]
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -44,7 +57,8 @@ def _cached(located: Located, origins: Origins) -> ModelFacts | Finding | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        directory = _snapshot(located, located.revision, [*READ_BY_PLAN, "*.safetensors"], local=True)
+        patterns = [*_read_by_plan(located), "*.safetensors"]
+        directory = _snapshot(located, located.revision, patterns, local=True)
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
     if weights_finding(directory, origins):
@@ -59,6 +73,14 @@ def _stated_weights(info: ModelInfo) -> tuple[FileDigest, ...]:
         FileDigest(name=f.rfilename, bytes=f.lfs.size, sha256=f.lfs.sha256)
         for f in sorted(files, key=lambda file: str(file.rfilename))
     )
+
+
+def _no_weights(info: ModelInfo, located: Located, span: Span | None) -> Finding:
+    """Why none of a hub model's files can be used as weights."""
+    pickled = next((f.rfilename for f in info.siblings or [] if f.rfilename.endswith(UNSAFE_ENDINGS)), None)
+    if pickled is None:
+        return Finding("FTC405", f"the model `{located.location}` has no safetensors weights", span)
+    return Finding("FTC405", PICKLED.format(name=pickled), span, help=convert_help(located.location))
 
 
 def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
@@ -84,7 +106,7 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
         )
         return _cached(located, origins) or missing
     try:
-        directory = _snapshot(located, located.revision, READ_BY_PLAN, local=False)
+        directory = _snapshot(located, located.revision, _read_by_plan(located), local=False)
         commit = directory.name  # a snapshot's directory has the name of its commit
         info = HfApi().model_info(located.location, revision=commit, files_metadata=True)
     except (RepositoryNotFoundError, HFValidationError) as error:
@@ -107,13 +129,13 @@ def hub_facts(located: Located, origins: Origins) -> ModelFacts | Finding:
         return _cached(located, origins) or unreachable
     weights = _stated_weights(info)
     if not weights:
-        return Finding("FTC405", f"the model `{located.location}` has no safetensors weights", span)
+        return _no_weights(info, located, span)
     return read_model(located, directory, origins, weights=weights, commit=commit)
 
 
 def hub_weights(facts: ModelFacts, origins: Origins) -> Path | Finding:
     """The snapshot directory with the weights, downloaded unless the local cache has them."""
-    patterns = [*READ_BY_PLAN, "*.safetensors"]
+    patterns = [*_read_by_plan(facts.located), "*.safetensors"]
     try:
         return _snapshot(facts.located, facts.commit, patterns, local=False)
     except failures() as error:

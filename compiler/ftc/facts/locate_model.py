@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +22,16 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 
 @dataclass(frozen=True)
 class Located:
-    """A base model's place; `path` is None for the hub, and the recipe's file for what a recipe makes."""
+    """A base model's place; `path` is None for the hub, and the recipe's file for what a recipe makes.
+
+    `trusted` says that Python code which comes with it may run.
+    """
 
     location: str
     kind: Literal["hub", "directory", "gguf", "run"]
     path: Path | None
     revision: str | None
+    trusted: bool = False
 
 
 def _missing(origins: Origins, message: str, *help_lines: str, code: str = "FTC401") -> Finding:
@@ -137,11 +141,12 @@ def locate_model(model: Model, origins: Origins) -> Located | Finding:
     if isinstance(path, Finding):
         return path
     if path is not None:
-        return _local_model(path, base, origins)
+        found = _local_model(path, base, origins)
+        return found if isinstance(found, Finding) else replace(found, trusted=model.trust_remote_code)
     if not HUB_ID.match(base):
         return _missing(
             origins,
             f"`{base}` is neither a file, nor a directory, nor a hub id",
             "a hub id looks like `HuggingFaceTB/SmolLM2-135M-Instruct`",
         )
-    return Located(base, "hub", None, model.revision)
+    return Located(base, "hub", None, model.revision, model.trust_remote_code)

@@ -14,6 +14,7 @@ from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
 from ftc.facts.digests import file_digest
 from ftc.facts.locate_model import Located
+from ftc.facts.remote_code import trusted_code
 from ftc.facts.tokenizer import TokenizerFacts, read_json, read_tokenizer
 from ftc.plan.steps import FileDigest, ModelStep, NewToken
 from ftc.recipe.load import Origins
@@ -27,7 +28,8 @@ MODULES = "modules.json"
 ENCODER = ("Model", "ForMaskedLM")
 """How the names of architectures end: of language models that write, and of models that only read."""
 
-UNSAFE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+UNSAFE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+PICKLED = "the model's weights are pickled ({name}), which can run code when they are loaded"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class ModelFacts:
     new_tokens: tuple[NewToken, ...] = ()
     base: ModelFacts | None = None
     """The model before the new tokens came, where there are some."""
+    code: tuple[FileDigest, ...] = ()
+    """Python files that come with the model and that the recipe trusts."""
 
     @property
     def architecture(self) -> str:
@@ -108,6 +112,7 @@ class ModelFacts:
             dtype=dtype,
             new_tokens=self.new_tokens,
             enlarged_tokenizer_sha256=self.tokenizer.sha256 if self.new_tokens else None,
+            code=self.code,
         )
 
 
@@ -128,18 +133,23 @@ def local_weights(directory: Path, cache: Cache | None = None) -> tuple[FileDige
     return tuple(file_digest(path, path.relative_to(directory).as_posix(), cache) for path in files)
 
 
+def convert_help(place: str) -> tuple[str, ...]:
+    """What to type that turns pickled weights into safetensors, in a process that runs no code of theirs."""
+    load = f"t.AutoModelForCausalLM.from_pretrained({place!r}, weights_only=True)"
+    return (
+        "convert them on a machine that holds nothing of worth, or ask the publisher to:",
+        f"python -c \"import transformers as t; {load}.save_pretrained('converted')\"",
+    )
+
+
 def weights_finding(directory: Path, origins: Origins) -> Finding | None:
     """The finding for a directory without safetensors weights."""
     if any(directory.glob(WEIGHTS)):
         return None
     span = origins.value("model", "base")
-    if any(True for pattern in UNSAFE_WEIGHTS for _ in directory.glob(pattern)):
-        return Finding(
-            "FTC405",
-            "the model's weights are pickled, which can run code when loaded",
-            span,
-            help=("convert them: AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)",),
-        )
+    files = sorted(path.name for path in directory.iterdir() if path.name.endswith(UNSAFE_ENDINGS))
+    if files:
+        return Finding("FTC405", PICKLED.format(name=files[0]), span, help=convert_help(str(directory)))
     return Finding(
         "FTC405",
         "the model directory has no .safetensors file",
@@ -167,6 +177,9 @@ def read_model(
         return Finding("FTC402", f"the model `{located.location}` has no {name}", span)
     except (ValueError, OSError, KeyError) as error:
         return Finding("FTC403", f"the model `{located.location}` cannot be read: {error}", span)
+    code = trusted_code(directory, config, origins, trusted=located.trusted)
+    if isinstance(code, Finding):
+        return code
     facts = ModelFacts(
         located=located,
         directory=directory,
@@ -175,6 +188,7 @@ def read_model(
         tokenizer=tokenizer,
         weights=weights,
         commit=commit,
+        code=code,
     )
     return _readable(facts, origins) or facts
 

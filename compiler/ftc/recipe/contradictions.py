@@ -14,6 +14,7 @@ from ftc.recipe import (
     eval_rules,
     lint_names,
     loss_rules,
+    project,
     source_names,
     sweep_rules,
     training_rules,
@@ -61,6 +62,9 @@ def float16_on_cpu(settings: Settings) -> Iterator[Finding]:
 def revision_of_files(settings: Settings) -> Iterator[Finding]:
     """Only models on the hub have revisions."""
     base = settings.get("model", "base")
+    if isinstance(base, dict) and settings.get("model", "trust_remote_code"):
+        message = "`model.trust_remote_code` is for models, and `model.base` names a recipe"
+        yield settings.wrong(message, ("model", "trust_remote_code"), "remove `trust_remote_code`")
     if isinstance(base, dict) and "recipe" in base and settings.has("model", "revision"):
         message = "`model.revision` is for models on the hub, and `model.base` names a recipe"
         yield settings.wrong(message, ("model", "revision"), "remove `revision`")
@@ -328,4 +332,5 @@ RULES: tuple[Rule, ...] = (
     *training_rules.RULES,
     *sweep_rules.RULES,
     *card_rules.RULES,
+    *project.RULES,
 )

@@ -91,6 +91,10 @@ class Origins:
         at = max((end for _, end in self.main.places.values.values()), default=0)
         return Span(self.main.source, at, at)
 
+    def layer(self, *path: str | int) -> Layer | None:
+        """The text that gives a setting; None where none does."""
+        return self._layer(path)
+
     def _layer(self, path: Key) -> Layer | None:
         return next((layer for layer in self.layers if layer.range(path, prefer_key=True)), None)
 

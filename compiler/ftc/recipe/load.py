@@ -15,6 +15,7 @@ from ftc.recipe.layers import Key, Layer, Origins, Values, merged
 from ftc.recipe.model import Recipe
 from ftc.recipe.overrides import read_overrides
 from ftc.recipe.partial import NOTHING, Known, known_mistakes, partial_recipe
+from ftc.recipe.project import PERHAPS_PATHS, names_path
 from ftc.recipe.toml_spans import Places
 from ftc.recipe.toml_text import to_toml
 from ftc.recipe.variants import NOTHING as NO_VARIANT
@@ -94,28 +95,10 @@ def _moved(value: Any, origins: Origins, path: Key) -> Any:
     return value
 
 
-_PATHS: tuple[tuple[str | None, ...], ...] = (
-    ("data", "sources", None),
-    ("data", "sources", None, "path"),
-    ("data", "query", "file"),
-    ("data", "mix", None, "query", "file"),
-    ("data", "split", "query", "file"),
-    ("eval", "sources", None),
-    ("eval", "sources", None, "path"),
-    ("eval", "query", "file"),
-    ("eval", "metrics", "python"),
-    ("model", "base", "recipe"),
-)
-_PERHAPS_PATHS: tuple[Key, ...] = (("model", "base"), ("model", "chat_template"))
-
-
 def _is_path(path: Key, value: str, origins: Origins) -> bool:
     """Whether a setting is a path that depends on the directory of the text it stands in."""
     if "://" in value or value.startswith(("/", "~")):
         return False
-    if path in _PERHAPS_PATHS:
+    if path in PERHAPS_PATHS:
         return value.startswith(".") or (origins.directory(*path) / value).exists()
-    return any(
-        len(path) == len(known) and all(q in (None, p) for p, q in zip(path, known, strict=True))
-        for known in _PATHS
-    )
+    return names_path(path)

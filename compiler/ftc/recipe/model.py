@@ -12,6 +12,7 @@ from ftc.recipe.card import Card
 from ftc.recipe.evaluation import Eval, Evals
 from ftc.recipe.forms import TUNE_DEFAULT, Tune
 from ftc.recipe.hardware import Budget, Hardware
+from ftc.recipe.project import Project
 from ftc.recipe.rows import Query, SourceEntry
 from ftc.recipe.sweep import Sweep
 from ftc.recipe.training import Train
@@ -63,6 +64,9 @@ class Model(Table):
 
     new_tokens: Annotated[tuple[Token, ...], Strict(strict=False), Field(min_length=1)] | None = None
     """Tokens that are added to the vocabulary, each one token from then on: texts, or tables."""
+
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model may run; its files are then pinned by their digests."""
 
     chat_template: Text | None = None
     """A Jinja file to use instead of the model's own template, or the name of one that ftc ships."""
@@ -263,4 +267,5 @@ class Recipe(Table):
     hardware: Hardware = Hardware()
     budget: Budget = Budget()
     card: Card = Card()
+    project: Project = Project()
     sweep: Sweep | None = None

@@ -35,7 +35,7 @@ def changed_files(step: ModelStep, directory: Path) -> tuple[str, ...]:
     digests: list[tuple[str, str, int | None]] = [("tokenizer.json", step.tokenizer_sha256, None)]
     if step.kind not in ("gguf", "run"):
         digests.append(("config.json", step.config_sha256, None))
-        digests.extend((file.name, file.sha256, file.bytes) for file in step.weights)
+        digests.extend((file.name, file.sha256, file.bytes) for file in (*step.weights, *step.code))
     return tuple(name for name, digest, size in digests if _differs(directory / name, digest, size))
 
 
@@ -94,6 +94,7 @@ def load_model(
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        trust_remote_code=bool(step.code),
         **more,
     )
     model, report = loaded
@@ -114,8 +115,11 @@ def labels(classes: Sequence[str]) -> dict[str, Any]:
     return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
 
 
-def load_tokenizer(directory: Path) -> Any:
-    """The tokenizer as transformers has it; it tokenises nothing here, it travels with the trainer."""
+def load_tokenizer(directory: Path, *, trusted: bool = False) -> Any:
+    """The tokenizer as transformers has it; it tokenises nothing here, it travels with the trainer.
+
+    `trusted` says that Python code which comes with it may run.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+    return AutoTokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=trusted)

@@ -87,7 +87,7 @@ def execute(plan: Ready, job: Job, emit: Callable[[Event], None], stop: Stop) ->
     set_seed(plan.seed)
     model = load.load_base(plan, job.model)
     words = vocabulary.tokenizer_directory(plan, job)
-    tokenizer = load.load_tokenizer(words)
+    tokenizer = load.load_tokenizer(words, trusted=bool(plan.model.code))
     suites = Suites.make(plan, job, emit=emit, stop=stop)
     unconfined = rewards.unconfined(plan)
     if unconfined is not None:

@@ -17,6 +17,7 @@ def base_expression(step: ModelStep, kind: str = CAUSAL, more: str = "") -> tupl
 
     `kind` is the class of transformers that loads it, with `more` arguments.
     """
+    more += ", trust_remote_code=True" if step.code else ""
     if step.kind == "hub":
         revision = f", revision={step.revision!r}" if step.revision else ""
         return "", f"{kind}.from_pretrained({step.location!r}, dtype={step.dtype!r}{revision}{more})"

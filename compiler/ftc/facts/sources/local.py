@@ -10,6 +10,7 @@ from ftc.facts.cache import Cache
 from ftc.facts.packaged import SCHEME, is_packaged, package_directory, package_name
 from ftc.facts.sources.base import SourceError
 from ftc.facts.sources.place import Entry, Found, Reach
+from ftc.recipe.project import allowed, is_inside
 from ftc.recipe.source_kinds import ENDINGS, KINDS, ending, kind_of
 from ftc.recipe.suggest import closest, listed
 
@@ -39,6 +40,8 @@ def _found(entry: Entry, base: Path, names: Sequence[str], kind: str | None = No
     paths = tuple(base / name for name in names)
     for path in paths:
         _refuse_unreadable(entry, path)
+    if not is_packaged(location):
+        _refuse_links_out(entry, paths)
     return Found(location, tuple(prefix + _portable(name) for name in names), paths, kind)
 
 
@@ -50,6 +53,19 @@ def _journals(entry: Entry, base: Path, names: Sequence[str]) -> list[str]:
     from ftc.facts.sources.sqlite import journal
 
     return [name + journal(base / name) for name in databases if journal(base / name)]
+
+
+def _refuse_links_out(entry: Entry, paths: Sequence[Path]) -> None:
+    """Raises SourceError for a file that is a link to what the recipe may not read."""
+    linked = [path for path in paths if path.is_symlink() or path.parent.is_symlink()]
+    places = allowed(entry.origins) if linked else ()
+    for path in linked:
+        if not is_inside(path, places):
+            real = path.resolve()
+            where = f"is a link out of the project, to {real}"
+            message = f"the file {path.name} of the source `{entry.name}` {where}"
+            helps = (f'declare it: allow = ["{real.parent}"] in [project]', f"or --allow {real.parent}")
+            raise SourceError(message, helps, code="FTC227")
 
 
 def _refuse_unreadable(entry: Entry, path: Path) -> None:

@@ -28,7 +28,8 @@ class ModelStep(Frozen):
     What another recipe makes has the kind `run`: its location is the name of that run, its revision the
     digest of that plan, from which its weights follow. They are not listed, as they need not be there yet;
     configuration and tokenizer are those which that run began with. With `new_tokens` the vocabulary is that
-    of the enlarged model, and rows are compiled by the `enlarged_tokenizer_sha256`.
+    of the enlarged model, and rows are compiled by the `enlarged_tokenizer_sha256`. Of a model that runs
+    `code` of its own, which the recipe trusts, the Python files are listed.
     """
 
     location: str
@@ -43,6 +44,7 @@ class ModelStep(Frozen):
     dtype: Literal["float32", "bfloat16", "float16"]
     new_tokens: tuple[NewToken, ...] = Field(default=(), exclude_if=lambda tokens: not tokens)
     enlarged_tokenizer_sha256: Digest | None = Field(default=None, exclude_if=lambda digest: digest is None)
+    code: tuple[FileDigest, ...] = Field(default=(), exclude_if=lambda files: not files)
 
     @property
     def compiled_by(self) -> str:
