@@ -74,7 +74,7 @@ def look_at_files(run: Path) -> Files:
     session, more = _listed(run, SESSION, sizes=False)
     problems += more
     problems += [
-        _finding(f"`{name}` is a link or no file at all: a run has files of its own") for name in odd
+        _finding(f"`{name}` is a link or no file: a run has files of its own") for name in odd
     ]
     if listed is not None:
         problems += _compared(listed, digests, MANIFEST)
