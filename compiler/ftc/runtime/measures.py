@@ -72,14 +72,19 @@ def labels(evaluator: Evaluator, model: Any, rows: list[Row]) -> None:
 
 
 def choices(evaluator: Evaluator, model: Any, rows: list[Row]) -> None:
-    """The likeliest of each row's own choices, by the sum of its tokens' log-probabilities."""
+    """The likeliest of each row's own choices, by the sum of its tokens' log-probabilities.
+
+    A choice has a space before it where the rows' answers have one, and behind a shipped suite's plain prompt.
+    """
     held, tokenizer = evaluator.heldout, evaluator.tokenizer
     numbers = [row for row in held.answered if evaluator.columns(row).get("choices")]
+    own = evaluator.settings.rows
+    plain = own is not None and own.shipped is not None and own.render.form == "completion"
     for row in (
         row for batch in evaluator.in_turn(numbers, evaluator.prompt_lengths, "choices") for row in batch
     ):
         texts = [str(one) for one in evaluator.columns(row)["choices"]]
-        spaced = (held.targets[row] or "").startswith(" ")
+        spaced = plain or (held.targets[row] or "").startswith(" ")
         tried = [
             [
                 *tokenizer.encode(f" {text}" if spaced else text, add_special_tokens=False).ids,

@@ -1,0 +1,13 @@
+-- Questions with their answer type in a word, in plain text; those of `asked.sql` are left out.
+select
+  'Question: ' || regexp_extract(line, '^[A-Z]+:[a-z]+ (.+)$', 1) || E'\nAnswer type:' as prompt,
+  case split_part(line, ':', 1)
+    when 'ABBR' then ' abbreviation' when 'DESC' then ' description' when 'ENTY' then ' thing'
+    when 'HUM' then ' person' when 'LOC' then ' place' when 'NUM' then ' number'
+  end as completion
+from lines
+where completion is not null and prompt <> E'Question: \nAnswer type:'
+  and substr(md5(prompt), 1, 2) not in ('01', '02', '03', '04')
+qualify
+  row_number() over (partition by prompt order by rowid) = 1
+  and count(distinct completion) over (partition by prompt) = 1
