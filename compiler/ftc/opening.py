@@ -120,8 +120,14 @@ class OpenRun:
 
     @cached_property
     def begins_with_bos(self) -> bool:
-        """Whether the rows that were trained begin with the tokenizer's first token."""
+        """Whether rows were trained behind a first token which the tokenizer or the template put there.
+
+        A template may begin with the same token for its own reasons, as ChatML does where that token begins
+        a turn: then it is the template's text.
+        """
         bos = self.ready.tokenizer.special_tokens.get("bos_token")
+        if self.is_chat and not self.template.uses("bos_token"):
+            return False
         number = self.tokenizer.token_to_id(bos) if bos else None
         return bool(self.rows) and all(row["input_ids"][:1] == [number] for row in self.rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ base = {base}
 [data]
 sources.rows = "rows.jsonl"
 split = {{ eval = 8 }}
+{more}
 [tune]
 {tune}
 [train]
@@ -74,29 +76,51 @@ class Runs:
     root: Path
     model: Path
 
-    def build(self, name: str, rows: list[dict[str, Any]], *, tune: str = LORA, base: str = "") -> Path:
+    def build(
+        self, name: str, rows: list[dict[str, Any]], *, tune: str = LORA, base: str = "", more: str = ""
+    ) -> Path:
         """The run of a recipe over rows, on the tiny model or on another recipe."""
         folder = self.root / name
         folder.mkdir(exist_ok=True)
         rows_of(folder / "rows.jsonl", rows)
-        text = RECIPE.format(name=name, base=base or f'"{self.model}"', tune=tune)
+        text = RECIPE.format(name=name, base=base or f'"{self.model}"', tune=tune, more=more)
         (folder / "recipe.toml").write_text(text)
-        result = api.build(folder / "recipe.toml")
+        with untrained():
+            result = api.build(folder / "recipe.toml")
         assert result.status == "built", result.findings
         assert result.run is not None
         return result.run
 
 
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory, smollm2_tokenizer: Path) -> Iterator[Runs]:
-    """Runs on a two-layer Llama with SmolLM2's tokenizer, which llama.cpp knows."""
-    from ftc.artifact import build, merged
+@contextmanager
+def untrained() -> Iterator[None]:
+    """Builds put random numbers in place of training, and what needs torch runs in this process."""
+    from ftc.artifact import build
 
-    root = tmp_path_factory.mktemp("exports")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "launch", Random())
-        patch.setattr(merged.subprocess, "run", here(subprocess.run))
-        yield Runs(root, small_llama(root / "base", smollm2_tokenizer))
+        patch.setattr(subprocess, "run", here(subprocess.run))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What needs torch runs in this process, but in tests that are slow anyway."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(subprocess, "run", here(subprocess.run))
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Runs:
+    """Runs on the tiny model."""
+    return Runs(tmp_path_factory.mktemp("exports"), tiny_model)
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory: pytest.TempPathFactory, smollm2_tokenizer: Path) -> Runs:
+    """Runs on a two-layer Llama with SmolLM2's tokenizer, which llama.cpp knows."""
+    root = tmp_path_factory.mktemp("known")
+    return Runs(root, small_llama(root / "base", smollm2_tokenizer))
 
 
 def small_llama(directory: Path, tokenizer: Path) -> Path:
@@ -152,7 +176,7 @@ def chat(runs: Runs) -> Path:
 @pytest.fixture(scope="session")
 def plain(runs: Runs) -> Path:
     """A run that was trained on plain prompts, all weights."""
-    return runs.build("plain", PLAIN, tune='method = "full"')
+    return runs.build("plain", PLAIN, tune='method = "full"', more="[render]\nchat = false")
 
 
 @pytest.fixture(scope="session")

@@ -18,18 +18,26 @@ Render = Callable[[Sequence[Message], bool], str | None]
 """A conversation as text, with the beginning of an answer or without; None where the template refuses it."""
 
 ROLES = ("system", "user", "assistant")
-START = ""
-"""Stands for what is before the first message."""
-TALKS = (
+START, OPENING = "", "opening"
+"""What stands for the place before the first message, and for a system message that is the first one."""
+USUAL = (
     ("user",),
     ("system", "user"),
     ("user", "assistant", "user"),
     ("system", "user", "assistant", "user"),
+)
+"""Conversations that show what stands before each role behind each other one."""
+RARE = (
     ("user", "assistant", "system", "user"),
     ("assistant", "user"),
     ("system", "assistant", "user"),
 )
-"""Conversations that show what stands before each role behind each other one; many templates refuse some."""
+"""Others, which many templates refuse, or put in another order."""
+
+
+def after(previous: str, role: str) -> str:
+    """What stands for a message before the next one: its role; a first system message stands apart."""
+    return OPENING if (previous, role) == (START, "system") else role
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,13 @@ class Form:
 
     before: dict[tuple[str, str], str]
     answer: dict[str, str]
+    lacking: tuple[tuple[str, ...], ...] = ()
+    """Roles of conversations that it does not render as the template does."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether a first system message is told apart from later ones."""
+        return any(previous == OPENING for previous, _ in self.before)
 
 
 def mark(number: int) -> str:
@@ -49,21 +64,51 @@ def form_of(render: Render) -> Form | None:
     """The strings between messages; None where they are not the same wherever two roles follow each other."""
     before: dict[tuple[str, str], str] = {}
     answer: dict[str, str] = {}
-    for roles in TALKS:
+    lacking: list[tuple[str, ...]] = []
+    for roles in (*USUAL, *RARE):
         text = render([{"role": role, "content": mark(n)} for n, role in enumerate(roles)], True)
         if text is None:
             continue
         pieces = between(text, len(roles))
-        if pieces is None:
-            return None
-        previous = START
-        for role, piece in zip(roles, pieces, strict=False):
-            if before.setdefault((previous, role), piece) != piece:
+        found = _steps(roles, pieces) if pieces is not None else None
+        if found is None or _clashes(found, before, answer):
+            if roles in USUAL:
                 return None
-            previous = role
-        if answer.setdefault(roles[-1], pieces[-1]) != pieces[-1]:
-            return None
-    return Form(before, answer) if (START, "user") in before else None
+            lacking.append(roles)
+            continue
+        before |= dict(found[:-1])
+        answer[found[-1][0][0]] = found[-1][1]
+    return _joined(Form(before, answer, tuple(lacking))) if (START, "user") in before else None
+
+
+Step = tuple[tuple[str, str], str]
+
+
+def _steps(roles: Sequence[str], pieces: list[str]) -> list[Step]:
+    """Each piece of text with what stands before it and behind it; the last one begins the answer."""
+    found: list[Step] = []
+    previous = START
+    for role, piece in zip(roles, pieces, strict=False):
+        found.append(((previous, role), piece))
+        previous = after(previous, role)
+    return [*found, ((previous, START), pieces[-1])]
+
+
+def _clashes(steps: list[Step], before: dict[tuple[str, str], str], answer: dict[str, str]) -> bool:
+    (last, _), begins = steps[-1]
+    return (
+        any(before.get(key, text) != text for key, text in steps[:-1]) or answer.get(last, begins) != begins
+    )
+
+
+def _joined(form: Form) -> Form:
+    """The form with a first system message like any other, where nothing tells it apart."""
+    first = {own: text for (previous, own), text in form.before.items() if previous == OPENING}
+    later = {own: text for (previous, own), text in form.before.items() if previous == "system"}
+    if not first or any(later[own] != text for own, text in first.items() if own in later):
+        return form
+    kept = {key: text for key, text in form.before.items() if key[0] != OPENING}
+    return Form(kept | {("system", own): text for own, text in first.items()}, form.answer, form.lacking)
 
 
 def between(text: str, count: int) -> list[str] | None:
@@ -88,11 +133,24 @@ def template_of(form: Form, bos: str | None) -> str:
         parts += _before(form, role, bos)
         parts.append("{{- .Content }}")
         word = "else if"
-    parts += ["{{- end }}", "{{- $before = .Role }}", "{{- end }}"]
+    parts += ["{{- end }}", *_remembered(form), "{{- end }}"]
     for role, text in form.answer.items():
         if text:
             parts.append(f'{{{{- if eq $before "{role}" }}}}{{{{ {quoted(text)} }}}}{{{{- end }}}}')
     return "\n".join(parts)
+
+
+def _remembered(form: Form) -> list[str]:
+    """How the loop remembers a message; a first system message apart, where the template tells it apart."""
+    simple = ["{{- $before = .Role }}"]
+    if not form.apart:
+        return simple
+    condition = 'and (eq $before "") (eq .Role "system")'
+    return [
+        f'{{{{- if {condition} }}}}{{{{- $before = "{OPENING}" }}}}{{{{- else }}}}',
+        *simple,
+        "{{- end }}",
+    ]
 
 
 def _before(form: Form, role: str, bos: str | None) -> list[str]:
@@ -129,19 +187,21 @@ def _read(form: Form, text: str, previous: str, found: list[Message]) -> bool:
         if piece is None or not text.startswith(piece):
             continue
         body = text[len(piece) :]
-        ends = [(body.find(end), name, end) for name, end in _ends(form, role) if body.find(end) >= 0]
+        state = after(previous, role) if form.apart else role
+        behind = _ends(form, state)
+        ends = [(body.find(end), name, end) for name, end in behind if body.find(end) >= 0]
         for place, following, end in sorted(ends, key=lambda one: (one[0], -len(one[2]))):
             found.append({"role": role, "content": body[:place]})
             if following == START:
                 if body[place:] == end:
                     return True
-            elif _read(form, body[place:], role, found):
+            elif _read(form, body[place:], state, found):
                 return True
             found.pop()
     return False
 
 
-def _ends(form: Form, role: str) -> list[tuple[str, str]]:
+def _ends(form: Form, state: str) -> list[tuple[str, str]]:
     """What may stand behind a message: before another role, or at the beginning of the answer."""
-    following = [(own, text) for (previous, own), text in form.before.items() if previous == role and text]
-    return [*following, *([(START, form.answer[role])] if form.answer.get(role) else [])]
+    following = [(own, text) for (previous, own), text in form.before.items() if previous == state and text]
+    return [*following, *([(START, form.answer[state])] if form.answer.get(state) else [])]

@@ -118,7 +118,11 @@ def _chat(work: Work) -> Chat | Finding:
         return own
     said = f"{len(talks) + own} prompts through it have the same tokens: {counted(len(talks), own)}"
     figures = {"conversations": [len(talks), len(talks)], "own_prompts": [own, own]}
-    return template, (Check("TEMPLATE", bool(talks), said, figures),), tuple(_trimmed(run, template, bos))
+    return (
+        template,
+        (Check("TEMPLATE", bool(talks), said, figures),),
+        tuple(_unlike(run, form, template, bos)),
+    )
 
 
 def through(template: str, talk: Sequence[Message], bos: str | None) -> str:
@@ -154,7 +158,7 @@ def _own(work: Work, form: Form, template: str, bos: str | None) -> int | Findin
     return len(run.prompts)
 
 
-def _trimmed(run: OpenRun, template: str, bos: str | None) -> Iterator[Finding]:
+def _unlike(run: OpenRun, form: Form, template: str, bos: str | None) -> Iterator[Finding]:
     """What a Go template cannot do: trim. And what Ollama has beside messages."""
     talks = rendered(run, spaced())
     if any(through(template, talk, bos) != text for talk, text in talks):
@@ -162,6 +166,8 @@ def _trimmed(run: OpenRun, template: str, bos: str | None) -> Iterator[Finding]:
             "the trained chat template trims white space around a message, and Ollama keeps it",
             "trim what you send: Ollama's terminal does so with what is typed",
         )
+    for roles in form.lacking:
+        yield difference(f"conversations in this order are not rendered as trained: {', '.join(roles)}")
     if run.template.uses("tools"):
         yield difference(
             "the Modelfile's template has no tools: Ollama will not offer them to this model",

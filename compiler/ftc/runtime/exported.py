@@ -12,6 +12,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,9 @@ def as_exported(plan: Ready, asked: dict[str, Any]) -> Any:
     return reference(plan, base, Path(asked["exported"]))
 
 
+@lru_cache(maxsize=1)
 def from_gguf(file: Path) -> Any:
-    """The model in a GGUF file, read by transformers. Raises BuildError where it does not know its form."""
+    """The model in a GGUF file, read by transformers once, as that takes long. Raises BuildError where it does not know its form."""
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
