@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         CheckResult,
         DiffResult,
         ExamplesResult,
+        LockResult,
         PlanResult,
         TraceResult,
         account,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         check,
         diff,
         examples,
+        lock,
         plan,
         trace,
     )
@@ -40,6 +42,7 @@ __all__ = [
     "CheckResult",
     "DiffResult",
     "ExamplesResult",
+    "LockResult",
     "PlanResult",
     "TraceResult",
     "__version__",
@@ -48,6 +51,7 @@ __all__ = [
     "check",
     "diff",
     "examples",
+    "lock",
     "plan",
     "trace",
 ]
