@@ -28,7 +28,7 @@ def checks(result: ExportResult) -> dict[str, dict]:
 def merged(chained: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     import subprocess
 
-    from conftest import here
+    from export_runs import here
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "run", here(subprocess.run))

@@ -61,11 +61,17 @@ func main() {
 	json.NewEncoder(os.Stdout).Encode(found)
 }
 """
+LAST_USER = (
+    "{% for m in messages %}{% if m.role == 'user' %}{% if loop.last and messages[0].role == 'system' %}"
+    "{{ messages[0].content }}|{% endif %}U{{ m.content }}{% elif m.role == 'assistant' %}A{{ m.content }}"
+    "{% endif %}{% endfor %}"
+)
+"""The system message stands before the last user's."""
 OTHERS = (
     "{{ range $i, $m := .Messages }}{{ $i }}:{{ $m.Role }} {{ end }}",
     "{{- if .System }}S {{ .System }}\n{{- end }}\n {{- range .Messages -}} [{{ .Content }}]{{- end -}} \n x",
     '{{ if ne (index .Messages 0).Role "system" }}none{{ else if not .Response }}some{{ end }}',
-    '{{ $x := "" }}{{ range .Messages }}{{ if and (eq .Role "a" "user") 1 }}{{ $x = .Role }}{{ end }}{{ end }}',
+    '{{ $x := "" }}{{ range .Messages }}{{ if and (eq .Role "user") 1 }}{{ $x = .Role }}{{ end }}{{ end }}',
     '{{ $x := "b" }}{{ if eq 1 1 2 }}{{ $x := "inner" }}{{ $x }}{{ end }}{{ $x }}',
     '{{ or .Response "empty" }}{{ "a\\tb\\x22 \\u00e9 }} " }}',
 )
@@ -114,13 +120,8 @@ def test_all_templates_are_tried():
 @pytest.mark.parametrize(
     "source",
     [
-        # the system message stands before the last user's
-        "{% for m in messages %}{% if m.role == 'user' %}{% if loop.last and messages[0].role == 'system' %}"
-        "{{ messages[0].content }}|{% endif %}U{{ m.content }}{% elif m.role == 'assistant' %}A{{ m.content }}"
-        "{% endif %}{% endfor %}",
-        # numbers depend on more than the neighbours
+        LAST_USER,
         "{% for m in messages %}{{ loop.index }}{{ m.role }}{{ m.content }}{% endfor %}",
-        # a message is told twice
         "{% for m in messages %}{{ m.role }}{{ m.content }}{{ m.content }}{% endfor %}",
     ],
 )

@@ -67,9 +67,8 @@ def test_lines_that_are_no_rows_are_named():
 def test_pieces_of_an_answer_are_whole_characters(chat: Path):
     run = at(chat)
     text = "jumps 🐎 žluťoučký 日本"
-    spelling, said = Spelling(run), []
-    for number in run.tokenizer.encode(text).ids:
-        said.append(spelling([number]))
+    spelling = Spelling(run)
+    said = [spelling([number]) for number in run.tokenizer.encode(text).ids]
     assert "".join(said) == text
     assert not any("\ufffd" in piece for piece in said)
 

@@ -77,7 +77,9 @@ def _context(run: OpenRun) -> tuple[int, str]:
     """How many tokens Ollama reads and writes: memory grows with them."""
     own, trained = run.ready.model.context_length, run.plan.limits.max_length if run.plan.limits else 0
     chosen = min(own, max(LEAST_CONTEXT, 2 * trained))
-    return chosen, f"twice the longest row that was trained, {LEAST_CONTEXT} at least, {own} at most"
+    if chosen == own:
+        return own, "the whole context of the model"
+    return chosen, f"twice the longest row that was trained, or {LEAST_CONTEXT}; the model itself reads {own}"
 
 
 def _parameters(run: OpenRun) -> Iterator[str]:

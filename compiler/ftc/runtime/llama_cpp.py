@@ -2,7 +2,7 @@
 
 `python -m ftc.runtime.llama_cpp JOB REPORT`, with the package xllamacpp. JOB is {"gguf", "talks", "texts",
 "answers": [[id, …], …], "longest"}; the report has, in the same order, the tokens of each conversation through
-the template in the file, of each text, and of each answer to tokens.
+the template in the file, of each text, and each answer to tokens with its first token's probabilities.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from urllib.request import Request, urlopen
 from ftc.artifact.files import write_json
 
 SECONDS = 120
+MOST = 5
+"""Probabilities of the first token that are told."""
 
 
 class Server:
@@ -50,10 +52,12 @@ class Server:
         """The tokens of a conversation through the template in the file."""
         return self.tokens(self.ask("/apply-template", messages=messages)["prompt"])
 
-    def answer(self, ids: list[int], longest: int) -> list[int]:
-        """The likeliest answer to tokens."""
+    def answer(self, ids: list[int], longest: int) -> dict[str, Any]:
+        """The likeliest answer to tokens, and the logarithms of the first token's largest probabilities."""
         how = {"n_predict": longest, "temperature": 0, "return_tokens": True, "cache_prompt": False}
-        return list(self.ask("/completion", prompt=ids, **how)["tokens"])
+        found = self.ask("/completion", prompt=ids, n_probs=MOST, **how)
+        first = found["completion_probabilities"][0]["top_logprobs"]
+        return {"tokens": found["tokens"], "first": [[one["id"], one["logprob"]] for one in first]}
 
 
 def main(job: Path, report: Path) -> None:
