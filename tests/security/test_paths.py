@@ -66,8 +66,7 @@ def test_paths_out_of_the_repository_are_refused(place: Path, path: str) -> None
         '[data]\nsources.rows = "../data/rows.csv"\nquery = { file = "../../outside/query.sql" }',
         '[data]\nsources.rows = "../data/rows.csv"\n[eval]\nsources.rows = "../../outside/rows.csv"',
         '[data]\nsources.rows = "../data/rows.csv"\n[[eval]]\nname = "a"\nquery = { file = "/etc/x.sql" }',
-        '[data]\nsources.rows = "../data/rows.csv"\n[eval]\n'
-        'metrics = [{ python = "../../outside/metrics.py:score" }]',
+        '[data]\nsources.rows = "../data/rows.csv"\n[eval]\nmetrics = [{ python = "/x/metrics.py:score" }]',
         '[data]\nsources.rows = "../data/rows.csv"\nmix.a = { query = { file = "/etc/a.sql" }, weight = 1 }',
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ftc import __version__
 from ftc.cli.terminal import Terminal
+from ftc.diagnostics.secrets import scrubbed
 
 SHOW = "FTC_TRACEBACK"
 """Environment variable that puts the traceback on the terminal."""
@@ -24,7 +25,7 @@ def _details(error: BaseException, arguments: Sequence[str]) -> str:
         "",
         "".join(traceback.format_exception(error)),
     ]
-    return "\n".join(lines)
+    return scrubbed("\n".join(lines))
 
 
 def _save(text: str) -> Path | None:
@@ -40,7 +41,7 @@ def _save(text: str) -> Path | None:
 def message(error: BaseException) -> str:
     """A failure of ftc in a line."""
     what = str(error).strip().partition("\n")[0]
-    return f"ftc itself failed: {type(error).__name__}{': ' if what else ''}{what}"
+    return scrubbed(f"ftc itself failed: {type(error).__name__}{': ' if what else ''}{what}")
 
 
 def report(error: BaseException, terminal: Terminal, arguments: Sequence[str]) -> None:

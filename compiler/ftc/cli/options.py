@@ -100,7 +100,8 @@ def allow_option(function: Callable[..., int]) -> Callable[..., int]:
             os.environ[ALLOW] = os.pathsep.join([*given, *([before] if before else [])])
             return function(*args, **rest)
         finally:
-            os.environ[ALLOW] = before or ""
+            os.environ.pop(ALLOW)
+            os.environ.update({} if before is None else {ALLOW: before})
 
     return command
 

@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "FTC227": "A path in the recipe leads out of its project.",
     "FTC228": "The model runs Python code that the recipe does not trust.",
     "FTC229": "The Python code of a model cannot be pinned.",
+    "FTC230": "The recipe holds a secret.",
     "FTC301": "A template is not valid Jinja.",
     "FTC302": "A template names a variable that the query does not return.",
     "FTC303": "A template uses a filter, test or function that does not exist.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.diagnostics.findings import Finding, Span
+from ftc.diagnostics.secrets import scrubbed
 
 
 def to_json(finding: Finding) -> dict[str, Any]:
@@ -12,11 +13,11 @@ def to_json(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code,
         "severity": finding.severity.value,
-        "message": finding.message,
+        "message": scrubbed(finding.message),
         **_position(finding.span),
         "label": finding.label,
-        "help": list(finding.help),
-        "notes": list(finding.notes),
+        "help": [scrubbed(line) for line in finding.help],
+        "notes": [scrubbed(line) for line in finding.notes],
         "place": finding.place,
     }
 

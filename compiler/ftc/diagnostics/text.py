@@ -7,6 +7,7 @@ import unicodedata
 from textwrap import wrap
 
 from ftc.diagnostics.findings import Finding, Severity, Span
+from ftc.diagnostics.secrets import masked, scrubbed
 
 _TAB = "    "
 HEAD_INDENT = 4
@@ -85,7 +86,7 @@ def _excerpt(finding: Finding, span: Span, paint: _Paint, *, number: str, width:
 def _marked_cells(span: Span) -> tuple[str, int, int]:
     """The first line of a span as shown, and the columns on the screen from and to which it is marked."""
     row, column = span.source.position(span.start)
-    line = span.source.line(row)
+    line = masked(span.source.line(row))
     length = min(span.end - span.start, len(line) - column + 1)
     before, marked = line[: column - 1], line[column - 1 : column - 1 + max(length, 0)]
     start = cells(_visible(before))
@@ -141,7 +142,7 @@ def _wrapped(line: str, room: int) -> list[str]:
 
 def _safe(text: str) -> str:
     """Text in which control and direction characters appear as escapes instead of acting."""
-    return _INVISIBLE.sub(lambda match: _escape(match.group()), text.replace("\n", " "))
+    return _INVISIBLE.sub(lambda match: _escape(match.group()), scrubbed(text).replace("\n", " "))
 
 
 def _visible(line: str) -> str:

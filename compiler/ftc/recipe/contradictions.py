@@ -15,6 +15,7 @@ from ftc.recipe import (
     lint_names,
     loss_rules,
     project,
+    secret_rules,
     source_names,
     sweep_rules,
     training_rules,
@@ -333,4 +334,5 @@ RULES: tuple[Rule, ...] = (
     *sweep_rules.RULES,
     *card_rules.RULES,
     *project.RULES,
+    *secret_rules.RULES,
 )

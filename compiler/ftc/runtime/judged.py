@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ftc.diagnostics.secrets import scrubbed
 from ftc.evaluation import Answer
 from ftc.evaluation.chat import Chat
 from ftc.evaluation.judge import Judge, JudgeError
@@ -42,5 +43,5 @@ def judged(evaluator: Evaluator, rows: list[Row]) -> None:
     except JudgeError as error:
         raise BuildError("FTC577", str(error)) from error
     for number, verdict in zip(numbers, verdicts, strict=True):
-        problem = {"problem": verdict.problem} if verdict.problem else {}
-        rows[number]["verdict"] = {"score": verdict.score, "text": verdict.text, **problem}
+        problem = {"problem": scrubbed(verdict.problem)} if verdict.problem else {}
+        rows[number]["verdict"] = {"score": verdict.score, "text": scrubbed(verdict.text), **problem}

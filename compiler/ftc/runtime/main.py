@@ -14,6 +14,7 @@ from typing import TextIO
 
 from ftc.artifact.files import sha256, write_json
 from ftc.artifact.lock import exclusive
+from ftc.diagnostics.secrets import scrubbed
 from ftc.runtime import checkpoints, determinism, machine, rows, sequences
 from ftc.runtime import suites as all_suites
 from ftc.runtime.events import Done, Event, Phase, Saved, Stopped, Warned, encode
@@ -51,7 +52,7 @@ class Ending:
             self.emit(Stopped(checkpoints.newest(self.job.checkpoints).step))
             return True
         self.status = EXIT_FAILED
-        traceback.print_exception(kind, error, trace, file=self.log)
+        self.log.write(scrubbed("".join(traceback.format_exception(kind, error, trace))))
         self.emit(explain(error))
         return True
 
@@ -146,7 +147,7 @@ def write_events(descriptor: int) -> Callable[[Event], None]:
 
     def emit(event: Event) -> None:
         with suppress(BrokenPipeError):
-            file.write(encode(event).encode() + b"\n")
+            file.write(scrubbed(encode(event)).encode() + b"\n")
             file.flush()
 
     return emit
