@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NEWER = "fedcba9876543210fedcba9876543210fedcba98"
 REPO = "someone/tiny"
 RECIPE = f"""
 [model]
@@ -33,8 +34,13 @@ class Hub(BaseHTTPRequestHandler):
 
     directory: Path
     given: list[str]
+    main: list[str]
 
-    def _info(self) -> bytes:
+    def _commit(self, path: str) -> str:
+        """The commit that a request is about: the one it names, or the newest."""
+        return next((commit for commit in (COMMIT, NEWER) if commit in path), self.main[-1])
+
+    def _info(self, commit: str) -> bytes:
         siblings = []
         for path in sorted(self.directory.iterdir()):
             entry: dict[str, Any] = {"rfilename": path.name, "size": path.stat().st_size}
@@ -42,7 +48,7 @@ class Hub(BaseHTTPRequestHandler):
                 digest = sha256(path.read_bytes()).hexdigest()
                 entry["lfs"] = {"sha256": digest, "size": path.stat().st_size, "pointerSize": 134}
             siblings.append(entry)
-        return json.dumps({"id": REPO, "sha": COMMIT, "private": False, "siblings": siblings}).encode()
+        return json.dumps({"id": REPO, "sha": commit, "private": False, "siblings": siblings}).encode()
 
     def _tree(self) -> bytes:
         files = [
@@ -53,12 +59,12 @@ class Hub(BaseHTTPRequestHandler):
 
     def _reply(self, *, body: bool) -> None:
         path = self.path.partition("?")[0]
-        name = path.rpartition("/")[2]
+        name, commit = path.rpartition("/")[2], self._commit(path)
         if path.startswith(f"/api/models/{REPO}/tree/"):
             content = self._tree()
         elif path.startswith(f"/api/models/{REPO}"):
-            content = self._info()
-        elif path.startswith(f"/{REPO}/resolve/{COMMIT}/") and (self.directory / name).is_file():
+            content = self._info(commit)
+        elif path.startswith(f"/{REPO}/resolve/{commit}/") and (self.directory / name).is_file():
             content = (self.directory / name).read_bytes()
             if body:
                 self.given.append(name)
@@ -72,7 +78,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Content-Type", "application/json")
         self.send_header("ETag", f'"{sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", commit)
         self.end_headers()
         if body:
             self.wfile.write(content)
@@ -88,10 +94,16 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tiny_model: Path) -> Iterator[tuple[str, list[str]]]:
+def commits() -> list[str]:
+    """The commits of the hub's model; the last one is its newest."""
+    return [COMMIT]
+
+
+@pytest.fixture
+def hub(tiny_model: Path, commits: list[str]) -> Iterator[tuple[str, list[str]]]:
     """The address of a hub with one model, and the names of the files it gave out."""
     given: list[str] = []
-    handler = type("OneModel", (Hub,), {"directory": tiny_model, "given": given})
+    handler = type("OneModel", (Hub,), {"directory": tiny_model, "given": given, "main": commits})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", given
@@ -117,7 +129,7 @@ def ftc(directory: Path, *arguments: str, **environment: str) -> tuple[int, dict
 
 
 def test_a_plan_fetches_no_weights_and_a_build_pins_the_commit(
-    tmp_path: Path, hub: tuple[str, list[str]], tiny_model: Path
+    tmp_path: Path, hub: tuple[str, list[str]], tiny_model: Path, commits: list[str]
 ) -> None:
     address, given = hub
     online = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0"}
@@ -136,6 +148,16 @@ def test_a_plan_fetches_no_weights_and_a_build_pins_the_commit(
     # What has been fetched serves without a network, and gives the same plan.
     code, offline = ftc(tmp_path, "plan", HF_HUB_OFFLINE="1")
     assert (code, offline["digest"]) == (0, planned["digest"])
+    # The model moves on: the lock that the build wrote holds it where it was, until it is moved.
+    commits.append(NEWER)
+    code, held = ftc(tmp_path, "plan", "--locked", **online)
+    assert (code, held["digest"]) == (0, planned["digest"])
+    code, moved = ftc(tmp_path, "lock", "--update", "model", **online)
+    assert (code, moved["moved"]) == (
+        0,
+        [{"input": "model", "said": [f"it is at {NEWER[:12]}, and the lock has {COMMIT[:12]}"]}],
+    )
+    assert NEWER in (tmp_path / "recipe.lock").read_text(encoding="utf-8")
 
 
 def test_a_model_the_hub_has_not(tmp_path: Path, hub: tuple[str, list[str]]) -> None:
