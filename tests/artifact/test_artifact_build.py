@@ -78,6 +78,7 @@ def test_layout(built: Execution, plan: Plan, tiny: Tiny):
             "SESSION.sha256",
             "provenance.json",
             "README.md",
+            "report.html",
             "answers/held_out.jsonl",
             "build.log",
             "environment.json",
