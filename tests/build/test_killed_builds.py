@@ -55,15 +55,17 @@ save_every = 1
 learning_rate = 1e-2
 """
 EVAL = '[[eval]]\nmetrics = ["loss"]\n'
+SAMPLED = """[train.objective]
+name = "grpo"
+generations = 4
+max_new_tokens = 6
+rewards = [{{ metric = "length", at_least = 1 }}]
+"""
 OTHERS: dict[str, tuple[str, str]] = {
     "dpo": ('objective = "dpo"\n[tune]\nmethod = "full"\n', "DPOTrainer"),
     "kto": ('objective = "kto"\n', "KTOTrainer"),
     "orpo": ('objective = "orpo"\n', "experimental.orpo.ORPOTrainer"),
-    "grpo": (
-        "objective = {{ name = 'grpo', generations = 4, max_new_tokens = 6, "
-        "rewards = [{{ metric = 'length', at_least = 1 }}] }}\n",
-        "GRPOTrainer",
-    ),
+    "grpo": (SAMPLED, "GRPOTrainer"),
     "qlora": ('[tune]\nmethod = "qlora"\n' + EVAL, "SFTTrainer"),
     "pissa": ('[tune]\nmethod = "pissa"\n' + EVAL, "SFTTrainer"),
     "stopping": ("eval_every = 1\nearly_stopping = {{ patience = 1, min_delta = 9 }}\n" + EVAL, "SFTTrainer"),

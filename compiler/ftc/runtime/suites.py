@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftc.artifact.files import sha256, write_json, write_text
+from ftc.artifact.files import sha256, write_bytes, write_json, write_text
 from ftc.evaluation import report
 from ftc.evaluation.gates import Condition
+from ftc.facts.file_list import sealed, unsealed
 from ftc.plan.steps import EvalStep, Part
 from ftc.runtime import rows as compiled
 from ftc.runtime.evaluate import Evaluator, Host, Row, When
@@ -25,6 +26,7 @@ from ftc.runtime.vocabulary import tokenizer_directory
 ANSWERS = "answers"
 """The directory of the run with each suite's rows: prompts, references, answers and scores."""
 
+BEFORE = "before.json"
 HELD_OUT = "held_out"
 Found = dict[str, list[Row]]
 
@@ -84,21 +86,22 @@ class Suites:
 
     def before(self, model: Any, job: Job) -> Found:
         """The measurement before training, kept for a start that resumes the same plan; baselines too."""
-        kept, made_for = job.work / "before.json", sha256(job.plan)
-        if kept.is_file():
-            stored = json.loads(kept.read_text(encoding="utf-8"))
-            if stored["plan"] == made_for:
-                found: Found = stored["rows"]
-                for name, state in stored["tasks"].items():
-                    self._tasks[name].restore(state)
-                self.emit(Evaluation("before", self.metrics(found)))
-                return found
+        stored = _kept(job)
+        if stored is not None:
+            for name, state in stored["tasks"].items():
+                self._tasks[name].restore(state)
+            known: Found = stored["rows"]
+            self.emit(Evaluation("before", self.metrics(known)))
+            return known
         found = self(model, "before")
-        if found:
-            tasks = {name: suite.state for name, suite in self._tasks.items()}
-            baselines = self._baselines(model)
-            write_json(kept, {"plan": made_for, "rows": found, "baselines": baselines, "tasks": tasks})
-        return found
+        if not found:
+            return found
+        tasks = {name: suite.state for name, suite in self._tasks.items()}
+        made = {"plan": sha256(job.plan), "rows": found, "baselines": self._baselines(model), "tasks": tasks}
+        text = json.dumps(made, ensure_ascii=False)
+        write_bytes(job.work / BEFORE, sealed(text.encode()))
+        again: Found = json.loads(text)["rows"]  # what a start that resumes will read
+        return again
 
     @property
     def _tasks(self) -> dict[str, TaskSuite]:
@@ -118,8 +121,7 @@ class Suites:
 
     def write(self, before: Found, after: Found, job: Job) -> dict[str, Any]:
         """Write eval.json and the rows of each suite; the metrics before and after."""
-        kept = job.work / "before.json"
-        baselines = json.loads(kept.read_text(encoding="utf-8"))["baselines"] if self.baselines else {}
+        baselines = (_kept(job) or {})["baselines"] if self.baselines else {}
         suites = [
             self._suite(name, before[name], after[name], baselines.get(name, {})) for name in self.evaluators
         ]
@@ -178,6 +180,14 @@ class Suites:
             sides |= {kind: rows[number] for kind, rows in baselines.items()}
             line = {"id": id_, "prompt": evaluator.asked(number), "reference": evaluator.reference(number)}
             yield json.dumps({**line, **sides}, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _kept(job: Job) -> dict[str, Any] | None:
+    """The measurement before training that an earlier start kept; None without one, or if it is damaged."""
+    file = job.work / BEFORE
+    value = unsealed(file.read_bytes()) if file.is_file() else None
+    stored: dict[str, Any] | None = None if value is None else json.loads(value)
+    return stored if stored is not None and stored["plan"] == sha256(job.plan) else None
 
 
 def with_rows(plan: Ready) -> list[tuple[EvalStep, Part]]:
