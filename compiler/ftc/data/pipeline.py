@@ -80,6 +80,8 @@ class Pipeline:
             ledger = self._close_ledger(accounts, train.rows, eval_.rows)
         except BaseException:
             self._ledger.abandon()
+            for part in self._parts.values():
+                part.abandon()
             raise
         names = [account.name for account in accounts]
         problems = self._problems(Tally(names, ledger.read, self._total, train.rows, eval_.rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
@@ -132,13 +133,30 @@ class _Labels:
         return tuple(sorted(self._seen)) if few else None
 
 
+def _written(path: Path, batches: Sequence[Batch]) -> Shard:
+    """A shard of the batches; raises OSError."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(_table(batches), path, row_group_size=GROUP_ROWS, **OPTIONS)
+    with path.open("rb") as file:
+        sha256 = file_digest(file, "sha256").hexdigest()
+    digest = FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
+    return Shard(file=digest, rows=sum(map(len, batches)))
+
+
 class PartWriter:
-    """Writes one side of the split as `NAME-00000.parquet` and so on; raises OSError."""
+    """Writes one side of the split as `NAME-00000.parquet` and so on; raises OSError.
+
+    A shard is written in a thread while the next one fills, so that rows do not wait for it.
+    """
 
     def __init__(self, directory: Path, name: str, *, classified: bool = False) -> None:
         self._directory, self._name = directory, name
         self._classified = classified
         self._shards: list[Shard] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ftc-shards")
+        self._writing: Future[Shard] | None = None
+        self._begun = 0
         self._waiting: list[Batch] = []
         self._rows = self._tokens = 0
         self._lengths, self._copies = (GrowingColumn(directory, np.int32) for _ in range(2))
@@ -176,15 +194,22 @@ class PartWriter:
         return end if end <= len(batch) else None
 
     def _flush(self) -> None:
-        import pyarrow.parquet as pq
-
-        path = self._directory / f"{self._name}-{len(self._shards):05d}.parquet"
-        pq.write_table(_table(self._waiting), path, row_group_size=GROUP_ROWS, **OPTIONS)
-        with path.open("rb") as file:
-            sha256 = file_digest(file, "sha256").hexdigest()
-        digest = FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha256)
-        self._shards.append(Shard(file=digest, rows=self._rows))
+        """Begin to write the shard; the one before has been written then."""
+        self._settle()
+        path = self._directory / f"{self._name}-{self._begun:05d}.parquet"
+        self._writing = self._thread.submit(_written, path, self._waiting)
+        self._begun += 1
         self._waiting, self._rows, self._tokens = [], 0, 0
+
+    def _settle(self) -> None:
+        """Wait for the shard that is being written; raises what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._shards.append(writing.result())
+
+    def abandon(self) -> None:
+        """Write no more: nothing of what is there will be used."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -200,6 +225,8 @@ class PartWriter:
         """Write what is left; the part as the plan has it."""
         if self._rows:
             self._flush()
+        self._settle()
+        self._thread.shutdown()
         return Part(
             shards=tuple(self._shards),
             rows=self.counts.rows,

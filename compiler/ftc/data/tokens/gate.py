@@ -17,8 +17,11 @@ from ftc.data.work.batch import Int32, Int64
 FIRST = 64
 """Texts that every process begins with are all compared."""
 
-ONE_OF = 100
-"""One text of this many is compared, chosen by the hash of the text."""
+ONE_OF, ALIKE = 100, 50_000
+"""One text of `ONE_OF` is compared, chosen by the hash of the text.
+
+Behind the first `ALIKE` texts of a process fewer are: as many again each time they are 2.7 times as many.
+"""
 
 SHORT = 64
 """Characters of a short text; each that comes again is compared once, up to MOST of them."""
@@ -41,7 +44,7 @@ class Sampled:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._first = FIRST
+        self._first, self._met = FIRST, 0
         self._seen: set[str] = set()
         self._again: set[str] = set()
         self._kept: list[tuple[list[str], Int32, Int64]] = []
@@ -62,11 +65,13 @@ class Sampled:
         """The numbers of the texts that are compared."""
         first = min(self._first, len(texts))
         self._first -= first
+        self._met += len(texts)
+        below = (1 << 32) * ALIKE // (ONE_OF * max(self._met, ALIKE))
         return [
             number
             for number, text in enumerate(texts)
             if number < first
-            or crc32(text.encode()) % ONE_OF == 0
+            or crc32(text.encode()) < below
             or (len(text) <= SHORT and self._comes_again(text))
         ]
 

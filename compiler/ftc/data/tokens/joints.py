@@ -11,7 +11,7 @@ sees nothing beyond the split. What fails there, and every row of other tokenize
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -38,28 +38,31 @@ class Joints:
 
     def unlike(self, rows: Cuts, whole: Collection[int] = ()) -> list[int]:
         """Numbers of the rows that differ; those in `whole` are encoded whole in any case."""
-        prompts = {row: texts for row in range(len(rows.ends)) if len(texts := rows.prompts(row)) > 1}
-        joints = [(row, joint) for row, texts in prompts.items() for joint in self._joints(texts)]
-        asked = {row for row, _ in joints} if not self._local else set()
-        asked |= self._torn([(row, joint) for row, joint in joints if row not in asked])
-        asked |= prompts.keys() & set(whole)
-        return self._different({row: prompts[row] for row in sorted(asked)})
+        joints = list(self._joints(rows))
+        asked = {row for row, _, _ in joints} if not self._local else self._torn(joints)
+        asked |= {row for row in whole if len(rows.prompts(row)) > 1}
+        return self._different({row: rows.prompts(row) for row in sorted(asked)})
 
-    def _joints(self, texts: Sequence[str]) -> list[tuple[str, str]]:
-        return [
-            (before[-WINDOW:], after[:WINDOW])
-            for before, after in pairwise(texts)
-            if not self._pieces.added_at_end(before) and not self._pieces.added_at_start(after)
-        ]
+    def _joints(self, rows: Cuts) -> Iterator[tuple[int, str, str]]:
+        """The two sides of each cut in a prompt that is not beside an added token, with the row's number."""
+        texts, ended, begun = rows.texts, self._pieces.added_at_end, self._pieces.added_at_start
+        for row, (start, end) in enumerate(pairwise(rows.bounds)):
+            for at in range(start + 1, start + rows.prompt.count(1, start, end)):
+                if not ended(before := texts[at - 1]) and not begun(after := texts[at]):
+                    yield row, before[-WINDOW:], after[:WINDOW]
 
-    def _torn(self, joints: Sequence[tuple[int, tuple[str, str]]]) -> set[int]:
+    def _torn(self, joints: Sequence[tuple[int, str, str]]) -> set[int]:
         """The rows of joints whose two sides, encoded one by one, are not what they are encoded to in one."""
-        if not joints:
+        pairs: dict[tuple[str, str], list[int]] = {}
+        for row, before, after in joints:
+            pairs.setdefault((before, after), []).append(row)
+        if not pairs:
             return set()
-        texts = [Piece(text) for _, (one, other) in joints for text in (one, other, one + other)]
+        texts = [Piece(text) for one, other in pairs for text in (one, other, one + other)]
         pool, numbers = self._pieces.distinct(texts)
         numbers = numbers.reshape(-1, 3)
-        return {joints[joint][0] for joint in pool.unequal(numbers[:, :2].ravel(), numbers[:, 2]).tolist()}
+        torn, rows = pool.unequal(numbers[:, :2].ravel(), numbers[:, 2]), list(pairs.values())
+        return {row for joint in torn.tolist() for row in rows[joint]}
 
     def _different(self, prompts: Mapping[int, Sequence[str]]) -> list[int]:
         """The prompts whose pieces, encoded one by one, are not what the whole is encoded to."""

@@ -33,8 +33,11 @@ from ftc.plan.steps import LimitStep, RenderStep, SplitStep, TokenizerStep
 from ftc.recipe.templates import template_variables
 
 AUDITED_FIRST = 3
-AUDITED_OF = 100
-"""One row of this many is compared with transformers' own rendering, chosen by the hash of its id."""
+AUDITED_OF, AUDITED_ALIKE = 100, 20_000
+"""One row of `AUDITED_OF` is compared with transformers' own rendering, chosen by the hash of its id.
+
+Behind the first `AUDITED_ALIKE` rows fewer are: as many again each time the rows are 2.7 times as many.
+"""
 
 
 OTHERWISE = Refusal("unproved", "FTC312", "the model's tokenizer would encode it otherwise, a mistake of ftc")
@@ -298,9 +301,10 @@ def _encoder(spec: RowSpec, backend: Backend) -> Encoder | WholeEncoder:
 
 def _audited(number: int, id_: str) -> bool:
     """Whether a row is compared, by its place among all rows and its id."""
-    return (
-        number < AUDITED_FIRST or int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % AUDITED_OF == 0
-    )
+    if number < AUDITED_FIRST:
+        return True
+    of = AUDITED_OF * max(number, AUDITED_ALIKE)
+    return int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % of < AUDITED_ALIKE
 
 
 def _targets(rendered: Sequence[Rendered], left: Limited) -> list[str | None]:
