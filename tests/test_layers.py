@@ -53,6 +53,7 @@ RUNTIME_READS = (
     "ftc.evaluation",
     "ftc.tuning.modules",
     "ftc.tuning.new_tokens",
+    "ftc.tuning.optimizers",
     "ftc.diagnostics",
     "ftc.artifact",
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 
 import ftc
+from ftc.data.kept.shards import read_rows
 from ftc.plan.canonical import canonical_bytes
 from ftc.runtime.events import Checkpoint, Event
 from ftc.runtime.job import Job
 from ftc.runtime.metrics import METRICS
+from ftc.runtime.ready import read_plan
 from runtime.in_process import Ran, run_job
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-STEPS = 8
+STEPS, EVERY = 8, 4
 GOOD, BAD = "country capital", "capital country"
 """As many tokens each; to the model as it begins the bad one is a little likelier."""
 
@@ -61,6 +64,7 @@ def planned(case: str, directory: Path, model: Path) -> ftc.PlanResult:
     recipe.write_text(
         f'[model]\nbase = "{model}"\n[data]\nsources.rows = "rows.jsonl"\nsplit.eval = 8\n{tune}'
         f"[train]\nobjective = {objective}\nsteps = {STEPS}\nbatch = 4\n"
+        f"{'' if rows is PROMPTS else f'eval_every = {EVERY}'}\n"
         "save_every = 3\nlearning_rate = 5e-3\n"
         '[lints]\nsmall_eval = "allow"\nlabel_imbalance = "allow"\n',
         encoding="utf-8",
@@ -82,8 +86,22 @@ def run(
     return run_job(job, stop_when), job
 
 
-def steps(directory: Path) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[[str], tuple[Ran, Job]]:
+    """The uninterrupted run of a case, made once."""
+    return cache(lambda case: run(case, tmp_path_factory.mktemp("whole"), tiny_model))
+
+
+def lines(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (directory / METRICS).read_text(encoding="utf-8").splitlines()]
+
+
+def steps(directory: Path) -> list[dict[str, Any]]:
+    return [line for line in lines(directory) if "eval_loss" not in line]
+
+
+def held_out(directory: Path) -> list[float]:
+    return [line["eval_loss"] for line in lines(directory) if "eval_loss" in line]
 
 
 def figure(directory: Path, name: str, when: str) -> float:
@@ -93,9 +111,9 @@ def figure(directory: Path, name: str, when: str) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_objective_trains_and_its_metric_moves_the_right_way(
-    case: str, tmp_path: Path, tiny_model: Path
+    case: str, whole: Callable[[str], tuple[Ran, Job]]
 ) -> None:
-    ran, _ = run(case, tmp_path, tiny_model)
+    ran, _ = whole(case)
     assert ran.status == 0, ran.log
     record = steps(ran.directory)
     assert len(record) == STEPS
@@ -112,16 +130,27 @@ def test_an_objective_trains_and_its_metric_moves_the_right_way(
         assert not margins or margins[-1] > margins[0]
 
 
-@pytest.mark.parametrize("case", ["dpo, ipo with sft, full", "kto", "orpo", "reward", "grpo"])
-def test_a_build_that_is_stopped_ends_with_the_same_bytes(
-    case: str, tmp_path: Path, tiny_model: Path
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("cpo")])
+def test_the_held_out_loss_falls_with_that_of_training(
+    case: str, whole: Callable[[str], tuple[Ran, Job]]
 ) -> None:
-    whole, _ = run(case, tmp_path / "whole", tiny_model)
+    found = held_out(whole(case)[0].directory)
+    assert len(found) == (0 if "vowels" in CASES[case][0] else STEPS // EVERY)
+    assert not found or found[-1] < found[0]
+
+
+RESUMED = ["dpo, ipo with sft, full", "kto", "orpo", "cpo", "simpo", "reward", "grpo", "rloo, full"]
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_build_that_is_stopped_ends_with_the_same_bytes(
+    case: str, tmp_path: Path, tiny_model: Path, whole: Callable[[str], tuple[Ran, Job]]
+) -> None:
     stopped, job = run(case, tmp_path / "stopped", tiny_model, lambda event: isinstance(event, Checkpoint))
     assert stopped.status == 130, stopped.log
     again = run_job(job)
     assert again.status == 0, again.log
-    assert digests(again.directory) == digests(whole.directory)
+    assert digests(again.directory) == digests(whole(case)[0].directory)
 
 
 def digests(directory: Path) -> dict[str, str]:
@@ -129,12 +158,14 @@ def digests(directory: Path) -> dict[str, str]:
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_saved_reward_model_scores_as_it_did(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_saved_reward_model_scores_as_it_did(
+    tiny_model: Path, whole: Callable[[str], tuple[Ran, Job]]
+) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    ran, _ = run("reward", tmp_path, tiny_model)
+    ran, job = whole("reward")
     tokenizer = AutoTokenizer.from_pretrained(ran.directory / "model")
     base = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
     base.config.pad_token_id = tokenizer.pad_token_id
@@ -150,3 +181,16 @@ def test_a_saved_reward_model_scores_as_it_did(tmp_path: Path, tiny_model: Path)
             return float(model(ids).logits[0, 0])
 
     assert score(GOOD) > score(BAD)
+    plan = read_plan(job.plan)
+    assert plan.data.eval is not None
+    gaps = []
+    for row in read_rows(job.data, plan.data.eval):
+        chosen, rejected = (torch.tensor([ids]) for ids in apart(row.input_ids, row.lengths))
+        with torch.no_grad():
+            gaps.append(model(chosen).logits[0, 0] - model(rejected).logits[0, 0])
+    wanted = -torch.nn.functional.logsigmoid(torch.stack(gaps)).mean()
+    assert held_out(ran.directory)[-1] == pytest.approx(float(wanted), rel=1e-4)
+
+
+def apart(tokens: Sequence[int], lengths: Sequence[int]) -> tuple[list[int], list[int]]:
+    return list(tokens[: lengths[0]]), list(tokens[lengths[0] :])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ftc
-from ftc.data.kept.shards import read_rows
+from ftc.data.kept.shards import CompiledRow, read_rows
 from ftc.diagnostics import Severity
 from ftc.plan.canonical import canonical_bytes
 from ftc.runtime.events import Checkpoint
@@ -82,7 +82,7 @@ def test_new_tokens_train_and_load_back(
     method: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from ftc.runtime import save
     from ftc.runtime.merge import merge
@@ -95,8 +95,7 @@ def test_new_tokens_train_and_load_back(
     old = AutoModelForCausalLM.from_pretrained(base)
     before = old.get_input_embeddings().weight.detach()
     ids = [token.id for token in step.new_tokens]
-    assert ids == [len(before), len(before) + 1]
-    assert step.vocabulary == len(before) + 2
+    assert (ids, step.vocabulary) == ([len(before), len(before) + 1], len(before) + 2)
 
     row = next(read_rows(job.data, result.plan.data.train))
     assert set(ids) <= set(row.input_ids)
@@ -113,23 +112,15 @@ def test_new_tokens_train_and_load_back(
     assert ran.status == 0, ran.log[-3000:]
     model = loaded(base, job.run, method, step.vocabulary)
     assert torch.allclose(logits(model), seen[0], atol=1e-5)
-    tokenizer = AutoTokenizer.from_pretrained(job.run / "model")
-    assert tokenizer.decode(row.input_ids) == tokenizer.apply_chat_template(
-        [{"role": "user", "content": row_of(row.id)["prompt"]}, {"role": "assistant", "content": row.target}],
-        tokenize=False,
-    )
-    assert tokenizer(row.target, add_special_tokens=False)["input_ids"][0] == ids[0]
-    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == NEW[0]
+    assert_tokenizer(job.run / "model", row, ids)
     start = before[list(step.new_tokens[0].pieces)].mean(dim=0)
     now = model.get_input_embeddings().weight.detach()[ids[0]]
     assert not torch.equal(now, start)
     assert torch.allclose(now, start, atol=0.1)
-
     if method == "lora":
         merge(job.run, base, tmp_path / "merged")
         whole = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
-        mixed = torch.tensor([[3, 9, *ids, 5]])
-        assert torch.allclose(model(mixed).logits, whole(mixed).logits, atol=1e-5)
+        assert torch.allclose(logits(model), logits(whole), atol=1e-5)
     if (method == "full") == (old.config.tie_word_embeddings is True):
         return
     again = job_of(result, base, tmp_path / "again")
@@ -137,6 +128,19 @@ def test_new_tokens_train_and_load_back(
     assert run_job(again).status == 0
     files = [next((one / "model").glob("*.safetensors")).read_bytes() for one in (job.run, again.run)]
     assert files[0] == files[1]
+
+
+def assert_tokenizer(directory: Path, row: CompiledRow, ids: list[int]) -> None:
+    """The run's tokenizer is the one that compiled the row."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    assert tokenizer.decode(row.input_ids) == tokenizer.apply_chat_template(
+        [{"role": "user", "content": row_of(row.id)["prompt"]}, {"role": "assistant", "content": row.target}],
+        tokenize=False,
+    )
+    assert tokenizer(row.target, add_special_tokens=False)["input_ids"][0] == ids[0]
+    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == NEW[0]
 
 
 def row_of(name: str) -> dict[str, str]:

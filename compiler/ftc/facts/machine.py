@@ -18,7 +18,6 @@ PACKAGES = (
     "apollo-torch",
     "bitsandbytes",
     "galore-torch",
-    "grokadamw",
     "liger-kernel",
     "peft",
     "schedulefree",

@@ -93,6 +93,13 @@ def findings(plan: Plan, context: Context) -> tuple[Finding, ...]:
     return (*_smoothing(plan, context), *_liger(plan, context), *_compiler(plan, context))
 
 
+UNWATCHED = {
+    "prompts": "has none: its loss says nothing of how well the model does",
+    "members": "compares the texts of a batch with each other, so that it would hang on the batches",
+}
+"""Kinds of batches without a held-out loss, and why."""
+
+
 def _learns_tokens(plan: Plan) -> bool:
     return plan.objective is not None and plan.objective.config == TOKENS
 
@@ -194,11 +201,13 @@ def _reason_to_watch(train: Train) -> str | None:
 def _unwatchable(plan: Plan, context: Context, key: str) -> Finding | None:
     assert plan.data is not None  # noqa: S101 - the caller has looked
     span = context.origins.key("train", key)
-    if not _learns_tokens(plan):
-        name = plan.objective.name if plan.objective else ""
-        message = f"`train.{key}` looks at the held-out loss of tokens, which {name} does not learn"
+    assert plan.objective is not None  # noqa: S101 - the order of the passes
+    if plan.objective.batches in UNWATCHED:
+        why = UNWATCHED[plan.objective.batches]
+        message = f"`train.{key}` looks at a held-out loss, and {plan.objective.name} {why}"
         return Finding("FTC551", message, span, help=(f"remove `{key}`",))
-    if plan.data.eval is None or not plan.data.eval.trained_tokens:
+    of_tokens = plan.objective.batches == "rows"
+    if plan.data.eval is None or (of_tokens and not plan.data.eval.trained_tokens):
         message = f"`train.{key}` looks at the held-out rows, and none is held out"
         return Finding("FTC551", message, span, help=("write split = { eval = 0.1 } in [data]",))
     return None

@@ -124,7 +124,6 @@ class Train(Table):
         "apollo_adamw",
         "schedule_free_adamw",
         "stable_adamw",
-        "grokadamw",
     ] = "adamw"
     """What turns gradients into steps (docs/tuning.md lists what each needs)."""
 

@@ -28,6 +28,7 @@ from ftc.runtime.rows import expected
 from ftc.runtime.spikes import PATIENCE, Spikes
 from ftc.runtime.stop import Stop
 from ftc.runtime.watch import Watch
+from ftc.tuning.optimizers import projections
 
 RECENT = "recent_rows.json"
 REMEMBERED = PATIENCE + 1
@@ -157,10 +158,10 @@ class Session:
             return False
         return step % self.watch.settings.every == 0 or step == steps
 
-    def evaluate(self, step: int, model: Any) -> float | None:
+    def evaluate(self, step: int, trainer: Any) -> float | None:
         """Evaluate the held-out loss, record and tell it; None where a stop was asked for meanwhile."""
         assert self.watch is not None  # noqa: S101 - it is due
-        found = self.watch.loss(model)
+        found = self.watch.loss(trainer.model, trainer)
         if found is None:
             return None
         loss, tokens = found
@@ -249,7 +250,7 @@ class Additions:
     def held_out(self, step: int) -> float | None:
         """The held-out loss after a step; None where a stop was asked for meanwhile."""
         with self.accelerator.autocast():  # type: ignore[attr-defined]
-            return self.session.evaluate(step, self.model)  # type: ignore[attr-defined]
+            return self.session.evaluate(step, self)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset  # the rows are compiled
@@ -283,6 +284,14 @@ class Additions:
         for name, weight in whole.named_parameters():
             if weight.requires_grad:
                 weight.data = weight.data.to(dtypes[name])
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Take a checkpoint's optimizer, with the projections that GaLore and its like keep as objects."""
+        from torch.serialization import safe_globals
+
+        optim = str(getattr(self.args.optim, "value", self.args.optim))
+        with safe_globals([named(place) for place in projections(optim)]):
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
 
     def restore_weights(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint, without its optimizer."""

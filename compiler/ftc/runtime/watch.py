@@ -1,4 +1,4 @@
-"""The held-out loss while training: as `eval` defines it, on the same rows, in the same batches."""
+"""The held-out loss while training: of tokens as `eval` defines it, or that of the trainer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ftc.plan.steps import WatchStep
-from ftc.runtime import score
+from ftc.runtime import score, watch_rows
 from ftc.runtime.heldout import Heldout, in_batches
 from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
+
+OF_TOKENS = ("rows", "followed")
+"""Batches of objectives whose loss is that of single tokens."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,11 @@ class Watch:
             return None
         return cls(plan, plan.train.watch, Heldout.read(plan.data.eval, data), stop)
 
-    def loss(self, model: Any) -> tuple[float, int] | None:
+    def loss(self, model: Any, trainer: Any) -> tuple[float, int] | None:
         """Mean loss over the trained tokens of all rows, in nats, and how many these are.
 
-        The model is put back into the mode it was in. None where a stop was asked for meanwhile.
+        Of objectives that learn no single tokens it is the trainer's own loss, a mean over rows. The model is
+        put back into the mode it was in. None where a stop was asked for meanwhile.
         """
         import torch
 
@@ -40,6 +44,8 @@ class Watch:
         model.eval()
         try:
             with torch.no_grad():
+                if self.plan.objective.batches not in OF_TOKENS:
+                    return watch_rows.loss(trainer, self.heldout, self.settings, self.stop)
                 found = self._rows(model)
         finally:
             model.train(training)

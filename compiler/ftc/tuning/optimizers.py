@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 ANYWHERE = ("cpu", "cuda", "mps")
 BITSANDBYTES = ("cpu", "cuda")
+GALORE = "galore_torch.galore_projector:GaLoreProjector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Optimizer:
     package: str | None = None
     devices: tuple[str, ...] = ANYWHERE
     projected: bool = False
+    projection: str | None = None
+    """The class of the objects that it keeps among its states, as `module:Class`."""
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
@@ -48,20 +51,41 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "adagrad": Optimizer("adagrad", "one moment"),
     "sgd": Optimizer("sgd", "none"),
     "galore_adamw": Optimizer(
-        "galore_adamw", "two moments of projected gradients", "galore-torch", BITSANDBYTES, projected=True
+        "galore_adamw",
+        "two moments of projected gradients",
+        "galore-torch",
+        BITSANDBYTES,
+        projected=True,
+        projection=GALORE,
     ),
     "galore_adafactor": Optimizer(
-        "galore_adafactor", "sums of projected gradients", "galore-torch", BITSANDBYTES, projected=True
+        "galore_adafactor",
+        "sums of projected gradients",
+        "galore-torch",
+        BITSANDBYTES,
+        projected=True,
+        projection=GALORE,
     ),
     "apollo_adamw": Optimizer(
-        "apollo_adamw", "two moments of projected gradients", "apollo-torch", BITSANDBYTES, projected=True
+        "apollo_adamw",
+        "two moments of projected gradients",
+        "apollo-torch",
+        BITSANDBYTES,
+        projected=True,
+        projection="apollo_torch.random_projector:GradientProjector",
     ),
     "schedule_free_adamw": Optimizer(
         "schedule_free_adamw", "two averages; the learning rate stays", "schedulefree"
     ),
     "stable_adamw": Optimizer("stable_adamw", "two moments, clipped by itself", "torch-optimi"),
-    "grokadamw": Optimizer("grokadamw", "three moments", "grokadamw"),
 }
 
 DEFAULT = "adamw"
+
+
+def projections(optim: str) -> tuple[str, ...]:
+    """Classes that the checkpoints of an optimizer hold beside numbers, by transformers' name of it."""
+    return tuple(how.projection for how in OPTIMIZERS.values() if how.optim == optim and how.projection)
+
+
 PACKAGES = tuple(sorted({one.package for one in OPTIMIZERS.values() if one.package}))
