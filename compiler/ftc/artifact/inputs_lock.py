@@ -142,6 +142,10 @@ def _suite(suite: EvalStep) -> Entries:
         entries |= _query(suite.rows.query, at)
     for function in suite.functions:
         entries[("metrics", function.named, "sha256")] = f"sha256:{function.file.sha256}"
+    if suite.harness is not None:
+        at = ("suites", suite.name)
+        entries[(*at, "lm-eval")] = suite.harness.version
+        entries |= _files(suite.harness.files, at)
     if suite.judge is not None:
         entries[("suites", suite.name, "judge")] = f"{suite.judge.model} at {suite.judge.endpoint}"
     return entries

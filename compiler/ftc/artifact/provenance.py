@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from ftc.artifact.chain import ChainedRun
 from ftc.artifact.files import sha256
-from ftc.artifact.inputs_lock import LOCK
+from ftc.artifact.inputs_lock import LOCK, digest_of
 from ftc.artifact.lock_reading import UnreadableLockError, read_entries
-from ftc.plan.steps import FileDigest, ModelStep, Plan, SourceStep
+from ftc.plan.steps import EvalStep, FileDigest, ModelStep, ObjectiveStep, Plan, SourceStep
 
 if TYPE_CHECKING:
     from ftc.artifact.documents import Finished
@@ -97,20 +97,35 @@ def _versions(plan: Plan) -> dict[str, str]:
 
 
 def _inputs(plan: Plan) -> Iterator[Descriptor]:
-    """The model's files, the sources' and the suites', the teacher's and the reward models'."""
+    """The model's files, the sources', the suites' and their metrics', the teacher's and the rewards'."""
     if plan.model is not None:
         yield from _model(plan.model, "base model")
     for source in plan.sources or ():
         yield from _source(source, f"source {source.name}")
-    for suite in plan.suites:
-        for source in suite.rows.sources if suite.rows else ():
-            yield from _source(source, f"source {source.name} of suite {suite.name}")
-    objective = plan.objective
-    if objective is not None and objective.teacher is not None:
-        yield from _model(objective.teacher, "teacher")
-    for reward in objective.rewards if objective is not None else ():
+    for suite in plan.all_suites:
+        yield from _suite(suite)
+    if plan.objective is not None:
+        yield from _objective(plan.objective)
+
+
+def _suite(suite: EvalStep) -> Iterator[Descriptor]:
+    for source in suite.rows.sources if suite.rows else ():
+        yield from _source(source, f"source {source.name} of suite {suite.name}")
+    for file in suite.harness.files if suite.harness else ():
+        yield _input(file.name, file.sha256, f"task file of suite {suite.name}", {})
+    for function in suite.functions:
+        yield _input(function.named, function.file.sha256, f"metric {function.name}", {})
+
+
+def _objective(step: ObjectiveStep) -> Iterator[Descriptor]:
+    if step.teacher is not None:
+        yield from _model(step.teacher, "teacher")
+    for reward in step.rewards:
         if reward.model is not None:
             yield from _model(reward.model, f"reward model {reward.name}")
+        if reward.python is not None and reward.source is not None:
+            digest = digest_of(reward.source).removeprefix("sha256:")
+            yield _input(reward.python, digest, f"reward {reward.name}", {})
 
 
 def _model(step: ModelStep, role: str) -> Iterator[Descriptor]:

@@ -188,6 +188,10 @@ def _shards(at: _Run) -> Check:
         rows += sum(counts)
     others = [at.plan.data.sequences.file] if at.plan.data and at.plan.data.sequences else []
     others += [function.file for suite in at.plan.all_suites for function in suite.functions]
+    for harness in (suite.harness for suite in at.plan.all_suites if suite.harness):
+        others += [
+            file.model_copy(update={"name": f"{harness.directory}/{file.name}"}) for file in harness.files
+        ]
     findings += [problem for file in others if (problem := _belongs(at, file)) is not None]
     return Check("shards", f"{files} files with {rows:,} rows, those of the plan", tuple(findings))
 
