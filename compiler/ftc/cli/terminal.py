@@ -25,11 +25,16 @@ STYLES = {
 """Names of what is meant, and how a terminal shows it (SGR parameters)."""
 
 NARROWEST, WIDEST = 40, 100
-UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+UNSAFE = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
 """Characters which move the cursor, change the terminal's state or reorder text; tab and newline are not."""
 
 _UNSAFE = re.compile(f"[{UNSAFE}]")
-_UNSAFE_OR_STYLE = re.compile(f"\x1b\\[[0-9;]*m|[{UNSAFE}]")
+_OWN = "|".join(sorted({"0", "1;34", "1;36", *STYLES.values()}))
+_UNSAFE_OR_STYLE = re.compile(f"\x1b\\[(?:{_OWN})m|[{UNSAFE}]")
+"""Styles are ftc's own alone: text from outside cannot hide itself or blink."""
 
 
 class Closed(Exception):  # noqa: N818 - not an error: the reader has seen enough
