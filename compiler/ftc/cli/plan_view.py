@@ -146,7 +146,7 @@ def token_lines(data: DataStep) -> list[str]:
 def split_line(split: SplitStep, data: DataStep | None) -> str:
     """How rows are held out, and how many of a stated number are left once rows were dropped."""
     if not split.holds_out:
-        return "none: every row trains, nothing is evaluated"
+        return "none: every row trains"
     if split.column is not None:
         return f"held out as the column {split.column} says"
     if split.query is not None:
