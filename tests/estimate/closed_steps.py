@@ -66,6 +66,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 LORA = Tuning(method="lora", rank=16, targets="all-linear")
+IA3 = Tuning(
+    method="lora", adapter="ia3", targets=("k_proj", "v_proj", "down_proj"), feedforward=("down_proj",)
+)
 WRITTEN: dict[str, Any] = {"prompt": 768, "completion": 256, "generations": 64}
 METHODS: dict[str, dict[str, Any]] = {
     "full": {"tuning": Tuning(method="full"), "optimizer": Optimizer(state="bfloat16")},
@@ -145,6 +148,13 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss": Loss(kernel="trl"),
         "objective": Objective(kind="rloo", reference="model", **WRITTEN),
     },
+    "dora": {"tuning": LORA.model_copy(update={"dora": True})},
+    "dora, autocast": {
+        "tuning": LORA.model_copy(update={"dora": True, "dropout": 0.05}),
+        "autocast": "bfloat16",
+        "loss": Loss(kernel="trl"),
+    },
+    "ia3": {"tuning": IA3, "autocast": "bfloat16", "loss": Loss(kernel="trl")},
     "kto": {
         "tuning": LORA,
         "attention": "efficient",
@@ -179,6 +189,8 @@ SMALL_GRID = (
     ("llama", "dpo lora", "none"),
     ("llama", "kto", "non-reentrant"),
     ("llama", "orpo", "none"),
+    ("llama", "dora", "none"),
+    ("llama", "ia3", "none"),
     ("llama", "gkd", "non-reentrant"),
     ("llama", "grpo", "none"),
     ("llama", "rloo", "non-reentrant"),

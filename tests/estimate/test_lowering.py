@@ -306,8 +306,11 @@ def test_what_has_no_account_is_refused() -> None:
     )
     with pytest.raises(InexpressibleError, match=r"TRL before 1\.15"):
         step_for(older, EVEN)
-    peft: dict[str, Any] = {**(plan.tune.peft if plan.tune and plan.tune.peft else {}), "use_dora": True}
-    with pytest.raises(InexpressibleError, match="use_dora"):
+    peft: dict[str, Any] = {
+        **(plan.tune.peft if plan.tune and plan.tune.peft else {}),
+        "layer_replication": [[0, 2]],
+    }
+    with pytest.raises(InexpressibleError, match="layer_replication"):
         step_for(plan.model_copy(update={"tune": TuneStep(method="lora", peft=peft)}), EVEN)
 
 

@@ -113,7 +113,7 @@ class _Count:
         trains = layer.weight.trains and not layer.quantised
         self.add(Operations(linear=size), Operations(linear=size * (flows + trains)))
         if layer.adapter is None:
-            return flows or trains
+            return flows or trains or layer.scale is not None
         down, up = (2.0 * p.numel * share for p in (layer.adapter.down, layer.adapter.up))
         self.add(Operations(adapters=down + up), Operations(adapters=down * (1 + flows) + up * 2))
         return True

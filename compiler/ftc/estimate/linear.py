@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.estimate.ledger import ACTIVATIONS, TEMPORARIES, Block
-from ftc.estimate.ops import FULL, added, cast, copied, dropout, scaled
-from ftc.estimate.tape import Parameter, Tape, Tensor
+from ftc.estimate.ops import FULL, added, cast, copied, dropout, scaled, times
+from ftc.estimate.tape import SAME, Parameter, Tape, Tensor
 
 
 @dataclass(slots=True)
 class Adapter:
-    """The two factors of a LoRA adapter, and the dropout of its input."""
+    """The two factors of a LoRA adapter, the dropout of its input, and DoRA's magnitude of each output."""
 
     down: Parameter
     up: Parameter
     rank: int
     dropout: float
+    magnitude: Parameter | None = None
 
 
 @dataclass(slots=True)
@@ -36,15 +37,76 @@ class Linear:
     keeps_input: bool = False
     int8: bool = False
     adapter: Adapter | None = None
+    scale: Parameter | None = None
+    scales_input: bool = False
     cast_input: bool = True
 
 
 def linear(tape: Tape, x: Tensor, layer: Linear) -> Tensor:
     """The layer's output, through its adapter where it has one."""
+    if layer.scale is not None and tape.adapters:
+        return _scaled(tape, x, layer, layer.scale)
     if layer.adapter is None or not tape.adapters:
         return base(tape, x, layer)
+    if layer.adapter.magnitude is not None:
+        return _with_magnitude(tape, x, layer, layer.adapter, layer.adapter.magnitude)
     adapted = _adapted_4bit if layer.quantised else _adapted
     return adapted(tape, x, layer, layer.adapter)
+
+
+def _scaled(tape: Tape, x: Tensor, layer: Linear, scale: Parameter) -> Tensor:
+    """PEFT's ia3.Linear: inputs, or outputs, times a scale each, in its dtype, and cast back."""
+    if layer.scales_input:
+        narrow = cast(tape, times(tape, cast(tape, x, scale.width), tape.leaf(scale)), x.width)
+        return base(tape, narrow, layer)
+    result = base(tape, x, layer)
+    return cast(tape, times(tape, result, tape.leaf(scale)), result.width)
+
+
+def _with_magnitude(tape: Tape, x: Tensor, layer: Linear, adapter: Adapter, magnitude: Parameter) -> Tensor:
+    """PEFT's lora.Linear under DoRA, whose forward pass makes the whole weight's norms each time.
+
+    With dropout the base's output is made once more, of what dropout leaves, in the adapter's dtype.
+    """
+    result = base(tape, x, layer)
+    width = result.width
+    if layer.quantised and not layer.int8:
+        result = copied(tape, result)
+    x = dropout(tape, cast(tape, x, adapter.down.width), adapter.dropout)
+    whole = _norms(tape, layer, adapter, x.width)
+    update = product(tape, x, adapter.down, adapter.rank)
+    update = product(tape, update, adapter.up, layer.outputs)
+    before = result
+    if adapter.dropout and tape.training:
+        rows = x.numel // layer.inputs
+        before = tape.op(rows * layer.outputs, tape.autocast or x.width, ((x, x.bytes),), (whole,))
+    elif layer.bias is not None:
+        before = tape.op(result.numel, result.width, ((result, SAME),))
+    del whole
+    factor = tape.op(layer.outputs, magnitude.width, ((tape.leaf(magnitude), magnitude.bytes),))
+    own = times(tape, before, factor)
+    del before
+    update = scaled(tape, times(tape, update, factor))
+    own = added(tape, own, update)
+    del update
+    return cast(tape, added(tape, result, own), width)
+
+
+def _norms(tape: Tape, layer: Linear, adapter: Adapter, width: int) -> Block:
+    """The weight in the adapter's dtype; beside it the update whole, by way of a matrix of one, and sums."""
+    size, ledger = layer.inputs * layer.outputs, tape.ledger
+    narrow, own = tape.autocast or adapter.down.width, layer.quantised or layer.weight.width
+    one = Block(ledger, layer.inputs**2 * width, TEMPORARIES)
+    lower = Block(ledger, layer.inputs**2 * narrow * (narrow != width), TEMPORARIES)
+    whole = [Block(ledger, size * narrow, TEMPORARIES)]
+    if narrow != width:
+        del one
+        whole = [Block(ledger, size * width, TEMPORARIES)]
+    opened = Block(ledger, size * own + layer.scales if layer.quantised else 0, TEMPORARIES)
+    weight = Block(ledger, size * width * (own != width), TEMPORARIES)
+    sums = [Block(ledger, size * width, TEMPORARIES) for _ in range(2)]
+    del sums, lower, whole
+    return opened if own == width and layer.quantised else weight
 
 
 def product(tape: Tape, x: Tensor, weight: Parameter, outputs: int, bias: Parameter | None = None) -> Tensor:

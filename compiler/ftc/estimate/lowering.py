@@ -54,6 +54,7 @@ PEFT_OPTIONS = (
     "lora_dropout",
     "target_modules",
     "bias",
+    "use_dora",
     "use_rslora",
 )
 """Options of LoraConfig that this module heeds, or that take no memory."""
@@ -143,6 +144,13 @@ def _tuning(plan: Plan) -> Tuning:
             raise InexpressibleError(f"the method {plan.tune.method} is not modelled")
         return Tuning(method="full")
     peft = dict(plan.tune.peft)
+    if peft.get("type") == "IA3Config" and peft.get("target_modules"):
+        return Tuning(
+            method="lora",
+            adapter="ia3",
+            targets=_names(peft["target_modules"]),
+            feedforward=_names(peft.get("feedforward_modules")),
+        )
     if peft.get("type") != "LoraConfig" or peft.get("bias", "none") != "none":
         raise InexpressibleError(f"adapters of PEFT's {peft.get('type')} are not modelled")
     if plan.tune.converted or peft.get("init_lora_weights") == "mica":
@@ -158,8 +166,13 @@ def _tuning(plan: Plan) -> Tuning:
         rank=_whole(peft["r"]),
         dropout=float(str(peft.get("lora_dropout") or 0.0)),
         targets="all-linear" if targets == "all-linear" else tuple(targets),
+        dora=bool(peft.get("use_dora")),
         dtype="bfloat16" if plan.tune.quantise else "float32",
     )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _frozen(how: UnfrozenStep) -> Tuning:

@@ -90,6 +90,8 @@ def _number(step: ObjectiveStep, name: str) -> float:
 def _sampled(plan: Plan, step: ObjectiveStep, rows: Rows, _: Config | None) -> Objective:
     """Answers to all prompts of an optimizer step are written at once."""
     assert plan.train is not None  # noqa: S101 - the caller has looked
+    if any(reward.model is not None for reward in step.rewards):
+        raise InexpressibleError("a reward model beside the trained one is not modelled")
     reference = _base(plan) if _number(step, "beta") else "none"
     return Objective.model_validate(
         {

@@ -45,7 +45,9 @@ class Tuning(Frozen):
     """Which weights train.
 
     `targets` are the ends of module names, as the model's code has them, or `all-linear`. `modules_to_save`
-    are trained whole beside the adapters. `freeze` trains the last `layers` decoder layers, and the embedding
+    are trained whole beside the adapters. `lora` stands for adapters of any kind in the linear layers: those
+    of LoRA, also with DoRA's magnitudes, or IA3's scales, of the inputs of `feedforward` layers and of the
+    outputs of others. `freeze` trains the last `layers` decoder layers, and the embedding
     or the head where asked.
     """
 
@@ -54,7 +56,9 @@ class Tuning(Frozen):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Literal["all-linear"] | Names | None = None
     dtype: Dtype = "float32"
+    adapter: Literal["lora", "ia3"] = "lora"
     dora: bool = False
+    feedforward: Names = ()
     modules_to_save: Names = ()
     layers: Annotated[int, Field(ge=0)] = 0
     embedding: bool = False
@@ -62,7 +66,8 @@ class Tuning(Frozen):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.method == "lora" and (self.rank is None or not self.targets):
+        ranked = self.rank is not None or self.adapter == "ia3"
+        if self.method == "lora" and not (ranked and self.targets):
             raise ValueError("lora needs a rank and targets")
         return self
 

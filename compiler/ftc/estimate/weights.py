@@ -100,7 +100,7 @@ class Builder:
             layer.scales = weight.numel // quantisation.block * 4 if quantisation.double else 0
             layer.scales += weight.numel * 2 if quantisation.through_half else 0
         if self.adapted(role):
-            layer.adapter = self._adapter(stack, inputs, outputs)
+            self._adapt(stack, layer, role)
         stack.linears[role] = layer
 
     def adapted(self, role: str) -> bool:
@@ -108,18 +108,31 @@ class Builder:
         tuning = self.step.tuning
         if tuning.method != "lora" or tuning.targets is None:
             return False
-        if tuning.targets == "all-linear":
-            return True
+        return tuning.targets == "all-linear" or self._named(role, tuning.targets)
+
+    def _named(self, role: str, targets: tuple[str, ...]) -> bool:
+        """Whether the linear layer of this role is among modules by the ends of their names."""
         role = role.rsplit(" ", 1)[-1]
         name = str(getattr(self.shapes.family.names, role, role))
-        return any(name == target.rsplit(".", 1)[-1] for target in tuning.targets)
+        return any(name == target.rsplit(".", 1)[-1] for target in targets)
+
+    def _adapt(self, stack: Stack, layer: Linear, role: str) -> None:
+        """Give a layer what its method trains in it."""
+        tuning = self.step.tuning
+        if tuning.adapter == "lora":
+            layer.adapter = self._adapter(stack, layer.inputs, layer.outputs)
+            return
+        layer.scales_input = self._named(role, tuning.feedforward)
+        size = layer.inputs if layer.scales_input else layer.outputs
+        layer.scale = stack.add(Parameter(size, BYTES[tuning.dtype], trains=True), ADAPTERS)
 
     def _adapter(self, stack: Stack, inputs: int, outputs: int) -> Adapter:
         tuning = self.step.tuning
         rank, width = tuning.rank or 1, BYTES[tuning.dtype]
         down = stack.add(Parameter(inputs * rank, width, trains=True), ADAPTERS)
         up = stack.add(Parameter(outputs * rank, width, trains=True), ADAPTERS)
-        return Adapter(down, up, rank, tuning.dropout)
+        magnitude = stack.add(Parameter(outputs, width, trains=True), ADAPTERS) if tuning.dora else None
+        return Adapter(down, up, rank, tuning.dropout, magnitude)
 
 
 def decoder_layer(build: Builder, *, sparse: bool) -> Stack:

@@ -92,6 +92,10 @@ def tune_step(tuning: Tuning) -> TuneStep:
     if tuning.method == "freeze":
         ends = UnfrozenStep(last=tuning.layers, embeddings=tuning.embedding, head=tuning.head)
         return TuneStep(method="freeze", peft=None, unfrozen=ends)
+    if tuning.adapter == "ia3":
+        scaled: dict[str, JsonValue] = {"type": "IA3Config", "task_type": "CAUSAL_LM"}
+        scaled |= {"target_modules": list(tuning.targets or ())}
+        return TuneStep(method="ia3", peft={**scaled, "feedforward_modules": list(tuning.feedforward)})
     targets: JsonValue = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets or ())
     return TuneStep(
         method=tuning.method,
@@ -112,7 +116,7 @@ def name_weights(model: Any, tracker: Tracker) -> None:
     """Say which of the tracked bytes are weights, and which adapters; empty layers have none."""
     for name, parameter in model.named_parameters():
         if getattr(parameter, "bnb_quantized", True):
-            adapter = ".lora_" in name or ".modules_to_save." in name
+            adapter = ".lora_" in name or ".ia3_l." in name or ".modules_to_save." in name
             tracker.label(parameter, "adapters" if adapter else "weights")
     for buffer in model.buffers():
         tracker.label(buffer, "weights")
