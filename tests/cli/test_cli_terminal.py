@@ -75,8 +75,8 @@ def test_only_our_own_styles_reach_the_terminal(text: str, style: str) -> None:
 
 def test_output_is_made_harmless_even_if_a_command_forgot(capsys) -> None:
     PLAIN.out("a\x1b[2Jb")
-    COLORED.out("\x1b[31mred\x1b[0m a\x1b[2Jb")
-    assert capsys.readouterr().out == "a␛[2Jb\n\x1b[31mred\x1b[0m a␛[2Jb\n"
+    COLORED.out("\x1b[1;31mred\x1b[0m a\x1b[2Jb\x1b[8mc")
+    assert capsys.readouterr().out == "a␛[2Jb\n\x1b[1;31mred\x1b[0m a␛[2Jb␛[8mc\n"
 
 
 def test_a_narrow_encoding_gets_escapes_instead_of_a_crash(monkeypatch) -> None:
