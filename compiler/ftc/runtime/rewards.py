@@ -80,10 +80,14 @@ def _function(step: RewardStep, tokenizer: Any) -> Callable[..., list[float | No
         **stated, count_tokens=lambda text: len(tokenizer.encode(text, add_special_tokens=False))
     )
 
-    def reward(completions: list[str], input_ids: list[list[int]], carried: list[str], **_: Any) -> Any:
-        """The reward of each answer, None where its row cannot be scored."""
+    def reward(
+        completions: list[str], input_ids: list[list[int]], carried: list[str] | None = None, **_: Any
+    ) -> Any:
+        """The reward of each answer, None where its row cannot be scored; rows may be prompts alone."""
         scores = []
-        for answer, ids, columns in zip(completions, input_ids, carried, strict=True):
+        for answer, ids, columns in zip(
+            completions, input_ids, carried or ["{}"] * len(input_ids), strict=True
+        ):
             row = json.loads(columns)
             asked = Answer(tokenizer.decode(ids, skip_special_tokens=True), answer, _reference(row), row)
             scores.append(_scored(metric, asked, options, step.name))
