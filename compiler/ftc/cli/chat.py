@@ -33,7 +33,7 @@ HELP = (
     "chat",
     epilog=epilog(
         "ftc chat runs/tickets/4f1c9a0e5b7d2c88",
-        'echo "Where is my order?" | ftc chat runs/tickets/4f1c9a0e5b7d2c88 --base',
+        "echo Where is it? | ftc chat runs/tickets/4f1c9a0e5b7d2c88 --base",
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))

@@ -27,8 +27,8 @@ TOLD = 20
 @click.command(
     "generate",
     epilog=epilog(
-        "ftc generate runs/tickets/4f1c9a0e5b7d2c88 --prompts new.jsonl --out answers.jsonl",
-        'echo \'{"prompt": "Where is my order?"}\' | ftc generate runs/tickets/4f1c9a0e5b7d2c88',
+        "ftc generate runs/tickets/4f1c9a0e5b7d2c88 --prompts new.jsonl --out a.jsonl",
+        "head -3 new.jsonl | ftc generate runs/tickets/4f1c9a0e5b7d2c88 --base",
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))

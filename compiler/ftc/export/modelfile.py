@@ -182,22 +182,23 @@ def messages_of(form: Form, text: str) -> list[Message] | None:
 
 
 def _read(form: Form, text: str, previous: str, found: list[Message]) -> bool:
-    for role in ROLES:
-        piece = form.before.get((previous, role))
-        if piece is None or not text.startswith(piece):
-            continue
-        body = text[len(piece) :]
-        state = after(previous, role) if form.apart else role
-        behind = _ends(form, state)
-        ends = [(body.find(end), name, end) for name, end in behind if body.find(end) >= 0]
-        for place, following, end in sorted(ends, key=lambda one: (one[0], -len(one[2]))):
-            found.append({"role": role, "content": body[:place]})
-            if following == START:
-                if body[place:] == end:
-                    return True
-            elif _read(form, body[place:], state, found):
-                return True
-            found.pop()
+    """Read the messages that a text may consist of into `found`, as far as it fits."""
+    roles = [role for role in ROLES if (previous, role) in form.before]
+    fitting = [role for role in roles if text.startswith(form.before[previous, role])]
+    return any(_taken(form, role, text, previous, found) for role in fitting)
+
+
+def _taken(form: Form, role: str, text: str, previous: str, found: list[Message]) -> bool:
+    """Whether the rest of a text fits where its next message is one of a role."""
+    body = text[len(form.before[previous, role]) :]
+    state = after(previous, role) if form.apart else role
+    ends = [(body.find(end), name, end) for name, end in _ends(form, state) if end in body]
+    for place, following, end in sorted(ends, key=lambda one: (one[0], -len(one[2]))):
+        found.append({"role": role, "content": body[:place]})
+        rest = body[place:]
+        if rest == end if following == START else _read(form, rest, state, found):
+            return True
+        found.pop()
     return False
 
 
