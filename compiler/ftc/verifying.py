@@ -93,19 +93,22 @@ def _rebuilt(run: Path, plan: Plan, how: Rebuild) -> Check:
     home = (how.inputs or run.resolve().parents[2]).absolute()
     with _workplace(how.keep) as place:
         recipe = _recipe(run, plan.name, place)
-        options = Options(progress=how.progress, gpus=None, home=home)
         try:
             with Cache(place / "cache") as cache:
-                made = planned(recipe, options, cache)
+                made = planned(recipe, Options(progress=how.progress, gpus=None, home=home), cache)
                 missing = _unplanned(run, plan, made, home)
-                if missing:
-                    return Check("rebuilt", findings=missing)
-                done = _build(made, place / "runs", cache, how)
+                done = None if missing else _build(made, place / "runs", cache, how)
         except CacheProblem as problem:
             return Check("rebuilt", findings=(cache_finding(problem),))
-        if done.run is None:
-            return Check("rebuilt", findings=(_impossible("it could not be built"), *_errors(done.findings)))
-        return _compared(run, done.run)
+        if done is None:
+            return Check("rebuilt", findings=missing)
+        return _outcome(run, done)
+
+
+def _outcome(run: Path, done: BuildResult) -> Check:
+    if done.run is None:
+        return Check("rebuilt", findings=(_impossible("it could not be built"), *_errors(done.findings)))
+    return _compared(run, done.run)
 
 
 @contextmanager
