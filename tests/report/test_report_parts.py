@@ -74,6 +74,23 @@ def test_a_long_text_is_cut_and_says_so(tokenizer) -> None:
     assert "& " not in text.body
 
 
+def test_the_size_of_a_page_does_not_follow_the_data(tmp_path: Path) -> None:
+    (tmp_path / "answers").mkdir()
+    sides = {
+        when: {"answer": "a" * 90_000, "scores": {"exact_match": score}, "parts": {}} for when, score in SIDES
+    }
+    rows = [
+        {"id": f"r:{n}" + "x" * 5000, "prompt": "p" * 90_000, "reference": "r", **sides} for n in range(40)
+    ]
+    (tmp_path / "answers" / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = {"metric": "exact_match", "title": "exact match", "better": "higher"}
+    (found,) = suite_answers(tmp_path, {"suites": [{"suite": "s", "metrics": [told]}]})
+    assert [(part.way, part.said) for part in found.changed] == [("wrong to right", "6 of 40 rows")]
+    assert len(repr(found)) < 60_000
+    assert len(found.others) == 4
+
+
+SIDES = (("before", 0.0), ("after", 1.0))
 FATES: tuple[Fate, ...] = ("invalid", "filtered", "duplicate", "too_long")
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ftc.cli.evaluation_view import name_of, title_of
-from ftc.cli.layout import plural
+from ftc.cli.layout import clip, plural
 from ftc.comparing import RIGHT, metric_of, said_by, tells_right
 from ftc.evaluation import Metric
-from ftc.report.text import clipped
+from ftc.report.text import WIDEST_ID, clipped
 
 EACH = 6
 """Rows that are shown of each metric and way."""
@@ -90,7 +90,7 @@ def _suite(suite: Line, path: Path) -> SuiteAnswers:
     metrics = [metric_of(one) for one in suite["metrics"]]
     changed = tuple(part for metric in metrics for part in _changed(suite["suite"], metric, lines))
     seen = {row.id for part in changed for row in part.shown}
-    rest = [told for told in lines if told["id"] not in seen]
+    rest = [told for told in lines if clip(told["id"], WIDEST_ID) not in seen]
     spoken = next((metric for metric in metrics if _answered(metric)), metrics[0] if metrics else None)
     others = tuple(_row(told, spoken) for told in nsmallest(OTHERS, rest, key=_hash)) if spoken else ()
     return SuiteAnswers(title_of(suite["suite"], len(lines)), changed, others, plural(len(lines), "row"))
@@ -139,8 +139,8 @@ def _row(told: Line, metric: Metric) -> AnswerRow:
     old, new = _scores(metric, told)
     scores = f"{name_of(metric.name)} {_score(old)} → {_score(new)}"
     return AnswerRow(
-        id=told["id"],
-        prompt=_clipped(told["prompt"]),
+        id=clip(told["id"], WIDEST_ID),
+        prompt=_clipped(told["prompt"] or ""),
         reference=None if told["reference"] is None else _clipped(told["reference"]),
         before=_clipped(_answer(metric, told["before"])),
         after=_clipped(_answer(metric, told["after"])),

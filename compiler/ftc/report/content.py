@@ -26,9 +26,9 @@ from ftc.plan.account import STAYING
 from ftc.plan.steps import DataStep, Plan
 from ftc.report.flow import WORDS
 from ftc.report.material import Material
+from ftc.report.text import WIDEST_ID
 
 FIRST_IDS = 3
-WIDEST_ID = 80
 MOST_ROWS = 60
 """Rows of a table of digests; recipe.lock has all."""
 TONES = {"error": "bad", "warning": "warn", "note": "plain"}

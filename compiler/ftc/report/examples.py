@@ -10,12 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ftc.cli.layout import number, plural
+from ftc.cli.layout import clip, number, plural
 from ftc.cli.lineage_view import plain
 from ftc.data.kept.lookup import Order, Side
 from ftc.data.kept.shown import ShownExample, Token, Viewer
 from ftc.report.svg import element
-from ftc.report.text import clipped, shown, visible
+from ftc.report.text import WIDEST_ID, clipped, shown, visible
 
 HEAD, TAIL = 420, 220
 """Tokens of a text that a page shows at most: from its beginning and up to its end."""
@@ -84,7 +84,7 @@ def page_example(example: ShownExample, picked: str) -> PageExample:
     told = [f"{plural(one.length, 'token')}, {number(one.trained)} with loss" for one in example.members]
     shared = _text("", texts[0][:common], "") if common else None
     return PageExample(
-        id=example.id,
+        id=clip(example.id, WIDEST_ID),
         side=example.part,
         picked=picked,
         facts=f"{plural(example.length, 'token')}, {number(example.trained)} with loss",

@@ -80,7 +80,7 @@ def changed(ledger: Ledger) -> tuple[Flow, ...]:
 
 def sources_of(ledger: Ledger) -> tuple[Flow, ...]:
     """The sources by their rows; those beyond a few share one."""
-    found = [Flow(one.name, one.rows, "source") for one in ledger.sources]
+    found = [Flow(clip(one.name, 30), one.rows, "source") for one in ledger.sources]
     if len(found) <= MOST_SOURCES:
         return tuple(found)
     rest = found[MOST_SOURCES - 1 :]

@@ -13,6 +13,9 @@ from ftc.cli.terminal import UNSAFE
 LONGEST = 4000
 """Characters of a text that a page shows."""
 
+WIDEST_ID = 100
+"""Characters of a row's id that a page shows."""
+
 LINE_END, TAB_MARK = Markup("<b>{}</b>\n").format(NEWLINE), Markup("<b>{}</b>").format(TAB)
 _UNSAFE = re.compile(f"[{UNSAFE}]")
 
