@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from crashes import launch_here
 
 import ftc
 from ftc.diagnostics import Finding
@@ -121,7 +122,10 @@ def test_changed_rows_are_not_shown(recipe: Path, sizes_alone: None) -> None:
     assert again.examples == good.examples
 
 
-def test_changed_rows_are_not_trained_and_are_compiled_anew(recipe: Path, sizes_alone: None) -> None:
+def test_changed_rows_are_not_trained_and_are_compiled_anew(
+    recipe: Path, sizes_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftc.artifact.build.launch", launch_here)
     before = ftc.plan(recipe)
     change_a_byte(found(recipe, "data/*/*/train-00000.parquet")[0])
     assert said(ftc.plan(recipe).findings) == [], "only the size of a large file is looked at here"

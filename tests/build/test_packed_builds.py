@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from crashes import launch_here
 
 import ftc
 from ftc.data.columns import list_numbers
 
+pytestmark = pytest.mark.usefixtures("here")
 QUESTIONS = ["the fox", "what is the capital of this country?", "the quick brown dog jumps over the lazy fox"]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime in this process."""
+    monkeypatch.setattr("ftc.artifact.build.launch", launch_here)
 
 
 def recipe(directory: Path, name: str, base: Path, data: str, train: str) -> Path:

@@ -1,4 +1,4 @@
-"""A run that was stopped or killed ends with the same bytes as one that never was."""
+"""A run that was stopped ends with the same bytes as one that never was; `test_killed_builds` kills them."""
 
 from __future__ import annotations
 
@@ -119,23 +119,6 @@ def runtime(job: Job) -> subprocess.Popen[bytes]:
     log = (job.run / "build.log").open("ab")
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log)
-
-
-def test_killed_and_resumed(lora_run: Ran, lora_plan, tiny: Tiny, tmp_path):
-    """SIGKILL right after step 5, the checkpoint being that of step 3; then the dead one's lock is there."""
-    run = tmp_path / "run"
-    with runtime(tiny.job(lora_plan, run)) as process:
-        for line in process.stdout:
-            event = decode(line.decode())
-            if isinstance(event, Step) and event.step == 5:
-                process.kill()
-                break
-    assert process.returncode == -signal.SIGKILL
-    assert newest(run / "checkpoints").step == 3
-    assert (run / "work/lock").exists()
-    resumed = execute(tiny, lora_plan, run)
-    assert resumed.status == 0, resumed.log
-    assert_same(run, lora_run.directory)
 
 
 def test_interrupt_and_orphan(lora_run: Ran, lora_plan, tiny: Tiny, tmp_path):
