@@ -136,7 +136,7 @@ def _state(place: RunDirectory, plan: Plan) -> tuple[ChainState, str]:
             return "built", ""
         return "stale", f"its run was changed since it was built ({', '.join(changed[:3])})"
     if place.partial.is_dir():
-        step = newest(place.partial / "checkpoints")[1]
+        step = newest(place.partial / "checkpoints").step
         return "unfinished", f"it goes on after step {step}" if step else "it was stopped before a checkpoint"
     others = _others(place)
     if not others:

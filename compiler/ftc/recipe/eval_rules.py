@@ -110,21 +110,22 @@ def one_kind_of_rows(settings: Settings) -> Iterator[Finding]:
 def of_tasks(settings: Settings) -> Iterator[Finding]:
     """Tasks of the harness have rows and metrics of their own, and keys of their own."""
     for suite in suites(settings):
-        if not settings.has(*suite, "tasks"):
-            for key in ("task_files", "limit"):
-                if settings.has(*suite, key):
-                    message = f"`eval.{key}` has no effect: the suite names no tasks"
-                    yield settings.wrong(message, (*suite, key), 'add tasks = ["arc_easy"]')
+        if settings.has(*suite, "tasks"):
+            yield from _beside_tasks(settings, suite)
             continue
-        for key in settings.get(*suite):
-            if key not in OF_TASKS and key != "gate":
-                message = f"`eval.{key}` contradicts `eval.tasks`: tasks have rows and metrics of their own"
-                yield settings.wrong(message, (*suite, key), "remove one of the two")
-        if settings.has(*suite, "gate"):
-            message = "`eval.gate` is about the first of `eval.metrics`, and tasks have metrics of their own"
-            span = settings.origins.key(*suite, "gate")
-            help_ = 'say which: gates."arc_easy.acc" = ">= base - 0.02"'
-            yield Finding("FTC561", message, span, help=(help_,))
+        for key in [key for key in ("task_files", "limit") if settings.has(*suite, key)]:
+            message = f"`eval.{key}` has no effect: the suite names no tasks"
+            yield settings.wrong(message, (*suite, key), 'add tasks = ["arc_easy"]')
+
+
+def _beside_tasks(settings: Settings, suite: Key) -> Iterator[Finding]:
+    for key in [key for key in settings.get(*suite) if key not in (*OF_TASKS, "gate")]:
+        message = f"`eval.{key}` contradicts `eval.tasks`: tasks have rows and metrics of their own"
+        yield settings.wrong(message, (*suite, key), "remove one of the two")
+    if settings.has(*suite, "gate"):
+        message = "`eval.gate` is about the first of `eval.metrics`, and tasks have metrics of their own"
+        help_ = 'say which: gates."arc_easy.acc" = ">= base - 0.02"'
+        yield Finding("FTC561", message, settings.origins.key(*suite, "gate"), help=(help_,))
 
 
 def shipped_suites(settings: Settings) -> Iterator[Finding]:
