@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,23 @@ def test_what_writes_nothing_says_what_it_does(chat: Path):
     assert finding.code == "FTC772"
     assert "score" in finding.help[0]
     assert cannot_write(run) is None
+
+
+def test_a_run_of_a_gpu_talks_on_the_cpu_where_there_is_none(chat: Path, monkeypatch: pytest.MonkeyPatch):
+    from ftc.runtime import machine
+    from ftc.runtime.failure import BuildError
+    from ftc.runtime.generate import at_hand
+
+    plan = at(chat).ready
+    on_gpu = replace(plan, environment=plan.environment.model_copy(update={"device": "cuda"}))
+    monkeypatch.setattr(machine, "require", lambda _: None)
+    assert at_hand(on_gpu) is on_gpu
+
+    def lacking(_: str) -> None:
+        raise BuildError("FTC855", "there is no GPU")
+
+    monkeypatch.setattr(machine, "require", lacking)
+    assert at_hand(on_gpu).environment.device == "cpu"
 
 
 def test_a_run_that_is_not_whole_cannot_be_used(chat: Path, tmp_path: Path):

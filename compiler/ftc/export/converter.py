@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from ftc.diagnostics import Finding
@@ -28,7 +29,10 @@ def own_place() -> Path:
 
 
 def find() -> Path | Finding:
-    """The converter's script."""
+    """The converter's script, where what reads its files back is installed too."""
+    if find_spec("gguf") is None:
+        help_ = "install it: pip install 'ftc[gguf]'"
+        return Finding("FTC777", "reading a GGUF file back needs the package `gguf`", help=(help_,))
     stated = os.environ.get(PLACE)
     place = Path(stated) if stated else own_place()
     if (place / SCRIPT).is_file():

@@ -14,10 +14,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ftc.runtime.failure import BuildError, explain
+from ftc.runtime.ready import Ready
 from ftc.runtime.stop import Stop
 
 Say = Callable[[dict[str, Any]], None]
@@ -86,15 +88,24 @@ def _cut(made: Any, stops: list[int]) -> list[list[int]]:
     return [row[: end + 1] for row, end in zip(rows, ends, strict=True)]
 
 
+def at_hand(plan: Ready) -> Ready:
+    """The plan on its own device, or on the CPU where this machine does not have that."""
+    from ftc.runtime import machine
+
+    try:
+        machine.require(plan.environment.device)
+    except BuildError:
+        return replace(plan, environment=plan.environment.model_copy(update={"device": "cpu"}))
+    return plan
+
+
 def load(plan_file: Path, base: Path, tuned: Path | None) -> tuple[Any, int]:
     """The base, or the run's model on it, ready to write; and the padding token. Raises BuildError."""
     from ftc.runtime import load as loading
-    from ftc.runtime import machine
     from ftc.runtime.evaluated import tuned_model
     from ftc.runtime.ready import read_plan
 
-    plan = read_plan(plan_file)
-    machine.require(plan.environment.device)
+    plan = at_hand(read_plan(plan_file))
     loading.verify(plan.model, base)
     model = loading.load_base(plan, base)
     if tuned is not None:
