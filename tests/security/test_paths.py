@@ -141,3 +141,15 @@ def test_the_top_of_a_project(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_fixed_part_of_a_glob() -> None:
     assert [fixed(one) for one in ("a/b.csv", "a/*/b", "*.csv", "/a/[bc]/d")] == ["a/b.csv", "a", ".", "/a"]
+
+
+def test_a_recipe_that_init_writes_declares_what_lies_elsewhere(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place / "project" / "recipes")
+    assert run(["init", str(place / "outside" / "rows.csv"), "-q"]) == 0
+    text = Path("recipe.toml").read_text()
+    assert 'allow = ["../../outside"]' in text
+    assert "FTC227" not in {finding.code for finding in ftc.check("recipe.toml").findings}
+    assert run(["init", "../data/rows.csv", "-q", "--force"]) == 0
+    assert "[project]" not in Path("recipe.toml").read_text()

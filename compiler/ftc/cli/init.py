@@ -127,13 +127,30 @@ def _relative(path: Path, out: Path) -> str:
     return Path(os.path.relpath(path.resolve(), out.parent.resolve())).as_posix()
 
 
+def _declared(named: tuple[str, ...], out: Path) -> str:
+    """The table that declares which of the named paths lie outside of the project; empty if none does."""
+    from json import dumps
+
+    from ftc.recipe.project import fixed, free, is_inside
+
+    home = out.parent.absolute()
+    there = [home / fixed(name) for name in named if "://" not in name and (home / fixed(name)).exists()]
+    outside = [place for place in there if not is_inside(place, free(home))]
+    if not outside:
+        return ""
+    places = dict.fromkeys(_relative(place if place.is_dir() else place.parent, out) for place in outside)
+    listed = dumps(list(places), ensure_ascii=False)
+    return f"\n[project]\nallow = {listed}  # outside of the project\n"
+
+
 def _write(looked: Looked, wish: Wish) -> None:
     from ftc.cli.schema import schema_text
     from ftc.recipe.starter import DEFAULT_BASE, starter_recipe
 
     directive = f"./{SCHEMA_FILE}" if wish.schema else None
     base = _from_recipe(wish.base, wish.out) if wish.base else DEFAULT_BASE
-    texts = [starter_recipe(looked.origin, looked.columns, looked.guess, base=base, schema=directive)]
+    text = starter_recipe(looked.origin, looked.columns, looked.guess, base=base, schema=directive)
+    texts = [text + _declared((looked.origin.path, base), wish.out)]
     texts += [schema_text() + "\n"] if wish.schema else []
     for file, text in zip(wish.files, texts, strict=True):
         try:

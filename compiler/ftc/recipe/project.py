@@ -73,8 +73,13 @@ def allowed(origins: Origins) -> tuple[Path, ...]:
         for layer in origins.layers
         for name in _names(lookup(layer.values, ("project", "allow")))
     ]
-    users = [Path(name) for name in os.environ.get(ALLOW, "").split(os.pathsep) if name]
-    return (top(origins.main.directory), *(place.resolve() for place in (*declared, *users)))
+    return (*free(origins.main.directory), *(place.resolve() for place in declared))
+
+
+def free(directory: Path) -> tuple[Path, ...]:
+    """Where paths of a recipe in a directory may lead without being declared."""
+    users = [Path(name).resolve() for name in os.environ.get(ALLOW, "").split(os.pathsep) if name]
+    return (top(directory), *users)
 
 
 def _names(value: Any) -> list[str]:
