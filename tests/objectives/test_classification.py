@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from ftc.runtime.failure import BuildError
 from ftc.runtime.job import Job
 from ftc.runtime.metrics import METRICS
 from ftc.runtime.ready import read_plan
-from runtime.in_process import run_job
+from runtime.in_process import Ran, run_job
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 NAMES = {"animal": "fox", "place": "country", "thing": "what"}
@@ -34,7 +36,8 @@ def planned(rows: list[dict[str, Any]], directory: Path, model: Path, more: str 
     split = 'split = { eval = 12, stratify = "label" }\n' if "split" not in more else ""
     recipe.write_text(
         f'[model]\nbase = "{model}"\n[lints]\nsmall_eval = "allow"\n[train]\nobjective = "classification"\n'
-        f"steps = {STEPS}\nbatch = 8\nmicro_batch = 4\nsave_every = 10\nlearning_rate = 1e-2\n"
+        f"steps = {STEPS}\nbatch = 8\nmicro_batch = 4\nlearning_rate = 1e-2\n"
+        "save_every = 10\neval_every = 12\n"
         f'[data]\nsources.rows = "rows.jsonl"\n{split}{more}',
         encoding="utf-8",
     )
@@ -58,24 +61,47 @@ def loaded(plan: Any, run: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, 
     return found["model"].eval(), found["tokenizer"]
 
 
-@pytest.mark.parametrize(("rows", "tune"), [(TEXTS, '[tune]\nmethod = "full"\n'), (PROMPTS, ""), (CHATS, "")])
-def test_a_classifier_learns_and_loads(
-    rows: list[dict[str, Any]], tune: str, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CASES: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "texts, full": (TEXTS, '[tune]\nmethod = "full"\n'),
+    "prompts": (PROMPTS, ""),
+    "chats": (CHATS, ""),
+}
+Whole = Callable[[str], tuple[ftc.PlanResult, Job, Ran]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Whole:
+    """The uninterrupted run of a case, made once."""
+
+    def made(case: str) -> tuple[ftc.PlanResult, Job, Ran]:
+        rows, tune = CASES[case]
+        directory = tmp_path_factory.mktemp("whole")
+        result = planned(rows, directory / "r", tiny_model, tune)
+        job = job_of(result, directory / "j", tiny_model)
+        return result, job, run_job(job)
+
+    return cache(made)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_classifier_learns_and_loads(case: str, whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    result = planned(rows, tmp_path / "r", tiny_model, tune)
-    job = job_of(result, tmp_path / "j", tiny_model)
+    rows = CASES[case][0]
+    result, job, ran = whole(case)
     plan = result.plan
     assert plan is not None
     assert plan.data is not None
     wanted = sorted({str(row["label"]) for row in rows}, key=lambda one: (len(one), one))
     assert sorted(plan.data.classes) == sorted(wanted)
-    ran = run_job(job)
     assert ran.status == 0, ran.log
     found = json.loads((job.run / "eval.json").read_text(encoding="utf-8"))
     assert found["after"]["label_accuracy"] > found["before"]["label_accuracy"]
     assert found["after"]["loss"] < found["before"]["loss"]
+    record = [json.loads(line) for line in (job.run / METRICS).read_text("utf-8").splitlines()]
+    watched = [line["eval_loss"] for line in record if "eval_loss" in line]
+    assert len(watched) == STEPS // 12
+    assert watched[-1] == pytest.approx(found["after"]["loss"], rel=1e-4)
     model, _ = loaded(plan, job.run, monkeypatch)
     assert tuple(model.config.id2label.values()) == plan.data.classes
     lines = [json.loads(line) for line in (job.run / "answers" / "held_out.jsonl").read_text().splitlines()]
@@ -91,15 +117,16 @@ def test_a_classifier_learns_and_loads(
             assert float(-logits.log_softmax(0)[own]) == pytest.approx(line["after"]["loss"], abs=1e-4)
 
 
-def test_a_build_that_is_stopped_ends_with_the_same_bytes(tmp_path: Path, tiny_model: Path) -> None:
-    result = planned(TEXTS, tmp_path / "r", tiny_model)
-    whole = run_job(job_of(result, tmp_path / "whole", tiny_model))
+def test_a_build_that_is_stopped_ends_with_the_same_bytes(
+    tmp_path: Path, tiny_model: Path, whole: Whole
+) -> None:
+    result, _, ran = whole("prompts")
     job = job_of(result, tmp_path / "stopped", tiny_model)
     stopped = run_job(job, lambda event: isinstance(event, Checkpoint))
-    assert (whole.status, stopped.status) == (0, 130), whole.log + stopped.log
+    assert (ran.status, stopped.status) == (0, 130), ran.log + stopped.log
     again = run_job(job)
     assert again.status == 0, again.log
-    assert digests(again.directory) == digests(whole.directory)
+    assert digests(again.directory) == digests(ran.directory)
 
 
 def digests(directory: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache, cache_key, code_digest
+from ftc.facts.digests import file_digest
 from ftc.facts.machine import package_versions
 from ftc.facts.model import ModelFacts
 from ftc.plan.steps import NewToken
@@ -60,13 +61,11 @@ def _key(facts: ModelFacts, tokens: Sequence[NewToken]) -> str:
 
 
 def _grown(facts: ModelFacts, tokens: tuple[NewToken, ...], cache: Cache, key: str) -> ModelFacts:
-    from ftc.artifact.files import sha256
-
     file = cache.place("vocabulary", key) / TOKENIZER
     tokenizer = replace(
         facts.tokenizer,
         file=file,
-        sha256=sha256(file),
+        sha256=file_digest(file, TOKENIZER, cache).sha256,
         added={**facts.tokenizer.added, **{token.text: token.id for token in tokens}},
     )
     size = max(facts.vocabulary or 0, tokens[-1].id + 1)

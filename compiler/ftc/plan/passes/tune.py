@@ -156,12 +156,9 @@ def _unfit(plan: Plan, context: Context, method: Method) -> Iterator[Finding]:
         )
     if method.quantises:
         yield from _quantising(plan, context)
-    if (
-        getattr(recipe.tune, "init", None) in READS_ROWS
-        and plan.objective
-        and plan.objective.batches != "rows"
-    ):
-        message = f"`{recipe.tune.init}` looks at rows of one text each, and {plan.objective.name} has others"
+    init = getattr(recipe.tune, "init", None)
+    if init in READS_ROWS and plan.objective and plan.objective.batches != "rows":
+        message = f"`{init}` looks at rows of one text each, and {plan.objective.name} has others"
         yield Finding("FTC541", message, origins.value("tune", "init"), help=("remove `init`",))
 
 
