@@ -194,11 +194,11 @@ def _is_place(name: str, path: tuple[str, ...]) -> bool:
 
 
 def _leaves(plan: Plan, made: Planned) -> Iterator[tuple[str, Any, Any]]:
-    """What differs between the run's plan and the one that was made here."""
+    """What differs between the run's plan and the one that was made here: the machine first, no reasons."""
     assert made.result.plan is not None  # noqa: S101 - the caller has looked
-    old = dict(_flat(plan.model_dump(mode="json"), ""))
-    new = dict(_flat(made.result.plan.model_dump(mode="json"), ""))
-    for path in sorted({*old, *new}):
+    old = dict(_flat(plan.model_dump(mode="json", exclude={"choices"}), ""))
+    new = dict(_flat(made.result.plan.model_dump(mode="json", exclude={"choices"}), ""))
+    for path in sorted({*old, *new}, key=lambda path: (not path.startswith("environment."), path)):
         if old.get(path) != new.get(path):
             yield path, old.get(path), new.get(path)
 
