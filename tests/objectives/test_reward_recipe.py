@@ -135,3 +135,12 @@ def test_what_cannot_score_is_said(tmp_path: Path, tiny_model: Path) -> None:
     for other, code in (("../nowhere", "FTC580"), ("recipe.toml", "FTC581")):
         recipe.write_text(text.replace('"../reward"', f'"{other}"'), encoding="utf-8")
         assert codes(recipe) == [code]
+
+
+def test_sampled_answers_have_no_held_out_loss(tmp_path: Path, tiny_model: Path) -> None:
+    recipe = write(tmp_path / "p", tiny_model, PROMPTS, f'{{ {SAMPLED}, rewards = ["exact_match"] }}')
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(text.replace("steps = 3", "steps = 3\neval_every = 1"), encoding="utf-8")
+    (found,) = ftc.plan(recipe).findings
+    assert found.code == "FTC551"
+    assert "says nothing of how well" in found.message

@@ -125,18 +125,18 @@ def test_the_compiler_and_ligers_table_are_read_from_the_machine(
 PAIRS = {"prompt": "VARCHAR", "chosen": "VARCHAR", "rejected": "VARCHAR"}
 
 
-@pytest.mark.parametrize(
-    ("written", "words"),
-    [
-        ("label_smoothing = 0.1", "about the next token"),
-        ("eval_every = 2", "held-out loss of tokens"),
-        ('keep = "best"', "held-out loss of tokens"),
-    ],
-)
-def test_preferences_have_no_loss_of_tokens(tmp_path: Path, written: str, words: str) -> None:
-    outcome = plan_of(tmp_path, PAIRS, f'{SPLIT}[train]\nobjective = "dpo"\n{written}')
+def test_preferences_have_no_loss_of_tokens(tmp_path: Path) -> None:
+    outcome = plan_of(tmp_path, PAIRS, f'{SPLIT}[train]\nobjective = "dpo"\nlabel_smoothing = 0.1')
     assert [finding.code for finding in outcome.findings] == ["FTC551"]
-    assert words in outcome.findings[0].message
+    assert "about the next token" in outcome.findings[0].message
+
+
+@pytest.mark.parametrize("written", ["eval_every = 2", 'keep = "best"'])
+def test_what_has_a_held_out_loss_is_watched(tmp_path: Path, written: str) -> None:
+    outcome = plan_of(tmp_path, PAIRS, f'{SPLIT}[train]\nobjective = "dpo"\n{written}')
+    assert outcome.findings == ()
+    assert outcome.plan.train is not None
+    assert outcome.plan.train.watch is not None
 
 
 def test_what_is_not_deterministic_is_named(tmp_path: Path) -> None:
