@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ftc
+from runtime.in_process import launched
 
 WORDS = ["fox", "dog", "country", "capital"]
 RECIPE = """
@@ -118,9 +120,12 @@ def write_project(directory: Path, model: Path, recipe: str = RECIPE) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> ftc.BuildResult:
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[ftc.BuildResult]:
     directory = tmp_path_factory.mktemp("suites")
-    return ftc.build(write_project(directory, tiny_model), runs=directory / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("ftc.artifact.build", "ftc.launch.local"):
+            patch.setattr(f"{module}.launch", launched)
+        yield ftc.build(write_project(directory, tiny_model), runs=directory / "runs")
 
 
 def answers(run: Path, suite: str) -> list[dict[str, Any]]:
