@@ -1,4 +1,4 @@
--- The questions that are asked and never trained on: those whose digest begins with 01 to 04.
+-- The questions that are asked and never trained on: those whose digest begins with 01 or 02.
 select
   'Question: ' || regexp_extract(line, '^[A-Z]+:[a-z]+ (.+)$', 1) || E'\nAnswer type:' as prompt,
   case split_part(line, ':', 1)
@@ -7,7 +7,7 @@ select
   end as reference
 from lines
 where reference is not null and prompt <> E'Question: \nAnswer type:'
-  and substr(md5(prompt), 1, 2) in ('01', '02', '03', '04')
+  and substr(md5(prompt), 1, 2) in ('01', '02')
 qualify
   row_number() over (partition by prompt order by rowid) = 1
   and count(distinct reference) over (partition by prompt) = 1

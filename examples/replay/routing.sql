@@ -7,7 +7,7 @@ select
   end as completion
 from lines
 where completion is not null and prompt <> E'Question: \nAnswer type:'
-  and substr(md5(prompt), 1, 2) not in ('01', '02', '03', '04')
+  and substr(md5(prompt), 1, 2) not in ('01', '02')
 qualify
   row_number() over (partition by prompt order by rowid) = 1
   and count(distinct completion) over (partition by prompt) = 1
