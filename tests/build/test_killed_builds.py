@@ -67,9 +67,9 @@ OTHERS: dict[str, tuple[str, str]] = {
     "orpo": ('objective = "orpo"\n', "experimental.orpo.ORPOTrainer"),
     "grpo": (SAMPLED, "GRPOTrainer"),
     "qlora": ('[tune]\nmethod = "qlora"\n' + EVAL, "SFTTrainer"),
-    "pissa": ('[tune]\nmethod = "pissa"\n' + EVAL, "SFTTrainer"),
+    "pissa": ('[tune]\nmethod = "lora"\ninit = "pissa"\n' + EVAL, "SFTTrainer"),
     "stopping": ("eval_every = 1\nearly_stopping = {{ patience = 1, min_delta = 9 }}\n" + EVAL, "SFTTrainer"),
-    "full": ('schedule = "cosine"\n[tune]\nmethod = "full"\noptimizer = "adafactor"\n' + EVAL, "SFTTrainer"),
+    "full": ('optimizer = "adafactor"\n[tune]\nmethod = "full"\n' + EVAL, "SFTTrainer"),
 }
 
 
