@@ -74,7 +74,7 @@ def labels(evaluator: Evaluator, model: Any, rows: list[Row]) -> None:
 def choices(evaluator: Evaluator, model: Any, rows: list[Row]) -> None:
     """The likeliest of each row's own choices, by the sum of its tokens' log-probabilities.
 
-    A choice has a space before it where the rows' answers have one, and behind a shipped suite's plain prompt.
+    It has a space before it where the rows' answers have one, and behind a shipped suite's plain prompt.
     """
     held, tokenizer = evaluator.heldout, evaluator.tokenizer
     numbers = [row for row in held.answered if evaluator.columns(row).get("choices")]
