@@ -15,6 +15,7 @@ from crashes import launch_here
 
 import ftc
 from ftc.runtime.events import Event, Step
+from ftc.verifying import Rebuild, verify_run
 
 WORDS = ["fox", "dog", "country", "capital"]
 
@@ -100,9 +101,14 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_build_elsewhere_gives_the_same_bytes(project: Path, built: ftc.BuildResult) -> None:
-    again = ftc.build(project / "recipe.toml", runs=project / "second")
-    assert again.digest == built.digest
-    assert manifest(again.run) == manifest(built.run)
+    """As `ftc verify --rebuild` builds it: in an empty directory, by an empty cache."""
+    assert built.run is not None
+    found = verify_run(built.run, rebuild=Rebuild(inputs=project, keep=project / "second"))
+    assert found.findings == ()
+    assert [check.title for check in found.checks][-1] == "rebuilt"
+    (again,) = (project / "second" / "runs" / "chats").glob("[0-9a-f]*")
+    assert again.name == built.run.name
+    assert manifest(again) == manifest(built.run)
 
 
 def start(project: Path) -> subprocess.Popen[str]:
