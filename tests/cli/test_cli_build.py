@@ -150,6 +150,7 @@ def test_json_is_one_document(ftc, built) -> None:
         "ok": True,
         "findings": [],
         "built_on": [],
+        "locks": [],
         "status": "built",
         "digest": HASH,
         "run": str(RUN),

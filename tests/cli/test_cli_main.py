@@ -51,10 +51,7 @@ def test_version(ftc) -> None:
         ("my.toml", "`my.toml` is not a command; did you mean `ftc build my.toml`?"),
         (
             "xyzzy",
-            (
-                "there is no command `xyzzy`; the commands are init, check, plan, diff, show, build, "
-                "eval, baseline, compare, sweep, calibrate, cache, explain, schema"
-            ),
+            f"there is no command `xyzzy`; the commands are {', '.join(cli.COMMANDS)}",
         ),
     ],
 )
