@@ -12,11 +12,13 @@ from plan_facts import COMPILED, context_of, part
 from pydantic import JsonValue
 
 from ftc.diagnostics import Finding, Severity
+from ftc.estimate.fit import Fit
 from ftc.facts.machine import CudaDevice
 from ftc.plan.account import Ledger, SourceRows
 from ftc.plan.context import Context, Outcome
+from ftc.plan.fitting import with_fit
 from ftc.plan.pipeline import run_passes
-from ftc.plan.steps import DataStep, Plan
+from ftc.plan.steps import DataStep, Plan, TrainStep
 
 ROWS = {"prompt": "VARCHAR", "completion": "VARCHAR"}
 SOME_8B: dict[str, Any] = {
@@ -288,3 +290,19 @@ def test_fewer_held_out_rows_are_advised_where_those_are_what_does_not_fit(tmp_p
     assert rows is not None
     fewer = split.replace("[eval]\n", f"[eval]\nbatch = {rows[1]}\n")
     assert planned(tmp_path, on("L4", fewer), data).findings == ()
+
+
+def test_a_prompts_answers_stay_together_where_the_micro_batch_changes() -> None:
+    """A prompt of GRPO is as many of the trainer's rows as answers are sampled to it."""
+    train = TrainStep(
+        steps=1,
+        epochs=1,
+        batch=8,
+        micro_batch=4,
+        accumulation=2,
+        save_every=1,
+        arguments={"per_device_train_batch_size": 4 * 6},
+    )
+    changed = with_fit(train, Fit(2, checkpointing=False))
+    assert (changed.micro_batch, changed.accumulation) == (2, 4)
+    assert changed.arguments["per_device_train_batch_size"] == 2 * 6

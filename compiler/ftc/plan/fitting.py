@@ -45,8 +45,9 @@ def target_on(
 def with_fit(train: TrainStep, chosen: Fit) -> TrainStep:
     """The training step with a micro-batch and with checkpointing or without."""
     more = max(1, train.batch // chosen.micro_batch)
-    options = {
-        "per_device_train_batch_size": chosen.micro_batch,
+    taken = int(str(train.arguments.get("per_device_train_batch_size", train.micro_batch)))
+    options = {  # a row may be several of the trainer's: all answers that are sampled to a prompt
+        "per_device_train_batch_size": chosen.micro_batch * max(1, taken // train.micro_batch),
         "gradient_accumulation_steps": more,
         "gradient_checkpointing": chosen.checkpointing,
     }
