@@ -59,7 +59,7 @@ SAMPLED = """[train.objective]
 name = "grpo"
 generations = 4
 max_new_tokens = 6
-rewards = [{{ metric = "length", at_least = 1 }}]
+rewards = [{{ metric = "length", unit = "characters", at_least = 9 }}]
 """
 OTHERS: dict[str, tuple[str, str]] = {
     "dpo": ('objective = "dpo"\n[tune]\nmethod = "full"\n', "DPOTrainer"),
