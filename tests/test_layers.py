@@ -56,6 +56,7 @@ RUNTIME_READS = (
     "ftc.tuning.optimizers",
     "ftc.diagnostics",
     "ftc.artifact",
+    "ftc.facts.file_list",
 )
 
 

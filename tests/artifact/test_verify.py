@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 import ftc
 from conftest import AdapterRuntime, adapter_tensors
 from ftc.artifact.files import write_text
-from ftc.artifact.run_directory import MANIFEST, SESSION, manifest_text, session_text
+from ftc.artifact.run_directory import MANIFEST, BUILD, manifest_text, build_text
 from ftc.artifact.verify import verify
 from ftc.artifact.verify_weights import shapes_of
 from ftc.verifying import verify_run
@@ -40,7 +40,7 @@ def titles(run: Path) -> list[str]:
 def sealed(run: Path) -> Path:
     """The run with lists that fit its files, as whoever tampers with it would leave it."""
     write_text(run / MANIFEST, manifest_text(run))
-    write_text(run / SESSION, session_text(run))
+    write_text(run / BUILD, build_text(run))
     return run
 
 
@@ -54,7 +54,7 @@ def test_a_finished_run_is_whole(finished: Path) -> None:
     assert about["ledger"][0] == "24 rows read = 18 trained + 6 held out"
     assert about["weights"] == ("28 tensors of the adapter fit the modules of ./model", "")
     assert about["signature"] == ("", "not signed")
-    for name in (MANIFEST, SESSION):
+    for name in (MANIFEST, BUILD):
         done = subprocess.run(
             ["sha256sum", "--check", "--strict", "--quiet", name], cwd=finished, check=False
         )
@@ -81,7 +81,7 @@ def assert_named(run: Path, name: str) -> None:
 
 def test_a_flipped_byte_in_each_file_is_found_and_named(run: Path) -> None:
     every = names(run)
-    assert {"timing.json", "build.log", MANIFEST, SESSION, "plan.json", "provenance.json"} <= set(every)
+    assert {"timing.json", "build.log", MANIFEST, BUILD, "plan.json", "provenance.json"} <= set(every)
     for number, name in enumerate(every):
         file = run / name
         if not file.stat().st_size:  # a byte comes where there was none
@@ -99,7 +99,7 @@ def test_a_flipped_byte_in_each_file_is_found_and_named(run: Path) -> None:
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), in_lists=st.booleans())
 def test_a_flipped_byte_anywhere_is_found_and_named(run: Path, where: float, bit: int, in_lists: bool):
     """Over all bytes of the run; half of the examples in the two lists, which nothing else lists."""
-    every = [MANIFEST, SESSION] if in_lists else names(run)
+    every = [MANIFEST, BUILD] if in_lists else names(run)
     ends = list(accumulate((run / name).stat().st_size for name in every))
     at = int(where * ends[-1])
     number = bisect_right(ends, at)

@@ -13,11 +13,11 @@ from ftc.artifact.files import link_or_copy, put_on_disk, sha256, write_bytes, w
 from ftc.plan.steps import Part, Plan
 
 MANIFEST = "MANIFEST.sha256"
-SESSION = "SESSION.sha256"
+BUILD = "BUILD.sha256"
 SIGNATURE = "model.sig"
-OF_SESSION = (MANIFEST, "build.log", "timing.json")
-"""What belongs to one build of a plan alone, and the manifest itself: `SESSION` lists them."""
-UNLISTED = (*OF_SESSION, SESSION, SIGNATURE)
+OF_THE_BUILD = (MANIFEST, "build.log", "timing.json")
+"""What belongs to one build of a plan alone, and the manifest itself: `BUILD` lists them."""
+UNLISTED = (*OF_THE_BUILD, BUILD, SIGNATURE)
 """Files the manifest leaves out: itself, those that differ from build to build, and what is made after it."""
 DATA = "data"
 """The directory of the rows that train, and of the account of all others."""
@@ -133,9 +133,9 @@ def finish(directory: Path, complete: Path) -> None:
     put_in_place(directory, complete)
 
 
-def session_text(directory: Path) -> str:
-    """The lines of `SESSION`, as `sha256sum` writes and checks them."""
-    there = (name for name in OF_SESSION if (directory / name).is_file())
+def build_text(directory: Path) -> str:
+    """The lines of `BUILD`, as `sha256sum` writes and checks them."""
+    there = (name for name in OF_THE_BUILD if (directory / name).is_file())
     return "".join(f"{sha256(directory / name)}  {name}\n" for name in there)
 
 
@@ -150,7 +150,7 @@ def is_listed(directory: Path) -> bool:
 
 def put_in_place(directory: Path, complete: Path) -> None:
     """Rename a partial run that has its manifest, once all of it is on the disk. Raises OSError."""
-    write_text(directory / SESSION, session_text(directory))
+    write_text(directory / BUILD, build_text(directory))
     put_on_disk(directory)
     for name in UNFINISHED:
         if (directory / name).is_dir():

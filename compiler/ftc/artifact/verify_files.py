@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ftc.artifact.files import sha256
-from ftc.artifact.run_directory import MANIFEST, OF_SESSION, SESSION, SIGNATURE
+from ftc.artifact.run_directory import MANIFEST, OF_THE_BUILD, BUILD, SIGNATURE
 from ftc.diagnostics import Finding
 
 LINE = re.compile(r"(\\?)([0-9a-f]{64})  ([^\n]+)")
@@ -67,11 +67,11 @@ def _inside(name: str) -> bool:
 
 
 def look_at_files(run: Path) -> Files:
-    """Read every file of a run and compare it with `MANIFEST.sha256` and `SESSION.sha256`. Raises OSError."""
+    """Read every file of a run and compare it with `MANIFEST.sha256` and `BUILD.sha256`. Raises OSError."""
     found, odd = _tree(run)
     digests = {name: sha256(run / name) for name in sorted(found)}
     listed, problems = _listed(run, MANIFEST, sizes=True)
-    session, more = _listed(run, SESSION, sizes=False)
+    session, more = _listed(run, BUILD, sizes=False)
     problems += more
     problems += [
         _finding(f"`{name}` is a link or no file: a run has files of its own") for name in odd
@@ -79,19 +79,19 @@ def look_at_files(run: Path) -> Files:
     if listed is not None:
         problems += _compared(listed, digests, MANIFEST)
     if session is not None:
-        problems += _compared(session, digests, SESSION)
+        problems += _compared(session, digests, BUILD)
         problems += [
-            _finding(f"{SESSION} does not list `{name}`")
-            for name in OF_SESSION
+            _finding(f"{BUILD} does not list `{name}`")
+            for name in OF_THE_BUILD
             if name in digests and name not in session
         ]
         problems += [
-            _finding(f"{SESSION} lists `{name}`, which is not its to list")
+            _finding(f"{BUILD} lists `{name}`, which is not its to list")
             for name in session
-            if name not in OF_SESSION
+            if name not in OF_THE_BUILD
         ]
     if listed is not None:
-        known = {*listed, *OF_SESSION, SESSION, SIGNATURE}
+        known = {*listed, *OF_THE_BUILD, BUILD, SIGNATURE}
         problems += [_unlisted(name) for name in digests if name not in known]
         problems += _form(run, listed, digests, whole=not problems)
     size = sum((run / name).stat().st_size for name in digests)

@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Check that finished runs are what was built.
 
-    Reads every file again and compares it with MANIFEST.sha256 and SESSION.sha256, and names files that
+    Reads every file again and compares it with MANIFEST.sha256 and BUILD.sha256, and names files that
     neither lists. Holds plan.json to the directory's name, recipe.lock, the ledger, the compiled rows and
     provenance.json to the plan, and the weights to the modules of the base model. Needs no network.
 
