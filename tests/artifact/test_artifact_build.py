@@ -109,7 +109,12 @@ def test_sha256sum_accepts_the_manifest(built: Execution):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     listed = [line.partition("  ")[2] for line in manifest_text(built.run).splitlines()[1:]]
     assert listed == sorted(listed)
-    assert set(files(built.run)) - set(listed) == {"MANIFEST.sha256", "BUILD.sha256", "timing.json", "build.log"}
+    assert set(files(built.run)) - set(listed) == {
+        "MANIFEST.sha256",
+        "BUILD.sha256",
+        "timing.json",
+        "build.log",
+    }
 
 
 def test_odd_names_in_the_manifest(tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import AdapterRuntime, write_project
+from adapter_runs import AdapterRuntime, write_project
 from ftc.artifact.run_directory import MANIFEST
 from ftc.cli.main import run as command
 from ftc.facts.machine import package_versions

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ftc
-from conftest import AdapterRuntime
+from adapter_runs import AdapterRuntime
 from ftc.artifact.files import write_text
 from ftc.artifact.inputs_lock import text_of
 from ftc.artifact.lock_reading import differences, read_entries

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import ftc
-from conftest import AdapterRuntime, adapter_tensors
+from adapter_runs import AdapterRuntime, adapter_tensors
 from ftc.artifact.files import write_text
-from ftc.artifact.run_directory import MANIFEST, BUILD, manifest_text, build_text
+from ftc.artifact.run_directory import BUILD, MANIFEST, build_text, manifest_text
 from ftc.artifact.verify import verify
 from ftc.artifact.verify_weights import shapes_of
 from ftc.verifying import verify_run

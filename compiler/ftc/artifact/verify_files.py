@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ftc.artifact.files import sha256
-from ftc.artifact.run_directory import MANIFEST, OF_THE_BUILD, BUILD, SIGNATURE
+from ftc.artifact.run_directory import BUILD, MANIFEST, OF_THE_BUILD, SIGNATURE
 from ftc.diagnostics import Finding
 
 LINE = re.compile(r"(\\?)([0-9a-f]{64})  ([^\n]+)")
@@ -73,9 +73,7 @@ def look_at_files(run: Path) -> Files:
     listed, problems = _listed(run, MANIFEST, sizes=True)
     session, more = _listed(run, BUILD, sizes=False)
     problems += more
-    problems += [
-        _finding(f"`{name}` is a link or no file: a run has files of its own") for name in odd
-    ]
+    problems += [_finding(f"`{name}` is a link or no file: a run has files of its own") for name in odd]
     if listed is not None:
         problems += _compared(listed, digests, MANIFEST)
     if session is not None:

@@ -47,4 +47,10 @@ def convert(directory: Path, before: dict[str, Any]) -> None:
 def doubled(config: dict[str, Any]) -> dict[str, Any]:
     """The adapter's configuration with twice the rank, at the same scale, and a plain initialisation."""
     alpha = config["lora_alpha"] * (2**0.5 if config.get("use_rslora") else 2)
-    return {**config, "init_lora_weights": True, "corda_config": None, "r": config["r"] * 2, "lora_alpha": alpha}
+    return {
+        **config,
+        "init_lora_weights": True,
+        "corda_config": None,
+        "r": config["r"] * 2,
+        "lora_alpha": alpha,
+    }

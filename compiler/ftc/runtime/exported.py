@@ -107,7 +107,10 @@ def as_exported(plan: Ready, asked: dict[str, Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def from_gguf(file: Path) -> Any:
-    """The model in a GGUF file, read by transformers once, as that takes long. Raises BuildError where it does not know its form."""
+    """The model in a GGUF file, read by transformers, once as that takes long.
+
+    Raises BuildError where it does not know its form.
+    """
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 

@@ -1,8 +1,8 @@
 """What llama.cpp makes of a GGUF file: prompts as tokens, and answers.
 
 `python -m ftc.runtime.llama_cpp JOB REPORT`, with the package xllamacpp. JOB is {"gguf", "talks", "texts",
-"answers": [[id, …], …], "longest"}; the report has, in the same order, the tokens of each conversation through
-the template in the file, of each text, and each answer to tokens with its first token's probabilities.
+"answers": [[id, …], …], "longest"}; the report has, in the same order, the tokens of each conversation
+through the template in the file, of each text, and each answer to tokens with its first token's probabilities.
 """
 
 from __future__ import annotations

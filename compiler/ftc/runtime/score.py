@@ -148,7 +148,7 @@ def greedy(
     return [_until(row, stops) for row in made.tolist()]
 
 
-def continued(
+def continued(  # noqa: PLR0913 - what transformers is given
     model: Any,
     prompts: list[list[int]],
     *,

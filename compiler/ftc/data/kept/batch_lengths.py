@@ -70,7 +70,7 @@ def _lengths(directory: Path, data: DataStep) -> NDArray[np.int32]:
 
 
 def row_lengths(directory: Path, part: Part) -> NDArray[np.int32]:
-    """Tokens of each row of a part, counted from its shards; of several members the longest. Raises OSError."""
+    """Tokens of each row of a part, from its shards; of several members the longest. Raises OSError."""
     found = [rows.lengths for rows in _read(directory, part)]
     return np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int32)
 
