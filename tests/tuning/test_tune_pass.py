@@ -12,6 +12,7 @@ from ftc import tuning
 from ftc.plan.context import Outcome
 from ftc.plan.pipeline import run_passes
 from ftc.plan.steps import Plan, TuneStep
+from ftc.recipe.base import descriptions
 from ftc.recipe.training import Train
 from ftc.tuning.optimizers import OPTIMIZERS
 from plan.plan_facts import context_of
@@ -119,8 +120,7 @@ def test_every_method_says_what_it_is() -> None:
     for name in tuning.METHODS:
         method = tuning.load(name)
         assert method.name == name
-        assert method.options.model_fields["method"].description
-        assert all(field.description for field in method.options.model_fields.values())
+        assert set(descriptions(method.options)) == set(method.options.model_fields)
     assert not set(tuning.REFUSED) & set(tuning.METHODS)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ftc.lints.row import Row
 
 BEYOND = r"\x80-\xff"
@@ -36,6 +34,7 @@ class Prefilter:
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
         """The rows whose texts have a hint, in order."""
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
