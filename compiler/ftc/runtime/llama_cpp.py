@@ -2,7 +2,8 @@
 
 `python -m ftc.runtime.llama_cpp JOB REPORT`, with the package xllamacpp. JOB is {"gguf", "talks", "texts",
 "answers": [[id, …], …], "longest"}; the report has, in the same order, the tokens of each conversation
-through the template in the file and of each text, and each answer to tokens with the probabilities of its first.
+through the template in the file and of each text, and each answer to tokens with what its first token
+could have been.
 """
 
 from __future__ import annotations
