@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftc.recipe.base import Table
-from ftc.recipe.forms import FORMS
+from ftc.recipe.forms import FORMS, all_forms
 from ftc.recipe.layers import Key, lookup
 from ftc.recipe.model import Recipe
 
@@ -114,6 +114,8 @@ def tables() -> tuple[TableType, ...]:
 def _walk(table: type[Table], path: tuple[str, ...]) -> Iterator[TableType]:
     yield TableType(path, table)
     for name, field in table.model_fields.items():
+        for options in all_forms((*path, name)):
+            yield from _walk(options, (*path, name))
         for inner, below in _inside(field.annotation, ()):
             yield from _walk(inner, (*path, name, *below))
 

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 
-from ftc import tuning
 from ftc.recipe.base import Strings, Table, Text, auto_or_number
 from ftc.recipe.card import Card
 from ftc.recipe.evaluation import Eval, Evals
-from ftc.recipe.forms import TUNE_DEFAULT, Tune
+from ftc.recipe.forms import Tune, default_tune
 from ftc.recipe.hardware import Budget, Hardware
 from ftc.recipe.project import Project
 from ftc.recipe.rows import Query, SourceEntry
@@ -261,7 +260,7 @@ class Recipe(Table):
     lints: dict[str, Level] = Field(default_factory=dict)
     """Names of lints of the data and their levels: allow says nothing, deny makes it an error."""
 
-    tune: Tune = tuning.load(TUNE_DEFAULT).options(method=TUNE_DEFAULT)
+    tune: Tune = Field(default_factory=default_tune)
     train: Train = Train()
     eval: Evals = Eval()
     hardware: Hardware = Hardware()
