@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding, has_errors, sort_findings
 from ftc.facts.cache import Cache
-from ftc.plan.account import STAYING
 from ftc.planning import (
     Options,
     Planned,
@@ -235,6 +234,7 @@ def account(
         if made is None:
             return AccountResult(path, findings)
         from ftc.data.kept.lookup import with_fates
+        from ftc.plan.account import STAYING
 
         total = sum(
             line.rows

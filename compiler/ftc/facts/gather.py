@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
@@ -10,19 +11,20 @@ from ftc.facts.first_look import look_at_columns, look_at_queries, look_at_sourc
 from ftc.facts.kernels import NO_KERNELS, Kernels, find_kernels
 from ftc.facts.locate_model import Located, locate_model
 from ftc.facts.machine import CudaDevice, detect_device, first_cuda_device, memory_size, package_versions
-from ftc.facts.model import ModelFacts, weights_finding
 from ftc.facts.query import Described
-from ftc.facts.rewards import look_at_rewards
 from ftc.facts.sources import ResolvedSource
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.stated_template import stated_template
 from ftc.facts.suites import SuiteFacts, look_at_suites
 from ftc.facts.teacher import locate_teacher, teacher_facts
 from ftc.facts.training_template import TrainingTemplate, training_template
-from ftc.plan.steps import ColumnType, RewardStep
 from ftc.recipe.load import Origins
 from ftc.recipe.model import AddedToken, Recipe, added_tokens
 from ftc.recipe.partial import NOTHING, Known
+
+if TYPE_CHECKING:
+    from ftc.facts.model import ModelFacts
+    from ftc.plan.steps import ColumnType, RewardStep
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,17 @@ def _model(recipe: Recipe, origins: Origins, known: Known) -> Located | Finding 
     located = locate_model(recipe.model, origins)
     if isinstance(located, Finding) or located.kind != "directory" or located.path is None:
         return located
+    from ftc.facts.model import weights_finding
+
     return weights_finding(located.path, origins) or located
+
+
+def _rewards(recipe: Recipe, origins: Origins) -> tuple[tuple[RewardStep, ...], tuple[Finding, ...]]:
+    if not hasattr(recipe.train.objective, "rewards"):
+        return (), ()
+    from ftc.facts.rewards import look_at_rewards
+
+    return look_at_rewards(recipe, origins)
 
 
 def glance(
@@ -96,7 +108,7 @@ def glance(
     queries, problems = look_at_queries(recipe, origins, cache, known, sources)
     rows = queries.rows
     columns = look_at_columns(recipe, origins, known, rows[0]) if rows else ()
-    rewards, unrewarding = ((), ()) if known.takes("train") else look_at_rewards(recipe, origins)
+    rewards, unrewarding = ((), ()) if known.takes("train") else _rewards(recipe, origins)
     located = _model(recipe, origins, known)
     teacher = None if known.takes("train") else locate_teacher(recipe, origins)
     template = stated_template(recipe, origins)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding
-from ftc.evaluation import harness
-from ftc.plan.steps import FileDigest, HarnessStep
 from ftc.recipe.evaluation import Eval
 from ftc.recipe.layers import Key, Origins
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import FileDigest, HarnessStep
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class Tasks:
 
 def tasks_of(suite: Eval, at: Key, origins: Origins) -> Tasks | tuple[Finding, ...]:
     """The tasks of a suite that names some, or what is wrong with them."""
+    from ftc.evaluation import harness
+    from ftc.plan.steps import FileDigest, HarnessStep
+
     named, own = suite.tasks or (), None
     if suite.task_files is not None:
         own = origins.directory(*at, "task_files") / suite.task_files

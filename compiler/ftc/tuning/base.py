@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ftc.plan.steps import TuneStep
 from ftc.recipe.base import Table
-from ftc.tuning.modules import Modules
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import TuneStep
+    from ftc.tuning.modules import Modules
 
 
 class Options(Table):

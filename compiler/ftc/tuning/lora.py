@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from ftc.plan.steps import TuneStep
 from ftc.tuning.base import Defaulted, Method, Problem
 from ftc.tuning.modules import TOKENS, Module, Modules, numel
 from ftc.tuning.targets import (
@@ -21,6 +20,9 @@ from ftc.tuning.targets import (
     targeted,
     unknown_names,
 )
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import TuneStep
 
 INITS: dict[str, bool | str] = {
     "default": True,
@@ -120,6 +122,8 @@ def _end(module: Module) -> bool:
 
 def lower(options: LoraOptions, modules: Modules | None) -> TuneStep:
     """The arguments of PEFT's `LoraConfig`, and whether the adapter is converted when it is saved."""
+    from ftc.plan.steps import TuneStep
+
     peft = low_rank(options, modules)
     if options.init != "default":
         peft["init_lora_weights"] = INITS[options.init]

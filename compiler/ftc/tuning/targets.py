@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, Strict
 
-from ftc.plan.steps import TuneStep
 from ftc.recipe.base import Text
 from ftc.tuning.base import Defaulted, Options, Problem
 from ftc.tuning.modules import ALL_LINEAR, Kind, Module, Modules, ends_with
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import TuneStep
 
 Names = Annotated[tuple[Text, ...], Strict(strict=False), Field(min_length=1)]
 Targets = Literal["all-linear"] | Names

@@ -1,41 +1,43 @@
 """The plan's nodes: frozen, fully resolved steps which serialise to canonical JSON.
 
 A plan is what the runtime executes; nothing in it is `auto`. It holds no absolute path and no time,
-so the same recipe on the same inputs gives the same bytes on any machine.
+so the same recipe on the same inputs gives the same bytes on any machine. A step is loaded on first use.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ftc.plan.steps.base import Choice, Digest, EnvironmentStep, FileDigest
-from ftc.plan.steps.evaluation import (
-    BaselineStep,
-    EvalStep,
-    FunctionStep,
-    GateStep,
-    HarnessStep,
-    JudgeStep,
-    SuiteRows,
-)
-from ftc.plan.steps.model import ModelStep, NewToken, ObjectiveStep, RewardStep, TokenizerStep
-from ftc.plan.steps.rows import (
-    DataStep,
-    DedupeStep,
-    LimitStep,
-    MixedRows,
-    PackingStep,
-    Part,
-    RenderStep,
-    SampleStep,
-    SelectionStep,
-    Sequences,
-    Shard,
-    SplitStep,
-)
-from ftc.plan.steps.sources import ColumnType, QueryStep, SourceStep
-from ftc.plan.steps.training import QuantiseStep, TrainStep, TuneStep, UnfrozenStep, WatchStep
-from ftc.recipe.base import Frozen
+if TYPE_CHECKING:
+    from ftc.plan.steps.base import Choice, Digest, EnvironmentStep, FileDigest
+    from ftc.plan.steps.evaluation import (
+        BaselineStep,
+        EvalStep,
+        FunctionStep,
+        GateStep,
+        HarnessStep,
+        JudgeStep,
+        SuiteRows,
+    )
+    from ftc.plan.steps.model import ModelStep, NewToken, ObjectiveStep, RewardStep, TokenizerStep
+    from ftc.plan.steps.plan import Plan
+    from ftc.plan.steps.rows import (
+        DataStep,
+        DedupeStep,
+        LimitStep,
+        MixedRows,
+        PackingStep,
+        Part,
+        RenderStep,
+        SampleStep,
+        SelectionStep,
+        Sequences,
+        Shard,
+        SplitStep,
+    )
+    from ftc.plan.steps.sources import ColumnType, QueryStep, SourceStep
+    from ftc.plan.steps.training import QuantiseStep, TrainStep, TuneStep, UnfrozenStep, WatchStep
 
 __all__ = [
     "BaselineStep",
@@ -77,35 +79,62 @@ __all__ = [
     "WatchStep",
 ]
 
+_MODULES = {
+    "base": (
+        "Choice",
+        "Digest",
+        "EnvironmentStep",
+        "FileDigest",
+    ),
+    "evaluation": (
+        "BaselineStep",
+        "EvalStep",
+        "FunctionStep",
+        "GateStep",
+        "HarnessStep",
+        "JudgeStep",
+        "SuiteRows",
+    ),
+    "model": (
+        "ModelStep",
+        "NewToken",
+        "ObjectiveStep",
+        "RewardStep",
+        "TokenizerStep",
+    ),
+    "plan": ("Plan",),
+    "rows": (
+        "DataStep",
+        "DedupeStep",
+        "LimitStep",
+        "MixedRows",
+        "PackingStep",
+        "Part",
+        "RenderStep",
+        "SampleStep",
+        "SelectionStep",
+        "Sequences",
+        "Shard",
+        "SplitStep",
+    ),
+    "sources": (
+        "ColumnType",
+        "QueryStep",
+        "SourceStep",
+    ),
+    "training": (
+        "QuantiseStep",
+        "TrainStep",
+        "TuneStep",
+        "UnfrozenStep",
+        "WatchStep",
+    ),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-class Plan(Frozen):
-    """The intermediate representation: passes fill it in, field by field, in one visible order.
 
-    `eval` is the suite of the held-out rows, `suites` are all others.
-    """
-
-    format: Literal[1] = 1
-    name: str
-    seed: int
-    sources: tuple[SourceStep, ...] | None = None
-    queries: tuple[QueryStep, ...] | None = None
-    model: ModelStep | None = None
-    tokenizer: TokenizerStep | None = None
-    objective: ObjectiveStep | None = None
-    render: RenderStep | None = None
-    limits: LimitStep | None = None
-    selection: SelectionStep | None = None
-    split: SplitStep | None = None
-    packing: PackingStep | None = None
-    data: DataStep | None = None
-    tune: TuneStep | None = None
-    train: TrainStep | None = None
-    eval: EvalStep | None = None
-    suites: tuple[EvalStep, ...] = ()
-    environment: EnvironmentStep | None = None
-    choices: tuple[Choice, ...] = ()
-
-    @property
-    def all_suites(self) -> tuple[EvalStep, ...]:
-        """Every suite, that of the held-out rows first."""
-        return (*((self.eval,) if self.eval is not None else ()), *self.suites)
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found
