@@ -16,6 +16,7 @@ from ftc.recipe import wording
 from ftc.recipe.layers import Origins
 from ftc.recipe.model import Recipe
 from ftc.recipe.suggest import closest
+from ftc.recipe.training import Train
 
 OWNED: dict[str, str] = {
     "activation_checkpointing": "train.gradient_checkpointing",
@@ -209,7 +210,7 @@ def _unknown(name: str, fields: Mapping[str, str], origins: Origins) -> Finding:
     from importlib.metadata import version
 
     message = f"the installed TRL has no option `{name}`"
-    if name in type(Recipe.model_fields["train"].default).model_fields:
+    if name in Train.model_fields:
         helps: tuple[str, ...] = (f"`{name}` is a key of [train]: move it there",)
     else:
         helps = tuple(f"did you mean `{near}`?" for near in closest(name, set(fields) - set(OWNED)))

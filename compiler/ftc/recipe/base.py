@@ -25,10 +25,11 @@ class Table(BaseModel):
     """A table of the recipe: immutable, and no key is accepted that it does not declare.
 
     What stands below a key in the source describes it in the JSON Schema; it is read only for that, as
-    reading it takes longer than checking a recipe.
+    reading it takes longer than checking a recipe. A table is built when something is first validated as it:
+    as a part of the recipe it is built with that, and never on its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -40,6 +41,11 @@ class Table(BaseModel):
             if name in keys:
                 keys[name]["description"] = text
         return schema
+
+
+def left_out() -> Any:
+    """The default of a table inside of another: what an empty one is, made by the types of that other one."""
+    return Field(default_factory=dict, validate_default=True)
 
 
 def descriptions(table: type[Table]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ftc.recipe.base import Strings, Table, Text
+from ftc.recipe.base import Strings, Table, Text, left_out
 
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s<>\"]+$")]
@@ -85,4 +85,4 @@ class Card(Table):
     published: Day | None = None
     """The day of publication, as year-month-day."""
 
-    data: CardData = CardData()
+    data: CardData = left_out()

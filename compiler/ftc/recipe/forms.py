@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import TypeAdapter
 from pydantic_core import core_schema
 
 from ftc import objectives, tuning
@@ -61,12 +62,6 @@ def _objective_kind(value: Any) -> Any:
     return ITS_NAME
 
 
-def default_tune() -> tuning.base.Options:
-    """What [tune] is where a recipe says nothing of it."""
-    options: tuning.base.Options = tuning.load(TUNE_DEFAULT).options(method=TUNE_DEFAULT)
-    return options
-
-
 @dataclass(frozen=True)
 class _OneOf:
     """A tagged union of forms, each loaded when `tag` finds it; of all of them for the JSON Schema."""
@@ -88,7 +83,7 @@ class _OneOf:
         return self.forms.options(name).model_validate(value)
 
     def __get_pydantic_json_schema__(self, union: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        whole = {name: self.forms.options(name).__pydantic_core_schema__ for name in self.forms.names}
+        whole = {name: TypeAdapter(self.forms.options(name)).core_schema for name in self.forms.names}
         return handler(union | {"choices": union["choices"] | whole})
 
 

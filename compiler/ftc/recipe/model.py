@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 
-from ftc.recipe.base import Strings, Table, Text, auto_or_number
+from ftc.recipe.base import Strings, Table, Text, auto_or_number, left_out
 from ftc.recipe.card import Card
-from ftc.recipe.evaluation import Eval, Evals
-from ftc.recipe.forms import Tune, default_tune
+from ftc.recipe.evaluation import Evals
+from ftc.recipe.forms import Tune
 from ftc.recipe.hardware import Budget, Hardware
 from ftc.recipe.project import Project
 from ftc.recipe.rows import Query, SourceEntry
@@ -159,7 +159,7 @@ class Data(Table):
     dedupe: Duplicates | None = None
     """Which repeated rows are left out; the first of each is kept."""
 
-    split: Split = Split()
+    split: Split = left_out()
     """What is held out."""
 
     redact: Strings | None = None
@@ -256,15 +256,15 @@ class Recipe(Table):
 
     model: Model
     data: Data
-    render: Render = Render()
+    render: Render = left_out()
     lints: dict[str, Level] = Field(default_factory=dict)
     """Names of lints of the data and their levels: allow says nothing, deny makes it an error."""
 
-    tune: Tune = Field(default_factory=default_tune)
-    train: Train = Train()
-    eval: Evals = Eval()
-    hardware: Hardware = Hardware()
-    budget: Budget = Budget()
-    card: Card = Card()
-    project: Project = Project()
+    tune: Tune = left_out()
+    train: Train = left_out()
+    eval: Evals = left_out()
+    hardware: Hardware = left_out()
+    budget: Budget = left_out()
+    card: Card = left_out()
+    project: Project = left_out()
     sweep: Sweep | None = None
