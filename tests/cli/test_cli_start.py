@@ -56,6 +56,25 @@ def test_checking_loads_nothing_that_trains(arguments: tuple[str | Path, ...]) -
     assert code in (0, 1)
 
 
+FORMS = ("ftc.tuning.boft", "ftc.tuning.qlora", "ftc.tuning.prompt")
+LATER = ("ftc.plan.steps.plan", "ftc.plan.steps.evaluation", "ftc.plan.steps.rows", "ftc.plan.account")
+
+
+def test_checking_loads_only_the_forms_and_steps_that_the_recipe_meets() -> None:
+    probe = (
+        "import json, sys; from ftc.cli.main import run; code = run(sys.argv[1:]); "
+        "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", probe, "check", str(EXAMPLE)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    code, modules = json.loads(ran.stderr.splitlines()[-1])
+    assert code == 0
+    assert "ftc.tuning.lora" in modules
+    assert not set(modules) & {*FORMS, *LATER, "ftc.evaluation.harness", "ftc.facts.rewards"}
+
+
 def test_checking_a_wrong_recipe_is_no_different(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(EXAMPLE.read_text(encoding="utf-8").replace("steps =", "stpes ="), encoding="utf-8")

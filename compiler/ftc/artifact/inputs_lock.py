@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from ftc.facts.cache import DISTRIBUTIONS
-from ftc.plan.account import Ledger
-from ftc.plan.steps import EvalStep, FileDigest, ModelStep, ObjectiveStep, Plan, QueryStep, SourceStep
+
+if TYPE_CHECKING:
+    from ftc.plan.account import Ledger
+    from ftc.plan.steps import EvalStep, FileDigest, ModelStep, ObjectiveStep, Plan, QueryStep, SourceStep
 
 LOCK = "recipe.lock"
 HEADER = "# Every input of the build by its digest. Written by ftc; commit it beside the recipe.\n"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding
 from ftc.evaluation import METRICS
 from ftc.evaluation.python_metric import problems, split
-from ftc.plan.steps import FileDigest, FunctionStep
 from ftc.recipe.evaluation import PythonMetric
 from ftc.recipe.layers import Key, Origins
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import FunctionStep
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ def metric_file(entry: PythonMetric, at: Key, origins: Origins) -> MetricFile | 
         message = f"`{function}` is the name of a metric that ftc has"
         return Finding("FTC562", message, span, help=("give the function another name",))
     content = (directory / file).read_bytes()
+    from ftc.plan.steps import FileDigest, FunctionStep
+
     digest = FileDigest(name=stored_name(content), bytes=len(content), sha256=sha256(content).hexdigest())
     return MetricFile(
         FunctionStep(name=function, named=entry.python, file=digest, better=entry.better), content

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftc.diagnostics import Finding, Span
 from ftc.facts.cache import Cache
 from ftc.facts.locate_model import Located, locate_model
-from ftc.facts.model import ModelFacts
 from ftc.recipe.layers import Key, Origins
 from ftc.recipe.model import Model, Recipe
+
+if TYPE_CHECKING:
+    from ftc.facts.model import ModelFacts
 
 AT: Key = ("train", "objective", "teacher")
 

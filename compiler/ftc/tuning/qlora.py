@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ftc.plan.steps import QuantiseStep, TuneStep
 from ftc.tuning.base import Defaulted, Method, Problem
 from ftc.tuning.lora import INITS, LowRankOptions, count, low_rank, low_rank_problems, picked
 from ftc.tuning.modules import Modules
+
+if TYPE_CHECKING:
+    from ftc.plan.steps import TuneStep
 
 
 class QloraOptions(LowRankOptions):
@@ -28,6 +30,8 @@ class QloraOptions(LowRankOptions):
 
 def lower(options: QloraOptions, modules: Modules | None) -> TuneStep:
     """The arguments of PEFT's `LoraConfig`, and how the base is stored."""
+    from ftc.plan.steps import QuantiseStep, TuneStep
+
     peft = low_rank(options, modules)
     if options.init == "gaussian":
         peft["init_lora_weights"] = INITS["gaussian"]
