@@ -58,6 +58,7 @@ class Family:
     rotary: float = 1.0
     concatenated: bool = False
     learned: bool = False
+    row_positions: bool = False
     position_offset: int = 0
     dropout: float = 0.0
     tied: bool = False
@@ -163,6 +164,14 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+_BERT = replace(_LAYER_NORM, pre_norm=False, post_norm=True, rope=False, learned=True, dropout=0.1, tied=True)
+ENCODERS: dict[str, Family] = {
+    "bert": _BERT,
+    "roberta": replace(_BERT, row_positions=True),
+    "xlm-roberta": replace(_BERT, row_positions=True),
+}
+"""Encoders, which only embeddings are made of; with `row_positions` each row looks its positions up."""
+
 QKV_ALONE = ("glm", "glm4")
 """Model types whose `attention_bias` is not of the output projection."""
 
@@ -196,6 +205,7 @@ class Architecture:
     tied: bool
     activation: str
     rotary: int
+    token_types: int = 0
     dropout: float = 0.0
     attention_dropout: float = 0.0
     experts: Experts = Experts(0, 0, 0)
@@ -223,10 +233,10 @@ class Architecture:
         return self.keys * self.head
 
 
-def architecture(config: Mapping[str, Any]) -> Architecture:
+def architecture(config: Mapping[str, Any], families: Mapping[str, Family] = FAMILIES) -> Architecture:
     """The shapes that a config.json states; what it leaves out is its model type's default.
 
-    Raises InexpressibleError for a model type whose code is not in the table.
+    Raises InexpressibleError for a model type whose code is not in the table, which is that of decoders.
     """
     nested = config.get("text_config")
     others = [key for key, value in config.items() if key != "text_config" and _is_a_model(value)]
@@ -234,7 +244,7 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         raise InexpressibleError(f"it has parts beside its text model ({', '.join(sorted(others))})")
     fields: Mapping[str, Any] = nested if isinstance(nested, Mapping) else config
     model_type = str(fields.get("model_type") or config.get("model_type"))
-    family = FAMILIES.get(model_type)
+    family = families.get(model_type)
     if family is None:
         raise InexpressibleError(f"the model type {model_type} is not in the table of modelling code")
     family = _configured(family, fields)
@@ -258,9 +268,16 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         tied=bool(fields.get("tie_word_embeddings", config.get("tie_word_embeddings", family.tied))),
         activation=_activation(fields, family),
         rotary=int(head * _rotary(fields, family)),
-        dropout=_first(fields, family.dropout, "resid_pdrop", "dropout", "hidden_dropout"),
+        token_types=_optional(fields, "type_vocab_size") or 2,
+        dropout=_first(
+            fields, family.dropout, "resid_pdrop", "dropout", "hidden_dropout", "hidden_dropout_prob"
+        ),
         attention_dropout=_first(
-            fields, family.dropout if family.learned else 0.0, "attn_pdrop", "attention_dropout"
+            fields,
+            family.dropout if family.learned else 0.0,
+            "attn_pdrop",
+            "attention_dropout",
+            "attention_probs_dropout_prob",
         ),
         experts=_experts(fields),
         dense_layers=int(fields.get("first_k_dense_replace") or 0),

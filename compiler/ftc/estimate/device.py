@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.estimate.allocator import plain_excess, quantised_excess
-from ftc.estimate.architecture import architecture
+from ftc.estimate.architecture import ENCODERS, FAMILIES, architecture
 from ftc.estimate.closed_form import Estimate
 from ftc.estimate.ledger import rounded
 from ftc.estimate.step import BYTES, TrainingStep
-from ftc.estimate.weights import Builder, Stack, decoder_layer, ends
+from ftc.estimate.weights import Builder, Stack, decoder_layer, encoder_ends, ends
 
 MIB = 1 << 20
 WORKSPACE = 8 * MIB + 128 * 1024
@@ -61,10 +61,11 @@ def workspace(device: str | None) -> int:
 
 def excess(step: TrainingStep) -> int:
     """Bytes that blocks of weights hold beyond what was asked for."""
-    shapes = architecture(step.config)
+    encodes = step.objective.texts is not None
+    shapes = architecture(step.config, ENCODERS if encodes else FAMILIES)
     build = Builder(step, shapes)
     layer = decoder_layer(build, sparse=shapes.experts.count > 0)
-    outer = _sizes(ends(build, embedding=False, head=False))
+    outer = _sizes(encoder_ends(build) if encodes else ends(build, embedding=False, head=False))
     if step.quantisation is None:
         return plain_excess(outer, _sizes(layer), shapes.layers)
     width = BYTES[step.weights]

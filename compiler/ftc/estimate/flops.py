@@ -20,6 +20,9 @@ from ftc.estimate.weights import Stack
 EAGER = ("eager", "math")
 """Kernels that keep the scores; the others make them again in the backward pass."""
 
+BOTH_WAYS = "both ways"
+"""What stands for any kernel of an encoder, whose tokens see later ones too."""
+
 VARIABLE = ("flash_attention_2", "flex")
 """Kernels that are told where rows begin and end, and compare no tokens of different rows."""
 
@@ -130,6 +133,8 @@ class Attends:
     @classmethod
     def of(cls, kernel: str, *, masked: bool) -> Attends:
         """PyTorch's kernels skip later tokens where no mask is given, and with one nothing at all."""
+        if kernel == BOTH_WAYS:
+            return cls(padding=True, others=True, later=True)
         if kernel in VARIABLE:
             return cls(padding=False, others=False, later=False)
         skips = kernel in ("flash", "efficient") and not masked
@@ -144,6 +149,11 @@ class Attends:
         else:
             found = float(sum(length**2 for length in lengths))
         return found if self.later else found / 2
+
+
+def kernel_of(step: TrainingStep) -> str:
+    """What says which pairs are compared."""
+    return BOTH_WAYS if step.objective.texts else step.attention
 
 
 def step_flops(step: TrainingStep) -> StepFlops:
@@ -161,6 +171,8 @@ def step_flops(step: TrainingStep) -> StepFlops:
             if checkpointed and count.flows:
                 again = again.plus(_recomputed(count, group.stack, play.shapes, step).scaled(each[0]))
             flows = count.flows
+    if step.objective.texts:
+        return StepFlops(forward, backward, again)
     head = _head(play.ends.linears["head"], flows, step)
     return StepFlops(forward.plus(head.forward), backward.plus(head.backward), again.plus(head.recomputation))
 

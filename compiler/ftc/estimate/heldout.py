@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ftc.estimate import encoder
 from ftc.estimate.forward import forward, surroundings, tape_of
 from ftc.estimate.layer import norm
 from ftc.estimate.ledger import ACTIVATIONS, ADAPTERS, LOGITS, TEMPORARIES, Block
@@ -45,7 +46,9 @@ def _note(play: Play, how: Evaluation, *, trained: bool) -> None:
     ledger.restart()
     noted = len(play.segments)
     play.step = _evaluated(step, how, trained=trained)
-    if how.positions:
+    if step.objective.kind == "embedding":
+        encoder.read(play, NAME)
+    elif how.positions:
         _losses(play, how, _unrecorded(play, adapters=trained))
     if how.generated or how.labels:
         cached(play, how, _unrecorded(play, adapters=trained))

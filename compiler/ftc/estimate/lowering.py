@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from ftc.estimate import trainer_options as options
-from ftc.estimate.architecture import InexpressibleError, architecture
+from ftc.estimate.architecture import ENCODERS, FAMILIES, InexpressibleError, architecture
 from ftc.estimate.objective import OWN, Config, largest_batch, loss_of, optimised, scoring
 from ftc.estimate.rows import Rows
 from ftc.estimate.step import Code, Dtype, Evaluation, Quantisation, TrainingStep, Tuning
@@ -110,9 +110,17 @@ def training_step(
     masked = batch.padded or bool(batch.packed)
     weights: Dtype = plan.model.dtype
 
-    def kernel(masked: bool) -> Kernel:
-        return _attention(config, weights, device, cuda=cuda, masked=masked)
+    casts: Dtype | None = (
+        "bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None
+    )
+    encodes = objective.texts is not None
 
+    def kernel(masked: bool, width: Dtype = weights) -> Kernel:
+        return _attention(config, width, device, cuda=cuda, masked=masked, encodes=encodes)
+
+    again = options.checkpointing(arguments)
+    if encodes and (again != "none" or tuning.method != "full"):
+        raise InexpressibleError("an encoder is modelled in full fine-tuning without checkpointing")
     full = tuning.method != "lora"
     return TrainingStep(
         config=dict(config),
@@ -120,11 +128,13 @@ def training_step(
         batch=batch,
         weights=weights,
         quantisation=_quantisation(plan),
-        autocast="bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None,
+        autocast=casts,
         optimizer=options.optimizer(arguments, weights if full else tuning.dtype, cuda=cuda, full=full),
-        attention=kernel(masked),
+        attention=_of_encoder(config, kernel(masked, casts or weights), cuda=cuda)
+        if encodes
+        else kernel(masked),
         loss=loss_of(plan, objective, code),
-        checkpointing=options.checkpointing(arguments),
+        checkpointing=again,
         objective=objective,
         evaluation=_largest_evaluation(plan, held_out, kernel),
         code=code,
@@ -198,13 +208,20 @@ def _whole(value: object) -> int:
     return value
 
 
-def _attention(config: Config, weights: Dtype, device: Named | None, *, cuda: bool, masked: bool) -> Kernel:
+def _of_encoder(config: Config, kernel: Kernel, *, cuda: bool) -> Literal["math"] | Kernel:
+    """The kernel of an encoder while it trains: none of the CPU's drops weights of attention."""
+    return "math" if not cuda and architecture(config, ENCODERS).attention_dropout else kernel
+
+
+def _attention(
+    config: Config, weights: Dtype, device: Named | None, *, cuda: bool, masked: bool, encodes: bool = False
+) -> Kernel:
     """The kernel: transformers takes PyTorch's `sdpa` where the model allows, which chooses by its inputs.
 
     A mask, float32, large heads, or a device before Ampere leave out flash attention, for layers that alone
     have a mask too; on the CPU there is one kernel for all.
     """
-    shapes = architecture(config)
+    shapes = architecture(config, ENCODERS if encodes else FAMILIES)
     if shapes.family.softcap:
         return "eager"
     if not cuda:

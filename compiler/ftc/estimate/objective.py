@@ -48,6 +48,7 @@ OWN = {
     "rloo": _SAMPLED,
     "kto": frozenset({"beta", "desirable_weight", "disable_dropout", "loss_type", "undesirable_weight"}),
     "reward": frozenset({"center_rewards_coefficient", "disable_dropout"}),
+    "embedding": frozenset({"batch_sampler"}),
 }
 """Options of an objective's trainer that take a few numbers a row, or that this module heeds."""
 
@@ -65,6 +66,12 @@ def optimised(plan: Plan, rows: Rows, teacher: Config | None) -> Objective:
 def _scored(plan: Plan, step: ObjectiveStep, _rows: Rows, _: Config | None) -> Objective:
     classes = len(plan.data.classes) if plan.data is not None else 0
     return Objective(kind="reward" if step.name == "reward" else "classes", scores=classes or 1)
+
+
+def _compared(plan: Plan, step: ObjectiveStep, _rows: Rows, _: Config | None) -> Objective:
+    """Texts of a row that an encoder reads; pairs of either kind read the anchor twice."""
+    members = len(plan.render.members) if plan.render is not None else 2
+    return Objective(kind="embedding", texts=4 if step.options["loss"] == "contrastive" else members)
 
 
 def _base(plan: Plan) -> str:
@@ -136,6 +143,7 @@ MODELLED: dict[str, Callable[[Plan, ObjectiveStep, Rows, Config | None], Objecti
     "rloo": _sampled,
     "reward": _scored,
     "classification": _scored,
+    "embedding": _compared,
 }
 """Objectives beside those on plain rows that the estimate has an account of, by their names."""
 
@@ -144,6 +152,9 @@ def loss_of(plan: Plan, objective: Objective, code: Code) -> Loss:
     """How the objective's loss is made. Raises InexpressibleError."""
     if objective.scores:
         return Loss(kernel="scores")
+    if objective.texts:
+        assert plan.objective is not None  # noqa: S101 - it has been lowered
+        return Loss.model_validate({"kernel": plan.objective.options["loss"]})
     if objective.kind in ("orpo", "cpo"):
         assert plan.objective is not None  # noqa: S101 - it has been lowered
         return Loss(kernel="preference", learned=bool(plan.objective.options.get("sft", 1)))
@@ -180,7 +191,8 @@ def largest_batch(plan: Plan, rows: Rows, objective: Objective, *, scores_all: b
         each, length = max(each, objective.completion or 1), length - 1 + (objective.completion or 1)
     trained = None if scores_all and objective.kind != "gkd" else at_once * each * (1 + objective.paired)
     own = objective.kind == "gkd" and objective.generations is not None
-    padded = (objective.paired and not rows.alike) or (at_once > 1 and (own or rows.shortest < rows.longest))
+    together = objective.paired or (objective.texts or 0) > 2  # texts side by side in one batch
+    padded = (together and not rows.alike) or (at_once > 1 and (own or rows.shortest < rows.longest))
     return Batch(rows=at_once, length=length, padded=padded, trained=trained, accumulated=more)
 
 

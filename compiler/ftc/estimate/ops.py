@@ -46,12 +46,12 @@ def times(tape: Tape, a: Tensor, b: Tensor) -> Tensor:
 
 
 def dropout(tape: Tape, x: Tensor, probability: float) -> Tensor:
-    """Dropout in training: the kernel's mask of one byte an element is kept."""
+    """Dropout in training: the mask is kept, by CUDA's kernel in bytes, else in the input's dtype."""
     if not probability or not tape.training:
         return x
     if not (tape.recording and x.node):
         return tape.op(x.numel, x.width)
-    mask = tape.op(x.numel, 1)
+    mask = tape.op(x.numel, x.width if tape.cpu else 1)
     return tape.op(x.numel, x.width, ((x, x.bytes),), (mask.block,))
 
 

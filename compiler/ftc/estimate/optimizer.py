@@ -40,7 +40,8 @@ def need(how: Optimizer, parameter: Parameter) -> Need:
     states = count * rounded(parameter.numel * width) + (rounded(4) if how.name == "adamw" else 0)
     if how.form == "fused" or how.name != "adamw":
         return Need(states, 0)
-    return Need(states, rounded(parameter.numel * width))
+    terms = 2 if how.form == "loop" else 1  # the root of the squares, and its quotient beside it
+    return Need(states, terms * rounded(parameter.numel * width))
 
 
 def _bitsandbytes(how: Optimizer, parameter: Parameter, count: int) -> int:

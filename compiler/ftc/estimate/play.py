@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ftc.estimate.architecture import Architecture, architecture
+from ftc.estimate.architecture import ENCODERS, FAMILIES, Architecture, architecture
 from ftc.estimate.ledger import QUANTISATION, WEIGHTS, Block, Ledger
 from ftc.estimate.sharding import share
 from ftc.estimate.step import Objective, Teacher, TrainingStep, Tuning
-from ftc.estimate.weights import Builder, Stack, decoder_layer, ends
+from ftc.estimate.weights import Builder, Stack, decoder_layer, encoder_ends, ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,13 @@ class Play:
 
 def prepared(step: TrainingStep, ledger: Ledger | None = None) -> Play:
     """The step's parameters, and the ledger with what is there before the forward pass."""
-    shapes = architecture(step.config)
+    encodes = step.objective.kind == "embedding"
+    shapes = architecture(step.config, ENCODERS if encodes else FAMILIES)
     tuning = step.tuning
     full = tuning.method == "full"
     build = Builder(step, shapes, trains=full or tuning.embedding or tuning.head)
-    outer = ends(build, embedding=full or tuning.embedding, head=full or tuning.head)
+    both = {"embedding": full or tuning.embedding, "head": full or tuning.head}
+    outer = encoder_ends(build) if encodes else ends(build, **both)
     play = Play(step, shapes, outer, _groups(step, shapes), ledger or Ledger())
     for stack, count in play.stacks():
         for kind, size in stack.bytes.items():
@@ -128,7 +130,7 @@ def _groups(step: TrainingStep, shapes: Architecture) -> list[Group]:
     last = None
     for index, kind in enumerate(kinds):
         sparse, trains, slides = kind
-        if kind == last and index > 1:
+        if kind == last and index > 1 and step.objective.kind != "embedding":  # whose passes are several
             groups[-1].count += 1
             continue
         last = kind

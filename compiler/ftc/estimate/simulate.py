@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ftc.estimate import encoder
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.forward import INDEX, forward, surroundings, tape_of
 from ftc.estimate.heldout import evaluate, watch
@@ -64,7 +65,7 @@ def simulate(step: TrainingStep) -> Play:
     _read_first(play)
     _accumulated(play)
     ledger.restart()
-    _train(play)
+    (encoder.train if step.objective.kind == "embedding" else _train)(play)
     _optimise(play, needs)
     return play
 
@@ -79,7 +80,9 @@ def _needed(play: Play, parameter: Parameter) -> Need:
 def _load(play: Play) -> None:
     """The weights, and the largest of them once more on its way to the device."""
     ledger, outer = play.ledger, play.ends
-    largest = max(p.bytes for p in (outer.others["embedding"], outer.linears["head"].weight))
+    largest = max(
+        p.bytes for p in (*outer.others.values(), *(each.weight for each in outer.linears.values()))
+    )
     ledger.restart()
     moving = Block(ledger, largest, TEMPORARIES)
     del moving

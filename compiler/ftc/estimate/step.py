@@ -127,13 +127,24 @@ class Loss(Frozen):
     `chunked` makes logits in `chunks`, or of `chunk_tokens` positions, and keeps them; `triton` is a
     fused cross entropy over materialised logits; `scores` are those of a head of few. `preference` is that of
     two answers over all their logits, where the chosen one may be `learned` by itself, `divergence` that of
-    a student's and its teacher's, with a `mixture` of both between them.
+    a student's and its teacher's, with a `mixture` of both between them. `in_batch`, `triplet` and
+    `contrastive` compare embeddings.
     With `keep_logits` the outputs live through backward.
     """
 
-    kernel: Literal["logits", "trl", "chunked", "fused", "triton", "scores", "preference", "divergence"] = (
-        "logits"
-    )
+    kernel: Literal[
+        "logits",
+        "trl",
+        "chunked",
+        "fused",
+        "triton",
+        "scores",
+        "preference",
+        "divergence",
+        "in_batch",
+        "triplet",
+        "contrastive",
+    ] = "logits"
     upcast: bool = True
     early: bool = False
     shift: Literal["slice", "pad"] = "pad"
@@ -160,6 +171,7 @@ class Objective(Frozen):
     length in tokens of the rows from which the model's drift is estimated, without gradient, by the model and
     by its reference.
     For `reward` and `classes` `scores` is the number of those that the head gives in place of the vocabulary.
+    For `embedding` the model is an encoder, and `texts` are those that it reads for each row.
     For `gkd` the `teacher` reads the same rows.
     For `grpo`, `rloo` and `gkd` `prompt` and `completion` are
     lengths in tokens, `generations` the sequences generated at once, by the model's own generate; they are
@@ -167,10 +179,13 @@ class Objective(Frozen):
     not (`cooled`), and `cached` says whether keys and values are.
     """
 
-    kind: Literal["sft", "dpo", "orpo", "cpo", "kto", "reward", "classes", "gkd", "grpo", "rloo"] = "sft"
+    kind: Literal[
+        "sft", "dpo", "orpo", "cpo", "kto", "reward", "classes", "gkd", "grpo", "rloo", "embedding"
+    ] = "sft"
     reference: Literal["none", "model", "adapter", "precomputed"] = "none"
     drift: Count | None = None
     scores: Count | None = None
+    texts: Count | None = None
     teacher: Teacher | None = None
     prompt: Count | None = None
     completion: Count | None = None
@@ -276,5 +291,5 @@ class TrainingStep(Frozen):
 
     @property
     def sequences(self) -> int:
-        """Sequences of a micro-batch that go through the model at once: two for each row that is a pair."""
-        return self.batch.rows * (2 if self.objective.paired else 1)
+        """Sequences of a micro-batch that go through the model: two of a pair, or a row's texts."""
+        return self.batch.rows * (self.objective.texts or (2 if self.objective.paired else 1))

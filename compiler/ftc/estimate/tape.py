@@ -17,11 +17,13 @@ SAME = -1
 class Parameter:
     """A leaf: `numel` elements of `width` bytes; what its gradient is kept in, where it trains."""
 
-    __slots__ = ("grad", "keeps", "kind", "numel", "trains", "width")
+    __slots__ = ("grad", "keeps", "kind", "numel", "seen", "sum", "trains", "uses", "width")
 
     def __init__(self, numel: int, width: int, *, trains: bool, keeps: bool = True) -> None:
         self.numel, self.width, self.trains, self.keeps = numel, width, trains, keeps
         self.grad: Block | None = None
+        self.uses, self.seen = 1, 0
+        self.sum: Block | None = None
 
     @property
     def bytes(self) -> int:
@@ -29,7 +31,15 @@ class Parameter:
         return self.numel * self.width
 
     def accept(self, grad: Block) -> None:
-        """Keep a gradient. One of another use of the weight in the same backward makes a sum beside both."""
+        """Keep a gradient. One of another use of the weight in the same backward makes a sum beside both.
+
+        Where so many `uses` are known, those of the later ones are added in place to the first.
+        """
+        if self.uses > 1:
+            self.sum, self.seen = self.sum or grad, self.seen + 1
+            if self.seen < self.uses:
+                return
+            grad, self.sum, self.seen = self.sum, None, 0
         if self.grad is not None:
             Block(grad.ledger, self.bytes, TEMPORARIES)
         elif self.keeps:

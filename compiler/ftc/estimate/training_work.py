@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ftc.estimate.batches import expected_longest, micro_batches
-from ftc.estimate.flops import Amounts, Attends, StepFlops, step_flops
+from ftc.estimate.flops import Amounts, Attends, StepFlops, kernel_of, step_flops
 from ftc.estimate.play import teaching
 from ftc.estimate.step import TrainingStep
 from ftc.estimate.work import NO_WORK, Work, answered, rewritten
@@ -45,7 +45,7 @@ def micro_batch(step: TrainingStep) -> tuple[Work, Work, Work]:
     counted, batch = step_flops(step), step.batch
     rows = step.sequences
     lengths = list(batch.packed) or [batch.length] * rows
-    attends = Attends.of(step.attention, masked=batch.padded or bool(batch.packed))
+    attends = Attends.of(kernel_of(step), masked=batch.padded or bool(batch.packed))
     compared = attends.pairs(lengths, padded_to=batch.length, packed=bool(batch.packed))
     positions = float(rows * batch.length)
     if step.loss.kernel == "trl" and batch.trained is not None:
@@ -99,7 +99,7 @@ def trained_work(plan: Plan, step: TrainingStep, lengths: Lengths) -> Trained:
     counted = step_flops(step)
     if step.objective.sampled:
         return _sampled(plan.train, step, lengths, counted)
-    found = micro_batches(plan.train, lengths, step.attention, members=step.sequences // step.batch.rows)
+    found = micro_batches(plan.train, lengths, kernel_of(step), members=step.sequences // step.batch.rows)
     amounts = found.amounts
     if step.loss.kernel == "trl" and step.backend == "cuda":
         amounts = replace(amounts, positions=_with_loss(plan.data.train, plan.train, lengths))

@@ -13,6 +13,9 @@ from ftc.estimate.tape import Parameter
 QUANTISED_CODE = 16 * 4
 """Bytes of NF4's table of 16 float32 values, which bitsandbytes keeps with each weight."""
 
+INDEX = 8
+"""Bytes of a position, or of a text's type, of which an encoder keeps a row."""
+
 NESTED_BLOCK = 256
 """Scales in a block where they are quantised themselves (bitsandbytes' `quantize_4bit`)."""
 
@@ -245,6 +248,21 @@ def ends(build: Builder, *, embedding: bool, head: bool) -> Stack:
         stack.linears["head"] = Linear(shapes.hidden, shapes.vocabulary, weight)
         if family.head_bias:
             stack.linears["head"].bias = stack.add(Parameter(shapes.vocabulary, build.end_width, trains=head))
+    return stack
+
+
+def encoder_ends(build: Builder) -> Stack:
+    """An encoder's embeddings with their norm, and the pooler, which is made and read by nobody."""
+    shapes, stack = build.shapes, Stack()
+    hidden = shapes.hidden
+    sizes = {"embedding": shapes.vocabulary, "positions": shapes.positions, "types": shapes.token_types}
+    for name, rows in sizes.items():
+        stack.others[name] = stack.add(Parameter(rows * hidden, build.width, trains=build.trains))
+    build.norm(stack, "embedding", hidden)
+    apart = Stack()
+    build.linear(apart, "pooler", (hidden, hidden), bias=True)
+    stack.linears = apart.linears
+    stack.hold(apart.bytes[WEIGHTS] + 2 * rounded(shapes.positions * INDEX), WEIGHTS)
     return stack
 
 

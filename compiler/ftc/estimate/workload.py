@@ -258,6 +258,8 @@ def _suite(
     whole = list(by_length(every, heldout.lengths, size, vocabulary))
     asked = list(by_length(np.flatnonzero(heldout.prompts), heldout.prompts, size, vocabulary))
     found = Evaluation()
+    if step.objective.texts:  # anchors, and then positives
+        return replace(found, losses=_work(len(whole), losses(heldout, whole, attends), forward).scaled(2))
     if step.objective.scores:
         once = _work(len(whole), losses(heldout, whole, attends), forward)
         return replace(found, losses=once.scaled(2 if "pairs" in need else 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -11,6 +11,14 @@ from ftc.estimate.step import TrainingStep
 aten = torch.ops.aten
 PREFIX = "ftc_kernel_"
 """transformers takes a name with "flash" in it for a package of that name."""
+
+
+class How(NamedTuple):
+    """The chance that a weight is dropped, the factor of scores, and whether tokens look back alone."""
+
+    dropout: float
+    scale: float | None
+    causal: bool
 
 
 def repeated(states: torch.Tensor, groups: int) -> torch.Tensor:
@@ -30,41 +38,62 @@ def _bias(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None
     return bias.expand(query.shape[0], query.shape[1], query.shape[2], bias.shape[3])
 
 
-def _flash(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+def _flash(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
     if mask is not None:  # which the kernel does not take
-        return _efficient(query, key, value, mask, dropout, scale)
-    return aten._scaled_dot_product_flash_attention(query, key, value, dropout, True, False, scale=scale)[0]  # noqa: SLF001
-
-
-def _varlen(query: Any, key: Any, value: Any, _mask: Any, dropout: float, scale: float | None) -> Any:
-    return _flash(query, key, value, None, dropout, scale)
-
-
-def _efficient(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
-    groups = query.shape[1] // key.shape[1]
-    key, value = repeated(key, groups), repeated(value, groups)
-    return aten._scaled_dot_product_efficient_attention(  # noqa: SLF001
-        query, key, value, _bias(mask, query), True, dropout, mask is None, scale=scale
+        return _efficient(query, key, value, mask, how)
+    return aten._scaled_dot_product_flash_attention(  # noqa: SLF001
+        query, key, value, how.dropout, how.causal, False, scale=how.scale
     )[0]
 
 
-def _math(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+def _varlen(query: Any, key: Any, value: Any, _mask: Any, how: How) -> Any:
+    return _flash(query, key, value, None, how)
+
+
+def _efficient(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeated(key, groups), repeated(value, groups)
+    return aten._scaled_dot_product_efficient_attention(  # noqa: SLF001
+        query, key, value, _bias(mask, query), True, how.dropout, how.causal and mask is None, scale=how.scale
+    )[0]
+
+
+def _math(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
     grouped = mask is None and key.shape[1] != query.shape[1]
     if not grouped:
         groups = query.shape[1] // key.shape[1]
         key, value = repeated(key, groups), repeated(value, groups)
     return aten._scaled_dot_product_attention_math(  # noqa: SLF001
-        query, key, value, mask, dropout, mask is None, None, scale=scale, enable_gqa=grouped
+        query,
+        key,
+        value,
+        mask,
+        how.dropout,
+        how.causal and mask is None,
+        None,
+        scale=how.scale,
+        enable_gqa=grouped,
     )[0]
 
 
-def _flash_cpu(query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None) -> Any:
+def _flash_cpu(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
     groups = query.shape[1] // key.shape[1]
     if mask is not None:
         key, value = repeated(key, groups), repeated(value, groups)
     return aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001
-        query, key, value, dropout, mask is None, attn_mask=_bias(mask, query), scale=scale
+        query,
+        key,
+        value,
+        how.dropout,
+        how.causal and mask is None,
+        attn_mask=_bias(mask, query),
+        scale=how.scale,
     )[0]
+
+
+def _causal(module: Any) -> bool:
+    """Whether a layer looks back alone, as decoders' do."""
+    return bool(getattr(module, "is_causal", True))
 
 
 KERNELS = {
@@ -84,15 +113,16 @@ def implementation(step: TrainingStep, backend: str) -> str:
     kernel = KERNELS[step.attention, backend]
 
     def attend(
-        _module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+        module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
     ) -> tuple[torch.Tensor, None]:
         if torch.is_autocast_enabled(query.device.type):
             kind = torch.get_autocast_dtype(query.device.type)
             query, key, value = (states.to(kind) for states in (query, key, value))
-        scale, tokens = options.get("scaling"), query.shape[2]
+        how = How(options.get("dropout", 0.0), options.get("scaling"), _causal(module))
+        tokens = query.shape[2]
         if tokens == 1 and attention_mask is not None:  # query heads of a group as tokens of one head
             query = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
-        out = kernel(query, key, value, attention_mask, options.get("dropout", 0.0), scale)
+        out = kernel(query, key, value, attention_mask, how)
         if tokens == 1:
             out = out.reshape(out.shape[0], -1, 1, out.shape[3])
         return out.transpose(1, 2).contiguous(), None

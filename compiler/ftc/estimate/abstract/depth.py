@@ -63,6 +63,8 @@ def depths(step: TrainingStep) -> tuple[int, int] | None:
     """The two depths to trace so that a line through them meets the model's; None: trace it whole."""
     config = step.config
     whole = depth(config)
+    if step.objective.texts:  # layers have gradients of several passes
+        return None
     patterns = [value for value in config.values() if isinstance(value, list) and len(value) == whole]
     stride = max([period(kinds) for kinds in patterns], default=1)
     fewest = max(FEWEST, stride, step.tuning.layers + 2)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from ftc.estimate.abstract import trainers
+from ftc.estimate.abstract import encoder, trainers
 from ftc.estimate.abstract.segments import base_of
 from ftc.estimate.step import Loss, TrainingStep
 from ftc.runtime.classes import ClassLoss
@@ -23,6 +23,8 @@ def inputs(step: TrainingStep, rows: int, length: int, device: str) -> Inputs:
     """A batch as the collator makes it: token ids and labels, then a mask of padding or positions."""
     if step.objective.kind in trainers.BATCHES:
         return trainers.BATCHES[step.objective.kind](step, rows, length, device)
+    if step.objective.texts:
+        return encoder.features(step, rows, length, device)
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
     batch = {"input_ids": ids, "labels": torch.zeros_like(ids)}
     if step.batch.packed:
@@ -113,6 +115,8 @@ def criterion(model: Any, step: TrainingStep, other: Any = None) -> Criterion:
     """
     if step.objective.kind == "classes":
         return classifying
+    if step.objective.texts:
+        return encoder.Compared(model, step)
     if step.objective.kind in trainers.BATCHES:
         return by_trainer(model, step, other)
     return _of_rows(model, step)

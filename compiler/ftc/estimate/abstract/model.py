@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
+from ftc.estimate.abstract import encoder
 from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
@@ -27,12 +28,12 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
 
     `attention` is transformers' name of an implementation, in place of the step's kernel on the backend.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     settings: dict[str, Any] = {
         key: value for key, value in step.config.items() if key != "quantization_config"
     }
-    kind: Any = AutoModelForCausalLM
+    kind: Any = AutoModel if step.objective.texts else AutoModelForCausalLM
     if step.objective.scores:
         kind = AutoModelForSequenceClassification
         settings = {"pad_token_id": 0, **settings, "num_labels": step.objective.scores}
@@ -43,7 +44,7 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
         )
     if step.quantisation is not None:
         replace(model, step.quantisation)
-    return model
+    return encoder.wrapped(model) if step.objective.texts else model
 
 
 def models(step: TrainingStep) -> list[TrainingStep]:
@@ -64,7 +65,7 @@ def loaded(model: Any, step: TrainingStep) -> Any:
 
 def prepared(model: Any, step: TrainingStep) -> Any:
     """The loaded model ready to train: adapted and checkpointed as the step says."""
-    with model.get_input_embeddings().weight.device:
+    with next(model.parameters()).device:
         model = tuned(model, step.tuning)
     model.train()
     if step.checkpointing != "none":

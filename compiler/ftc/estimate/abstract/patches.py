@@ -95,6 +95,8 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast, shown: Shown)
     with ExitStack() as stack:
         enter = stack.enter_context
         enter(patch("transformers.masking_utils.fast_all", lambda _: not shown.padded))
+        both_ways = "transformers.masking_utils._ignore_bidirectional_mask_sdpa"
+        enter(patch(both_ways, lambda *_, **__: not shown.padded))
         enter(
             patch(
                 "transformers.masking_utils.find_packed_sequence_indices",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from ftc.estimate.abstract import heldout, sampling
+from ftc.estimate.abstract import encoder, heldout, sampling
 from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.autocast import Autocast
@@ -54,13 +54,17 @@ class Run:
             self.held_out(step.evaluation, trained=False)
         tracker.begin("load/adapt")
         self.model = prepared(bases[0], step)
-        mark_layers(layers(self.model), tracker)
+        mark_layers(layers(base_of(self.model)), tracker)
         self.criterion = criterion(self.model, step, *bases[1:])
         for model, name in zip((self.model, *bases[1:]), ("model", "reference"), strict=False):
             name_weights(model, tracker)
             name_scales(model, tracker)
             mark_loss(model, tracker, name)
-        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.trained = [
+            parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad and (encoder.trains(name) or not step.objective.texts)
+        ]
         if step.optimizer.wide_embedding:
             optimizers.widen(self.model)
         self.optimizer = optimizers.make(step.optimizer, self.trained)
@@ -139,7 +143,10 @@ class Run:
         """Batches of held-out rows, as the runtime puts them to the base and to the trained model."""
         name = f"evaluation/{'after' if trained else 'before'}"
         with self._evaluating(how, trained=trained), torch.no_grad():
-            if how.positions:
+            if self.step.objective.texts:
+                self.tracker.begin(f"{name} texts")
+                encoder.read(self.model, how)
+            elif how.positions:
                 self.tracker.begin(f"{name} losses")
                 heldout.losses(self.model, how)
             if how.generated:

@@ -18,7 +18,9 @@ def first_tensor(output: Any) -> torch.Tensor:
 
 
 def base_of(model: Any) -> Any:
-    """The language model under PEFT's, if that is around it."""
+    """The language model under PEFT's or sentence-transformers', if that is around it."""
+    if hasattr(model, "_first_module"):
+        return model[0].auto_model
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
