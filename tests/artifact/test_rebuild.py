@@ -79,13 +79,13 @@ def test_another_device(
 def test_weights_that_came_out_otherwise(
     run: Path, inputs: Path, adapter_runtime: AdapterRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import conftest
+    import adapter_runs
 
     def other() -> dict[str, object]:
         return {name: tensor + 1 for name, tensor in tensors().items()}
 
-    tensors = conftest.adapter_tensors
-    monkeypatch.setattr(conftest, "adapter_tensors", other)
+    tensors = adapter_runs.adapter_tensors
+    monkeypatch.setattr(adapter_runs, "adapter_tensors", other)
     (finding,) = rebuilt(run, inputs=inputs).findings
     assert finding.code == "FTC758"
     assert finding.message == "`model/adapter_model.safetensors` is not the same when the run is built again"

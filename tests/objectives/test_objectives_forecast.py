@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ftc.data.kept.batch_lengths import batch_lengths
-from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.closed_form import estimate
 from ftc.estimate.lowering import training_step
 from ftc.estimate.workload import Workload, workload
@@ -45,9 +44,3 @@ def test_a_pair_is_read_twice_and_padded_to_its_longer_answer(tmp_path: Path, ti
     assert lengths.heldout is not None
     assert lengths.heldout.lengths.max() == plan.plan.data.eval.longest
     assert (lengths.heldout.end <= lengths.heldout.lengths).all()
-
-
-@pytest.mark.parametrize("case", ["orpo", "simpo", "grpo"])
-def test_what_is_not_modelled_is_refused_by_name(case: str, tmp_path: Path, tiny_model: Path) -> None:
-    with pytest.raises(InexpressibleError, match=f"a step of {case} "):
-        work_of(case, tmp_path, tiny_model)
