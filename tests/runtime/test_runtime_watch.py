@@ -171,11 +171,11 @@ def test_stopped_within_an_evaluation(few: Tiny, best_plan: Plan, best_run: Ran,
 
     whole, calls = Watch.loss, []
 
-    def asked(self: Watch, model: Any) -> Any:
+    def asked(self: Watch, *given: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             self.stop.ask()
-        return whole(self, model)
+        return whole(self, *given)
 
     run = tmp_path / "run"
     monkeypatch.setattr(Watch, "loss", asked)
