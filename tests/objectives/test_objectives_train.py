@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], str]] = {
     "simpo": ('"simpo"', PAIRS, ""),
     "reward": ('"reward"', PAIRS, ""),
     "reward, full": ('{ name = "reward", centre = 0.01 }', PAIRS, FULL),
-    "grpo": (f'{{ name = "grpo", {SAMPLED} }}', PROMPTS, ""),
+    "grpo": (f'{{ name = "grpo", {SAMPLED} }}', PROMPTS, FULL),
     "rloo, full": (f'{{ name = "rloo", {SAMPLED} }}', PROMPTS, FULL),
 }
 
