@@ -168,8 +168,8 @@ SHAPES = ((2, 1024), (1, 4096))
 
 
 def step(model: str, method: str, checkpointing: str, shape: tuple[int, int]) -> TrainingStep:
-    """The named step."""
-    return TrainingStep.model_validate(
+    """The named step; a teacher has the student's vocabulary, as distillation asks."""
+    named = TrainingStep.model_validate(
         {
             "config": MODELS[model],
             "batch": Batch(rows=shape[0], length=shape[1]),
@@ -177,6 +177,12 @@ def step(model: str, method: str, checkpointing: str, shape: tuple[int, int]) ->
             **METHODS[method],
         }
     )
+    teacher = named.objective.teacher
+    if teacher is None:
+        return named
+    config = {**teacher.config, "vocab_size": MODELS[model]["vocab_size"]}
+    taught = {"teacher": teacher.model_copy(update={"config": config})}
+    return named.model_copy(update={"objective": named.objective.model_copy(update=taught)})
 
 
 SMALL_GRID = (
@@ -190,6 +196,7 @@ SMALL_GRID = (
     ("llama", "kto", "non-reentrant"),
     ("llama", "orpo", "none"),
     ("llama", "dora", "none"),
+    ("llama", "dora, autocast", "non-reentrant"),
     ("llama", "ia3", "none"),
     ("llama", "gkd", "non-reentrant"),
     ("llama", "grpo", "none"),

@@ -72,41 +72,56 @@ def _with_magnitude(tape: Tape, x: Tensor, layer: Linear, adapter: Adapter, magn
     width = result.width
     if layer.quantised and not layer.int8:
         result = copied(tape, result)
-    x = dropout(tape, cast(tape, x, adapter.down.width), adapter.dropout)
-    whole = _norms(tape, layer, adapter, x.width)
-    update = product(tape, x, adapter.down, adapter.rank)
-    update = product(tape, update, adapter.up, layer.outputs)
+    entire = cast(tape, x, adapter.down.width)
+    x = dropout(tape, entire, adapter.dropout)
+    weight, update = _norms(tape, layer, adapter, x.width)
+    narrow = product(tape, x, adapter.down, adapter.rank)
+    wide = product(tape, narrow, adapter.up, layer.outputs)
+    del narrow
     before = result
     if adapter.dropout and tape.training:
-        rows = x.numel // layer.inputs
-        before = tape.op(rows * layer.outputs, tape.autocast or x.width, ((x, x.bytes),), (whole,))
+        before = _once_more(tape, x, layer, weight)
     elif layer.bias is not None:
         before = tape.op(result.numel, result.width, ((result, SAME),))
-    del whole
     factor = tape.op(layer.outputs, magnitude.width, ((tape.leaf(magnitude), magnitude.bytes),))
     own = times(tape, before, factor)
-    del before
-    update = scaled(tape, times(tape, update, factor))
-    own = added(tape, own, update)
-    del update
-    return cast(tape, added(tape, result, own), width)
+    own = added(tape, own, scaled(tape, times(tape, wide, factor)))
+    del update, weight, before, wide  # which are names until PEFT's function returns
+    result = cast(tape, added(tape, result, own), width)
+    del entire  # a name of the layer's own
+    return result
 
 
-def _norms(tape: Tape, layer: Linear, adapter: Adapter, width: int) -> Block:
-    """The weight in the adapter's dtype; beside it the update whole, by way of a matrix of one, and sums."""
+def _once_more(tape: Tape, x: Tensor, layer: Linear, whole: Block) -> Tensor:
+    """`F.linear` with the whole weight, which autocast converts and backward keeps so converted."""
+    if tape.autocast and tape.autocast != x.width:
+        x = cast(tape, x, tape.autocast)
+        whole = Block(tape.ledger, layer.inputs * layer.outputs * x.width, TEMPORARIES)
+    rows = x.numel // layer.inputs
+    return tape.op(rows * layer.outputs, x.width, ((x, x.bytes),), (whole if x.node else None,))
+
+
+def _norms(tape: Tape, layer: Linear, adapter: Adapter, width: int) -> tuple[Block, list[Block]]:
+    """The weight in the adapter's dtype, and the update whole with what its graph keeps; beside them sums.
+
+    The update is the adapter's output for a matrix of one, which the graph keeps as it entered the product.
+    """
     size, ledger = layer.inputs * layer.outputs, tape.ledger
     narrow, own = tape.autocast or adapter.down.width, layer.quantised or layer.weight.width
     one = Block(ledger, layer.inputs**2 * width, TEMPORARIES)
-    lower = Block(ledger, layer.inputs**2 * narrow * (narrow != width), TEMPORARIES)
-    whole = [Block(ledger, size * narrow, TEMPORARIES)]
+    entered = one if narrow == width else Block(ledger, layer.inputs**2 * narrow, TEMPORARIES)
+    update = Block(ledger, size * narrow, TEMPORARIES)
+    del one
+    held = [entered] if tape.recording else []
+    del entered
     if narrow != width:
-        del one
-        whole = [Block(ledger, size * width, TEMPORARIES)]
+        update = Block(ledger, size * width, TEMPORARIES)
+    held.append(update)
     opened = Block(ledger, size * own + layer.scales if layer.quantised else 0, TEMPORARIES)
     weight = Block(ledger, size * width * (own != width), TEMPORARIES)
     sums = [Block(ledger, size * width, TEMPORARIES) for _ in range(2)]
-    del sums, lower, whole
-    return opened if own == width and layer.quantised else weight
+    del sums
+    return opened if own == width and layer.quantised else weight, held
 
 
 def product(tape: Tape, x: Tensor, weight: Parameter, outputs: int, bias: Parameter | None = None) -> Tensor:
