@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from plan_facts import context_of
 
+from ftc.data.rendering.fields import field_of
 from ftc.diagnostics import Finding
 from ftc.facts.shipped import shipped_templates as shipped
 from ftc.facts.training_template import training_template
 from ftc.plan.context import Context, Outcome
 from ftc.plan.passes import objective, render
 from ftc.plan.steps import Plan, RenderStep
+from ftc.recipe.templates import jinja_environment
 from mask.mask_cases import shipped_templates
 
 CHAT = {"messages": "JSON"}
@@ -115,3 +117,16 @@ def test_a_template_that_ends_turns_with_no_token_is_refused(tmp_path: Path) -> 
     assert finding.code == "FTC307"
     assert "a model could not stop" in finding.message
     assert outcome(context, "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}").findings == ()
+
+
+def test_a_line_end_at_a_templates_end_is_kept_and_said(tmp_path: Path) -> None:
+    render_table = '[render]\nchat = false\nprompt = "{{ prompt }}\\n"\ncompletion = "{{ completion }}"\n'
+    found = outcome(context_of(tmp_path, {"prompt": "VARCHAR", "completion": "VARCHAR"}, render_table))
+    said = {
+        choice.key: choice.value for choice in found.plan.choices if choice.value == "ends with a line end"
+    }
+    assert said == ["render.prompt"]
+    source = step_of(found).fields["prompt"]
+    row = {"prompt": "one\n"}
+    assert field_of("prompt", source)(row) == "one\n\n"
+    assert jinja_environment().from_string(source or "").render(row) == "one\n\n"

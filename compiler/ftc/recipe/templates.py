@@ -34,14 +34,18 @@ TOO_DEEP = f"the template nests more than {DEEPEST} parts in each other"
 def jinja_environment() -> SandboxedEnvironment:
     """The environment in which a recipe's templates run: sandboxed, strict, and the same on every run.
 
-    Blocks take their line's blanks and newline along, and one newline at a template's end is dropped, so
-    that templates over several lines read well.
+    Blocks take their line's blanks and newline along, so that templates over several lines read well. What
+    is written behind the last block or word is part of the text, a line end too.
     """
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
     )
     environment.filters["tojson"] = _to_json
     del environment.filters["random"]

@@ -26,11 +26,13 @@ class _NullPrintedError(ValueError):
 class FieldEnvironment(TemplateEnvironment):
     """The environment of a recipe's templates, with the limits that chat templates have too.
 
-    It has the filters and functions of `jinja_environment`, which is what recipes are checked against.
+    It has the filters and functions of `jinja_environment`, which is what recipes are checked against. A
+    line end at a template's end is kept, where chat templates drop it: what is written there is what is read.
     """
 
     def __init__(self) -> None:
-        super().__init__(Limits(), undefined=StrictUndefined, finalize=self._printed)
+        kept = {"undefined": StrictUndefined, "finalize": self._printed, "keep_trailing_newline": True}
+        super().__init__(Limits(), **kept)
         checked = jinja_environment()
         self.filters["tojson"] = self._guarded("tojson", checked.filters["tojson"])
         for names, known in ((self.filters, checked.filters), (self.globals, checked.globals)):

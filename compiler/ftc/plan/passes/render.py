@@ -77,6 +77,13 @@ def _fields(shape: Shape, form: Form, carried: tuple[str, ...], context: Context
     return {name: source for name, source in fields.items() if source is not None or name != "system"}
 
 
+def _line_ends(fields: dict[str, str | None]) -> tuple[Choice, ...]:
+    """That the line end at a template's end is part of the text, which Jinja's own default would drop."""
+    reason = "what the template writes is what is trained on; end it before the line end to leave that out"
+    ending = [name for name, source in fields.items() if source is not None and source.endswith("\n")]
+    return tuple(choice(f"render.{name}", "ends with a line end", reason) for name in ending)
+
+
 def _carried(objective: Objective, shape: Shape, context: Context) -> tuple[str, ...]:
     """The columns that travel with the tokens: rewards may look at all but what is asked."""
     if objective.batches != "prompts":
@@ -286,5 +293,6 @@ def run(plan: Plan, context: Context) -> Outcome:
         carried=_carried(objective, shape, context),
         closed=objective.closed,
     )
-    plan = filled(plan, form_choices + trained[1] + dated[1] + marked[1], render=step)
+    chosen = form_choices + trained[1] + dated[1] + marked[1] + _line_ends(step.fields)
+    plan = filled(plan, chosen, render=step)
     return Outcome(plan, _without_effect(step, context) + _tokens_lacking(step, context))
