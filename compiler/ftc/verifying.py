@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftc.artifact.chain import MODEL
 from ftc.artifact.inputs_lock import LOCK, Entries
 from ftc.artifact.lock_reading import UnreadableLockError, differences, inputs_of, read_entries, subject
 from ftc.artifact.run_directory import DATA, MANIFEST, UNLISTED
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ftc.results import BuildResult
     from ftc.runtime.events import Event
 
-MODEL = "model"
 MACHINE = "environment.json"
 RECIPE = "recipe.toml"
 MOST = 12

@@ -13,6 +13,7 @@ from ftc.plan.steps import Digest, ModelStep
 from ftc.recipe.base import Frozen
 
 CHAIN = "chain.json"
+MODEL = "model"
 
 
 class ChainedRun(Frozen):
@@ -40,6 +41,22 @@ def place_of(run: Path, seen_from: Path) -> str:
 def manifest_digest(run: Path) -> str:
     """The digest by which a whole run is known. Raises OSError."""
     return sha256(run / MANIFEST)
+
+
+def model_files(run: Path) -> dict[str, str]:
+    """The files of a run's model with their digests, as its manifest lists them. Raises OSError."""
+    lines = (run / MANIFEST).read_text(encoding="utf-8").splitlines()[1:]
+    pairs = (line.partition("  ")[::2] for line in lines)
+    return {name: digest for digest, name in pairs if name.startswith(f"{MODEL}/")}
+
+
+def changed_model(run: Path) -> list[str]:
+    """The files of a run's model that are missing, or have other bytes than its manifest lists."""
+    return [name for name, digest in model_files(run).items() if _digest(run / name) != digest]
+
+
+def _digest(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
 
 
 def write_chain(run: Path, chain: Sequence[ChainedRun]) -> None:

@@ -9,15 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.artifact.files import sha256
-from ftc.artifact.run_directory import MANIFEST
+from ftc.artifact.chain import MODEL, changed_model, model_files
 from ftc.diagnostics import Finding, Severity, Span
 from ftc.facts.cache import Cache, cache_key, code_digest
 from ftc.facts.machine import package_versions
 from ftc.launch.local import environment
 from ftc.plan.steps import Plan
 
-MODEL = "model"
 REPORT = "merge.json"
 CODE = ("runtime/merge.py",)
 
@@ -36,24 +34,12 @@ def run_model(base: BaseRun, root: Callable[[], Path | Finding], cache: Cache) -
 
     An adapter is merged in float32, once, in a process of its own. Raises CacheProblem.
     """
-    listed = _model_files(base.run)
-    changed = [name for name, digest in listed.items() if _digest(base.run / name) != digest]
+    listed, changed = model_files(base.run), changed_model(base.run)
     if changed or not listed:
         return _changed(base, changed)
     if base.plan.tune is None or base.plan.tune.peft is None:
         return base.run / MODEL
     return _merged(base, _merge_key(listed), root, cache)
-
-
-def _model_files(run: Path) -> dict[str, str]:
-    """The files of the run's model with their digests, as its manifest lists them."""
-    lines = (run / MANIFEST).read_text(encoding="utf-8").splitlines()[1:]
-    pairs = (line.partition("  ")[::2] for line in lines)
-    return {name: digest for digest, name in pairs if name.startswith(f"{MODEL}/")}
-
-
-def _digest(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None
 
 
 def _changed(base: BaseRun, names: list[str]) -> Finding:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.artifact.chain import CHAIN, ChainedRun, manifest_digest, read_chain
+from ftc.artifact.chain import CHAIN, ChainedRun, changed_model, manifest_digest, read_chain
 from ftc.artifact.inputs_lock import LOCK, compiling_entries, entries_of
 from ftc.artifact.lock_reading import UnreadableLockError, differences, read_entries
 from ftc.artifact.provenance import PROVENANCE, statement_bytes
@@ -265,6 +265,11 @@ def _bases(at: _Run) -> Check:
             away.append(one.name)
         elif manifest_digest(place) != one.manifest_sha256:
             findings.append(_odd(f"the run of `{one.name}` at {one.place} is not the one that was built on"))
+        else:
+            findings += [
+                _odd(f"`{name}` of the run below, `{one.name}`, was changed since it was built on")
+                for name in changed_model(place)
+            ]
     said = f"{len(at.chain) - len(away)} of {len(at.chain)} runs below are there, and are those"
     return Check("chain", said, tuple(findings), f"not there: {', '.join(away)}" if away else "")
 
