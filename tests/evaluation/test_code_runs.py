@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ftc.evaluation import Answer, Options, ScoreError, load
@@ -25,7 +25,7 @@ def test_the_part_of_the_tests_that_passes() -> None:
     assert runs(ADD, "assert add(1, 2) == 3") == 1.0
     assert runs(ADD, "assert add(1, 2) == 3", "assert add(1, 2) == 4") == 0.5
     assert runs(ADD, "add = None", "assert add(1, 2) == 3") == 1.0  # a test cannot change what others see
-    assert runs("raise SystemExit(0)", "assert True") == 1.0
+    assert runs("raise SystemExit(0)", "assert 1 == 1") == 1.0
 
 
 def test_code_without_tests_has_to_come_to_its_end() -> None:
@@ -44,7 +44,7 @@ def test_code_without_tests_has_to_come_to_its_end() -> None:
 
 def test_leaving_early_passes_no_test() -> None:
     for early in ("import os\nos._exit(0)", "import sys; sys.exit('no')"):
-        assert runs(early, "assert True") == 0.0
+        assert runs(early, "assert 1 == 1") == 0.0
 
 
 def test_the_code_is_what_is_fenced() -> None:
@@ -55,10 +55,8 @@ def test_the_code_is_what_is_fenced() -> None:
 
 
 def test_time_and_memory_are_limited() -> None:
-    started = time.monotonic()
     assert runs("while True: pass", seconds=0.2) == 0.0
     assert runs("import time; time.sleep(60)", seconds=0.2) == 0.0
-    assert time.monotonic() - started < 12
     assert runs("x = bytearray(900 * 2**20)") == 0.0
     assert runs("x = bytearray(300 * 2**20)") == 1.0
 
@@ -80,11 +78,11 @@ def test_nothing_outside_is_within_reach(tmp_path: Path) -> None:
 
 
 @linux
-def test_what_code_starts_dies_with_it(tmp_path: Path) -> None:
-    left = "import os, time\nif not os.fork():\n    os.setsid()\n    time.sleep(30)\nraise SystemExit(0)"
-    started = time.monotonic()
-    assert runs(left) == 1.0
-    assert time.monotonic() - started < 5
+def test_what_code_starts_dies_with_it() -> None:
+    name = f"left-{os.getpid()}"
+    named = f"import ctypes, os, time\nctypes.CDLL(None).prctl(15, {name.encode()!r})\n"
+    assert runs(f"{named}if not os.fork():\n    os.setsid()\n    time.sleep(30)\nraise SystemExit(0)") == 1.0
+    assert name not in {process.info["name"] for process in psutil.process_iter(["name"])}
 
 
 def test_a_row_has_its_own_tests() -> None:

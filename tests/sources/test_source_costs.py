@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import duckdb
@@ -83,10 +82,8 @@ def test_reading_stops_on_an_interrupt(tmp_path: Path, name: str, make) -> None:
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "reading\n"
-        sent = time.monotonic()
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
     assert "finished" not in out
     assert "KeyboardInterrupt" in err
-    assert time.monotonic() - sent < 30
     assert not list((tmp_path / "cache").glob("sources/*/*"))
