@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,15 @@ def test_the_command_line_allows(place: Path, capsys: pytest.CaptureFixture[str]
     run(["check", str(recipe), "--allow", str(place / "outside")])
     said = capsys.readouterr()
     assert "FTC227" not in said.out + said.err
+
+
+def test_every_command_that_plans_a_recipe_allows() -> None:
+    """Those that read finished runs alone do not: `compare`, `runs`, `export`, `chat`, ..."""
+    planning = {"baseline", "build", "calibrate", "check", "diff", "eval", "lock", "plan", "report", "show"}
+    planning |= {"sweep", "verify"}
+    for name in sorted(planning):
+        module = import_module(f"ftc.cli.{name}")
+        assert any(option.name == "allow" for option in module.command.params), name
 
 
 def test_the_top_of_a_project(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

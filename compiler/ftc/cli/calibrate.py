@@ -11,6 +11,7 @@ from ftc.cli.options import (
     DEFAULT_RECIPE,
     Request,
     Style,
+    allow_option,
     epilog,
     json_option,
     set_option,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.command("calibrate", epilog=epilog("ftc calibrate recipe.toml", "ftc calibrate"))
 @click.argument("recipe", required=False, metavar="[RECIPE]", type=click.Path(path_type=Path))
 @set_option("Override a setting, as in --set train.micro_batch=4; may be repeated.")
+@allow_option
 @style_option
 @json_option
 @terminal_options

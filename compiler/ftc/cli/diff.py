@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftc.cli.options import Request, Style, epilog, json_option, set_option, style_option, terminal_options
+from ftc.cli.options import (
+    Request,
+    Style,
+    allow_option,
+    epilog,
+    json_option,
+    set_option,
+    style_option,
+    terminal_options,
+)
 from ftc.cli.status import FINE, USAGE, exit_code
 from ftc.cli.terminal import Terminal
 
@@ -34,6 +43,7 @@ DIFFERENT = 1
     is_flag=True,
     help="Exit with 1 where they differ, 0 where not; mistakes then give 2 or 3.",
 )
+@allow_option
 @style_option
 @json_option
 @terminal_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftc.cli.options import Style, epilog, json_option, style_option, terminal_options
+from ftc.cli.options import Style, allow_option, epilog, json_option, style_option, terminal_options
 from ftc.cli.status import FINE, GATE_FAILED, STOPPED, exit_code
 from ftc.cli.terminal import Terminal
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     metavar="RECIPE|NAME",
     help="A recipe whose suites are measured, or a suite that ftc ships.",
 )
+@allow_option
 @style_option
 @json_option
 @terminal_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ftc.cli.options import Request, epilog, json_option, style_option, terminal_options
+from ftc.cli.options import Request, allow_option, epilog, json_option, style_option, terminal_options
 from ftc.cli.status import FINE, RECIPE_WRONG
 from ftc.cli.terminal import Terminal
 
@@ -47,6 +47,7 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="FILE",
     help="Check the signature that `ftc sign` wrote with this public key.",
 )
+@allow_option
 @style_option
 @json_option
 @terminal_options
