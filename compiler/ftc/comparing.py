@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ftc.artifact.run_list import PARTIAL
 from ftc.diagnostics import Finding, has_errors
 from ftc.evaluation import METRICS, Metric, load
 from ftc.evaluation.report import change, figure
@@ -107,9 +108,10 @@ def _suites(run: Path) -> dict[str, _Measured] | Finding:
 
 
 def later(run: Path) -> tuple[Path, ...]:
-    """The evaluations of a run that were made later: they lie beside it, as a run is sealed."""
+    """The whole evaluations of a run that were made later: they lie beside it, as a run is sealed."""
     beside = run.with_name(f"{run.name}.evals")
-    return tuple(sorted(path.parent for path in beside.glob("*/eval.json")))
+    places = sorted(path.parent for path in beside.glob("*/eval.json"))
+    return tuple(place for place in places if not place.name.endswith(PARTIAL))
 
 
 def _measured(directory: Path, suite: dict[str, Any]) -> _Measured:

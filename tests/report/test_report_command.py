@@ -11,6 +11,7 @@ import pytest
 
 from ftc.cli.main import run
 from ftc.report.write import report
+from ftc.verifying import verify_run
 from report_pages import Pages
 
 
@@ -91,3 +92,23 @@ def test_a_browser_that_is_not_there_is_a_warning(pages: Pages, monkeypatch: pyt
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     (found,) = show(pages.run / "report.html")
     assert (found.code, found.severity.value) == ("FTC767", "warning")
+
+
+def test_what_was_measured_later_is_on_the_page_beside_the_run(pages: Pages, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "pairs" / pages.run.name
+    shutil.copytree(pages.run, run)
+    for name, rows in (("0123456789abcdef", 7), ("fedcba9876543210.partial", 5)):
+        later = run.with_name(f"{run.name}.evals") / name
+        shutil.copytree(run / "answers", later / "answers")
+        (later / "answers" / "held_out.jsonl").rename(later / "answers" / "more.jsonl")
+        told = json.loads((run / "eval.json").read_text())
+        told["suites"][0] |= {"suite": "more", "rows": rows}
+        (later / "eval.json").write_text(json.dumps(told))
+    made = report(run, None)
+    assert made.page == run.with_name(f"{run.name}.report.html")
+    text = made.page.read_text()
+    assert "<h3>more (7), measured later</h3>" in text
+    assert "more (5)" not in text, "it is not whole"
+    assert "<h3>more (12)</h3>" in text, "its answers"
+    assert text.count("<h3>held-out rows (12)</h3>") == 2
+    assert verify_run(run).findings == verify_run(pages.run).findings, "it is as sealed as before"

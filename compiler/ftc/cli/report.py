@@ -70,7 +70,8 @@ def command(  # noqa: PLR0913 - one for each option
     Of a recipe it shows the plan: the way of its rows, their lengths, examples with their loss, lints,
     memory, time and cost, every choice with its reason. It is written beside the recipe, as recipe.html. Of
     a run it shows what came of it as well: the evaluation, answers that changed, the curves of training. A
-    run has its page as report.html, and is sealed: with --out, or where it has none, it is made elsewhere.
+    run has its page as report.html, and is sealed: with --out, or where `ftc eval` measured it since, it is
+    made elsewhere.
 
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "kind", "page",
     "bytes"}]}; `page` is null where none could be made.

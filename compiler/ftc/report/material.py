@@ -17,11 +17,15 @@ from ftc.plan.steps import Plan
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's files say of its training: `measured` is eval.json, `about` training.json."""
+    """What a run's files say of its training: `measured` is eval.json, `about` training.json.
+
+    `later` are the directories beside the run with what was measured since, each with its eval.json.
+    """
 
     directory: Path
     measured: Mapping[str, Any]
     about: Mapping[str, Any]
+    later: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
 
 
 @dataclass(frozen=True)

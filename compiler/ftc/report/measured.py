@@ -63,15 +63,15 @@ class SuitePage:
     baselines: tuple[BaselineRow, ...]
 
 
-def suite_pages(measured: Told) -> tuple[SuitePage, ...]:
-    """Every suite that was measured."""
-    return tuple(map(_suite, measured.get("suites", ())))
+def suite_pages(measured: Told, *, later: bool = False) -> tuple[SuitePage, ...]:
+    """Every suite that was measured; `later` says that it was after the run was whole."""
+    return tuple(_suite(suite, ", measured later" if later else "") for suite in measured.get("suites", ()))
 
 
-def _suite(suite: Told) -> SuitePage:
+def _suite(suite: Told, when: str) -> SuitePage:
     return SuitePage(
         name=suite["suite"],
-        title=title_of(suite["suite"], suite["rows"]),
+        title=title_of(suite["suite"], suite["rows"]) + when,
         metrics=tuple(map(_metric, suite["metrics"])),
         gates=tuple(
             GateRow(f"{name_of(gate['metric'])} {gate['gate']}{_bound(gate)}", bool(gate["passed"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ftc.artifact.documents import Finished
 from ftc.artifact.files import sha256
 from ftc.artifact.run_directory import DATA, evaluation
 from ftc.artifact.trained import findings, trained
+from ftc.comparing import later
 from ftc.data.kept.shown import Viewer
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.catalogue import Device, devices, find
@@ -35,12 +36,12 @@ def document(finished: Finished) -> bytes:
 
 
 def run_page(run: Path) -> bytes:
-    """The bytes of the page of a whole run. Raises OSError and ValueError."""
-    return page_bytes(material(run, (run / "recipe.toml").read_text(encoding="utf-8")))
+    """The bytes of the page of a whole run, with what was measured since. Raises OSError and ValueError."""
+    return page_bytes(material(run, (run / "recipe.toml").read_text(encoding="utf-8"), later(run)))
 
 
-def material(directory: Path, recipe_text: str) -> Material:
-    """What the page of a run shows. Raises OSError and ValueError."""
+def material(directory: Path, recipe_text: str, since: Sequence[Path] = ()) -> Material:
+    """What the page of a run shows; `since` has evaluations beside it. Raises OSError and ValueError."""
     plan = Plan.model_validate_json((directory / "plan.json").read_bytes())
     about, lints = trained(directory), read_lints(directory)
     viewer = _viewer(plan, directory)
@@ -59,7 +60,7 @@ def material(directory: Path, recipe_text: str) -> Material:
         unforecast=unforecast,
         findings=findings(about, plan, Path()),
         chain=read_chain(directory),
-        run=Run(directory, evaluation(directory), about),
+        run=Run(directory, evaluation(directory), about, tuple((one, evaluation(one)) for one in since)),
     )
 
 

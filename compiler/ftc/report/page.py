@@ -114,9 +114,12 @@ def _data(material: Material) -> dict[str, Any]:
 def _run(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {"suites": (), "answers": (), "charts": (), "about": {}}
+    places = ((run.directory, run.measured), *run.later)
     return {
-        "suites": suite_pages(run.measured),
-        "answers": suite_answers(run.directory, run.measured),
+        "suites": [
+            page for place, told in places for page in suite_pages(told, later=place != run.directory)
+        ],
+        "answers": [answers for place, told in places for answers in suite_answers(place, told)],
         "charts": charts(read_record(run.directory / METRICS), run.about.get("kept_step")),
         "about": run.about,
     }

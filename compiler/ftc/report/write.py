@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ftc.artifact.files import write_bytes
+from ftc.comparing import later
 from ftc.diagnostics import Finding, Severity
 from ftc.diffing import RECIPE_FILE, kind_of
 from ftc.planning import Progress
@@ -36,7 +37,10 @@ def report(
     gpus: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Reported:
-    """The page of a recipe's plan or of a run; that of a run is its own where nothing else is wanted."""
+    """The page of a recipe's plan or of a run; that of a run is its own where nothing else is wanted.
+
+    Where a run was measured again later, the page with all of that is made beside it.
+    """
     kind = kind_of(target)
     if kind == "run":
         return _of_run(target, out)
@@ -51,7 +55,7 @@ def report(
 
 def _of_run(run: Path, out: Path | None) -> Reported:
     own = run / PAGE
-    if out is None and own.is_file():
+    if out is None and own.is_file() and not later(run):
         return Reported("run", (), own, own.stat().st_size)
     try:
         page = run_page(run)
