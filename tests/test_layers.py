@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ftc.sweeping",
         "ftc.verifying",
     ),
-    ("ftc.cli", "ftc.report", "ftc.__main__"),
+    ("ftc.cli", "ftc.report", "ftc.reference", "ftc.__main__"),
 )
 ABSTRACT = "ftc.estimate.abstract"
 TRAINING = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}

@@ -1,9 +1,17 @@
-"""The catalogue of diagnostics: one line a code; its long form is `explain/<code>.md`.
+"""The catalogue of diagnostics: one line a code; its long form is `explain/<code>.md`."""
 
-1xx the recipe's text and keys, 2xx sources and SQL, 3xx rendering, templates and masks,
-4xx the model and its tokenizer, 5xx training options, 6xx the compiled data, 7xx building and running,
-8xx lints of the data.
-"""
+HUNDREDS: dict[str, str] = {
+    "1xx": "the recipe's text and keys",
+    "2xx": "sources and SQL",
+    "3xx": "rendering, templates and masks",
+    "4xx": "the model and its tokenizer",
+    "5xx": "training and evaluation",
+    "6xx": "the compiled data",
+    "7xx": "building, runs and exports",
+    "8xx": "lints of the data; memory, time and cost",
+    "9xx": "ftc itself",
+}
+"""What codes are about, by their first digit."""
 
 CODES: dict[str, str] = {
     "FTC101": "The recipe is not valid TOML.",

@@ -73,7 +73,7 @@ class _Suite(Table):
     """One SELECT whose rows are measured: `prompt` and `reference`, or the columns of the training rows."""
 
     metrics: Annotated[tuple[MetricEntry, ...], Strict(strict=False), Field(min_length=1)] | None = None
-    """What is measured, by name, or functions of one's own."""
+    """What is measured, by name, or functions of one's own; by objective and answers unless given."""
 
     gate: Text | None = None
     """What the first metric must come to, such as ">= base + 0.05", or the build fails."""
@@ -91,7 +91,7 @@ class _Suite(Table):
     """The closed set of answers; those of the training rows unless given."""
 
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Longest answer that is generated, in tokens."""
+    """Longest answer that is generated, in tokens; by the longest answer of the rows unless given."""
 
     batch: Annotated[int, Field(ge=1)] = 32
     """Rows evaluated at a time."""

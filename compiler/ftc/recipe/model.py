@@ -151,7 +151,7 @@ class Data(Table):
     """Several queries with weights, instead of one query."""
 
     id: Text | None = None
-    """A column of the result whose values identify the rows."""
+    """A column of the result whose values identify the rows; their place or content unless given."""
 
     sample: Annotated[float, Field(gt=0)] | None = None
     """A fraction of the result's rows (below 1) or a number of them (1 or more, whole), chosen by hash."""
@@ -215,7 +215,7 @@ class Render(Table):
     """Put prompt and completion through the chat template as user and assistant; on if there is one."""
 
     train_on: Literal["assistant", "last_assistant", "completion", "all"] | None = None
-    """Which tokens carry loss."""
+    """Which tokens carry loss; by the form of the rows unless given."""
 
     convention: Literal["inference", "trl"] = "inference"
     """Which characters of a turn carry loss: what inference emits, or what TRL's training templates mark."""

@@ -71,7 +71,7 @@ class SourceFiles(Table):
     """Quote character, empty for none (CSV)."""
 
     header: bool | None = None
-    """Whether the first line names the columns (CSV)."""
+    """Whether the first line names the columns (CSV); told from the file unless given."""
 
     columns: dict[str, Text] | None = None
     """Names and DuckDB types of the columns, instead of detecting them (CSV, JSONL)."""

@@ -73,7 +73,7 @@ class Train(Table):
     """The objective, as a name or with options of its own; it follows from the columns unless given."""
 
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the training rows."""
+    """Passes over the training rows; by the objective unless `steps` are given."""
 
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps, instead of epochs."""
@@ -88,10 +88,10 @@ class Train(Table):
         ]
         | None
     ) = None
-    """Rows or packed sequences at a time, `auto` for the most that fit; gradients accumulate to `batch`."""
+    """Rows or packed sequences at a time, `auto` for the most that fit; a moderate number unless given."""
 
     learning_rate: Annotated[float, Field(gt=0, lt=10)] | None = None
-    """Peak learning rate."""
+    """Peak learning rate; by the tuning method and the objective unless given."""
 
     schedule: Annotated[
         Annotated[ScheduleName, Tag("name")] | Annotated[Schedule, Tag("table")],
@@ -142,7 +142,7 @@ class Train(Table):
     """NEFTune: uniform noise on the embeddings in training, of this strength (alpha)."""
 
     save_every: Annotated[int, Field(ge=1)] | None = None
-    """Steps between checkpoints."""
+    """Steps between checkpoints; four over the run unless given."""
 
     eval_every: Annotated[int, Field(ge=1)] | None = None
     """Steps between evaluations of the held-out loss while training; none unless given or needed."""
