@@ -282,6 +282,33 @@ def test_the_longest_rows_and_a_sample(nine_thousand: CompiledRows) -> None:
     assert chosen(directory, train, "first", 10**6) == list(range(9000))
 
 
+def test_a_sample_of_many_rows_reads_few_of_them(
+    nine_thousand: CompiledRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three row groups two are looked at, whose rows stand for all; the longest row ends the reading."""
+    directory, train = nine_thousand.directory, nine_thousand.step.train
+    read: list[list[str]] = []
+    group = lookup._Group.ids
+    monkeypatch.setattr(lookup._Group, "ids", lambda one: read.append(group(one)) or read[-1])
+    monkeypatch.setattr(lookup, "SAMPLED_GROUPS", 1)
+    monkeypatch.setattr(lookup, "GROUP_ROWS", 4)
+    sample = chosen(directory, train, "random", 2)
+    ids = [id_ for ids in read for id_ in ids]
+    assert (len(read), len(ids)) == (2, 4096 + 808)
+    assert {f"t:{number + 1}" for number in sample} <= set(ids)
+    seen: list[int] = []
+    columns = lookup._columns
+
+    def counted(*arguments: Any) -> Any:
+        for first, batch in columns(*arguments):
+            seen.append(first)
+            yield first, batch
+
+    monkeypatch.setattr(lookup, "_columns", counted)
+    (longest,) = chosen(directory, train, "longest", 1)
+    assert seen[-1] <= longest < seen[-1] + 4
+
+
 def test_ids_that_begin_like_others(nine_thousand: CompiledRows) -> None:
     found = places(nine_thousand.step, nine_thousand.directory, ["t:1", "t:10", "t:0"])
     assert found == {"t:1": [Place("train", 0)], "t:10": [Place("train", 9)]}

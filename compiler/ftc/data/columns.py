@@ -72,11 +72,18 @@ def lists(values: pa.Array, offsets: Int32) -> pa.Array:
     return pa.Array.from_buffers(pa.list_(values.type), len(offsets) - 1, buffers, children=[values])
 
 
+def list_offsets(column: pa.ListArray) -> Int32:
+    """Where each list of a column begins among its values, and where the last one ends."""
+    import numpy as np
+
+    return np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+
+
 def list_numbers(column: pa.ListArray) -> tuple[Int32, Int32]:
     """The items of a column of lists of 32-bit numbers, and where each list begins in them."""
     import numpy as np
 
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    offsets = list_offsets(column)
     items = column.values
     numbers = np.frombuffer(items.buffers()[1], np.int32)[items.offset : items.offset + len(items)]
     return numbers[offsets[0] : offsets[-1]], offsets - offsets[0]

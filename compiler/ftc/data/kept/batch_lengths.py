@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.data.columns import list_numbers
+from ftc.data.columns import list_numbers, list_offsets
 from ftc.data.kept.shards import GROUP_ROWS
 from ftc.data.packing.sizes import Sizes
 from ftc.estimate.batches import Heldout, Lengths
@@ -71,8 +71,25 @@ def _lengths(directory: Path, data: DataStep) -> NDArray[np.int32]:
 
 def row_lengths(directory: Path, part: Part) -> NDArray[np.int32]:
     """Tokens of each row of a part, from its shards; of several members the longest. Raises OSError."""
-    found = [rows.lengths for rows in _read(directory, part)]
-    return np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int32)
+    import pyarrow.parquet as pq
+
+    found = [np.zeros(0, np.int64)]
+    for shard in part.shards:
+        with pq.ParquetFile(directory / shard.file.name) as file:
+            name = "lengths" if "lengths" in file.schema_arrow.names else "mask"
+            batches = file.iter_batches(GROUP_ROWS, columns=[name])
+            tokens = _longest if name == "lengths" else _tokens
+            found += [tokens(batch.column(0)) for batch in batches]
+    return np.concatenate(found).astype(np.int32)
+
+
+def _tokens(column: pa.ListArray) -> Int64:
+    return np.diff(list_offsets(column)).astype(np.int64)
+
+
+def _longest(column: pa.ListArray) -> Int64:
+    """Of rows of several members the tokens of the longest."""
+    return list_numbers(column)[0].reshape(len(column), -1).max(axis=1).astype(np.int64)
 
 
 def _read(directory: Path, part: Part) -> Iterator[_Rows]:
@@ -88,8 +105,7 @@ def _read(directory: Path, part: Part) -> Iterator[_Rows]:
 def _rows(batch: pa.RecordBatch) -> _Rows:
     """The rows of a batch; of those with several members the longest, and the loss of the first."""
     mask, prompts, targets, *several = batch.columns
-    offsets = np.frombuffer(mask.buffers()[1], np.int32)[mask.offset : mask.offset + len(mask) + 1]
-    offsets = offsets.astype(np.int64)
+    offsets = list_offsets(mask).astype(np.int64)
     flags = mask.values
     bits = np.unpackbits(np.frombuffer(flags.buffers()[1], np.uint8), bitorder="little")
     trained = np.flatnonzero(bits[flags.offset : flags.offset + len(flags)])

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from heapq import nlargest, nsmallest
+from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ftc.data.columns import list_numbers, strings
+from ftc.data.columns import list_offsets, strings
 from ftc.data.kept.ledger import CHANGED, DROPPED
 from ftc.data.kept.shards import GROUP_ROWS, CompiledRow
 from ftc.plan.account import STAYING, Fate
@@ -27,6 +27,8 @@ PIECE = re.compile(r"(/[1-9]\d*){1,2}")
 
 _LAST_PIECE = re.compile(rf"{PIECE.pattern}$")
 SUGGESTED = 3
+SAMPLED_GROUPS = 8
+"""Row groups in which a sample of rows is looked for: some 30,000 rows, however many there are."""
 SHORTEST_BEGINNING = 6
 """Characters of an id that are enough to suggest the ids that begin with them."""
 
@@ -70,23 +72,76 @@ def _ids(directory: Path, part: Part) -> Iterator[tuple[int, str]]:
 
 
 def chosen(directory: Path, part: Part, order: Order, rows: int) -> list[int]:
-    """The numbers of some rows of a part: the first, the longest, or such as the hashes of their ids pick."""
+    """The numbers of some rows of a part: the first, the longest, or such as the hashes of their ids pick.
+
+    Of a part of many row groups a few are picked, by the hashes of their numbers, and rows in those.
+    """
     if order == "first":
         return list(range(min(rows, part.rows)))
     if order == "random":
-        hashed = ((sha256(id_.encode()).digest(), number) for number, id_ in _ids(directory, part))
+        hashed = ((sha256(id_.encode()).digest(), number) for number, id_ in _sampled(directory, part, rows))
         return [number for _, number in nsmallest(rows, hashed)]
-    lengths = (
-        (length, -(first + row))
-        for first, batch in _columns(directory, part, ["input_ids"])
-        for row, length in enumerate(_lengths(batch.column(0)))
-    )
-    return [-number for _, number in nlargest(rows, lengths)]
+    return _longest(directory, part, rows)
 
 
-def _lengths(column: Any) -> list[int]:
-    offsets = list_numbers(column)[1]
-    return (offsets[1:] - offsets[:-1]).tolist()  # type: ignore[no-any-return]
+def _sampled(directory: Path, part: Part, rows: int) -> Iterator[tuple[int, str]]:
+    """The ids in so many row groups that some rows of them are a sample of all, with their numbers."""
+    groups = sorted(_groups(directory, part), key=lambda group: sha256(b"%d" % group.first).digest())
+    wanted = max(SAMPLED_GROUPS, 2 * -(-rows // GROUP_ROWS))
+    for group in groups[:wanted]:
+        yield from enumerate(group.ids(), group.first)
+
+
+class _Group(NamedTuple):
+    """A row group of a part: its file, its number there, and the number of its first row in the part."""
+
+    file: Path
+    number: int
+    first: int
+
+    def ids(self) -> list[str]:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.file) as file:
+            found: list[str] = file.read_row_group(self.number, columns=["id"]).column(0).to_pylist()
+        return found
+
+
+def _groups(directory: Path, part: Part) -> Iterator[_Group]:
+    import pyarrow.parquet as pq
+
+    first = 0
+    for shard in part.shards:
+        path = directory / shard.file.name
+        metadata = pq.read_metadata(path)
+        for number in range(metadata.num_row_groups):
+            yield _Group(path, number, first)
+            first += metadata.row_group(number).num_rows
+
+
+def _longest(directory: Path, part: Part, rows: int) -> list[int]:
+    """The numbers of the longest rows, of equally long ones the first; a row has as many marks as tokens.
+
+    Reading ends once there are as many of the greatest length, which the part knows of rows of one member.
+    """
+    import numpy as np
+
+    found: list[tuple[int, int]] = []
+    several = "lengths" in _names(directory, part)
+    for first, batch in _columns(directory, part, ["mask"]):
+        lengths = np.diff(list_offsets(batch.column(0)))
+        best = np.argsort(-lengths, kind="stable")[:rows].tolist()
+        found = nsmallest(rows, [*found, *((-int(lengths[row]), first + row) for row in best)])
+        if not several and len(found) == rows and -found[-1][0] == part.longest:
+            break
+    return [number for _, number in found]
+
+
+def _names(directory: Path, part: Part) -> list[str]:
+    import pyarrow.parquet as pq
+
+    names: list[str] = pq.read_schema(directory / part.shards[0].file.name).names if part.shards else []
+    return names
 
 
 def rows_at(directory: Path, part: Part, numbers: Sequence[int]) -> list[CompiledRow]:
