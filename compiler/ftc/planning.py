@@ -192,6 +192,8 @@ def planned(path: Path, options: Options, cache: Cache) -> Planned:
 
 
 def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
+    from ftc.launch.abstract_runs import abstract_runs
+
     reach = Reach(fetch=True, progress=options.progress or HERE.progress)
     checked = checked_recipe(
         path,
@@ -223,7 +225,8 @@ def _plan_once(path: Path, options: Options, cache: Cache) -> Planned:
         facts = _facts(seen, made, cache)
         if isinstance(facts, Finding):
             return _ended(made, (*said, facts))
-        result, compiler, context = _run_passes(path, loaded, facts, options, cache)
+        with abstract_runs(cache, options.progress):
+            result, compiler, context = _run_passes(path, loaded, facts, options, cache)
     except CacheProblem as problem:
         return _ended(made, (*said, cache_finding(problem)))
     known = all(one.result.digest is not None for one in needed)  # of a sample's weights nothing is known
@@ -334,7 +337,7 @@ def _forecast(
     forecaster = Forecaster(plan, context, compiler, cache)
     found = forecaster.forecasts(options.gpus)
     if options.exact:
-        found = with_exact(found, forecaster, cache, options.progress or HERE.progress)
+        found = with_exact(found, forecaster)
     return found, budget_findings(found.own, context.recipe, context.origins)
 
 

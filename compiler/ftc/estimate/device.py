@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.estimate.allocator import plain_excess, quantised_excess
-from ftc.estimate.architecture import ENCODERS, FAMILIES, architecture
+from ftc.estimate.architecture import ENCODERS, FAMILIES, InexpressibleError, architecture
 from ftc.estimate.closed_form import Estimate
 from ftc.estimate.ledger import rounded
 from ftc.estimate.step import BYTES, TrainingStep
@@ -60,9 +60,12 @@ def workspace(device: str | None) -> int:
 
 
 def excess(step: TrainingStep) -> int:
-    """Bytes that blocks of weights hold beyond what was asked for."""
+    """Bytes that blocks of weights hold beyond what was asked for; none for an unlisted model type."""
     encodes = step.objective.texts is not None
-    shapes = architecture(step.config, ENCODERS if encodes else FAMILIES)
+    try:
+        shapes = architecture(step.config, ENCODERS if encodes else FAMILIES)
+    except InexpressibleError:  # the sizes of its weights are not listed
+        return 0
     build = Builder(step, shapes)
     layer = decoder_layer(build, sparse=shapes.experts.count > 0)
     outer = _sizes(encoder_ends(build) if encodes else ends(build, embedding=False, head=False))

@@ -17,6 +17,7 @@ from typing import Literal
 
 from ftc.estimate.closed_form import Estimate, estimate
 from ftc.estimate.device import CONTEXT, on_device
+from ftc.estimate.fallback import Runs, told
 from ftc.estimate.step import TrainingStep
 
 Verdict = Literal["fits", "tight", "no"]
@@ -91,11 +92,17 @@ class _Alike:
 
 @lru_cache(maxsize=1024)
 def _estimated(step: _Alike) -> Estimate:
-    return estimate(step.step)
+    return told(estimate, _by_abstract_run, step.step)
+
+
+def _by_abstract_run(runs: Runs, step: TrainingStep) -> Estimate:
+    found = runs.peaks(step)
+    peaks = {name: phase.bytes for name, phase in found.phases.items()}
+    return Estimate(found.bytes, found.phase, dict(found.phases[found.phase].categories), peaks)
 
 
 def needed(step: TrainingStep) -> Needed:
-    """What a step needs. Raises InexpressibleError where the closed form has no account of it."""
+    """What a step needs, by the closed form or by an abstract run. Raises InexpressibleError."""
     found = _estimated(_Alike(step))
     if step.backend == "cpu":
         return Needed(found.peak + PROCESS, found.peak, found)

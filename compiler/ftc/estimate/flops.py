@@ -9,12 +9,13 @@ and applied to any batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ftc.estimate.architecture import Architecture
+from ftc.estimate.fallback import Products, Runs, told
 from ftc.estimate.linear import Linear
 from ftc.estimate.play import prepared
-from ftc.estimate.step import TrainingStep
+from ftc.estimate.step import TrainingStep, Tuning
 from ftc.estimate.weights import Stack
 
 EAGER = ("eager", "math")
@@ -158,10 +159,32 @@ def kernel_of(step: TrainingStep) -> str:
 
 def step_flops(step: TrainingStep) -> StepFlops:
     """What a step computes for each token, pair and position. Raises InexpressibleError."""
+    return told(_counted, _by_abstract_run, step)
+
+
+def _by_abstract_run(runs: Runs, step: TrainingStep) -> StepFlops:
+    """What the step's own code computes, adapters being what it computes beyond its base."""
+    counts = runs.counts(step)
+    bare = step.model_copy(update={"tuning": Tuning(method="full"), "checkpointing": "none"})
+    base = step_flops(bare).forward if step.tuning.adapts else None
+    parts = [_products(counts.forward), _products(counts.backward), _products(counts.recomputation)]
+    if base is not None:
+        linear = min(base.linear, parts[0].linear)
+        parts[0] = replace(parts[0], linear=linear, adapters=parts[0].linear - linear)
+    if step.loss.kernel == "trl" and parts[1].head:
+        parts[2] = replace(parts[2], head=parts[0].head)
+    return StepFlops(*parts)
+
+
+def _products(found: Products) -> Operations:
+    return Operations(linear=found.token, attention=found.pair, head=found.position)
+
+
+def _counted(step: TrainingStep) -> StepFlops:
     play = prepared(step)
     checkpointed = step.checkpointing != "none"
     flows = play.ends.others["embedding"].trains
-    flows = flows or (step.tuning.method == "lora" and checkpointed)
+    flows = flows or (step.tuning.adapts and checkpointed)
     forward, backward, again = Operations(), Operations(), Operations()
     for group in play.groups:
         for each in _alike(group.count, flows):

@@ -148,7 +148,7 @@ def _embedded(play: Play, tape: Tape, tokens: int) -> Tensor:
     table = play.ends.others["embedding"]
     scratch = embedding_scratch(tokens, shapes)
     x = tape.op(tokens * shapes.hidden, table.width, ((tape.leaf(table), table.bytes),), temporary=scratch)
-    if step.tuning.method == "lora" and step.checkpointing != "none" and tape.recording and x.node is None:
+    if step.tuning.adapts and step.checkpointing != "none" and tape.recording and x.node is None:
         x.node = Parameter(x.numel, x.width, trains=True)
         play.leaf = x.block
     if "positions" in play.ends.others:

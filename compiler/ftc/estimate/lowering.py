@@ -8,24 +8,17 @@ attention), `runtime/adapt.py` (adapters), `runtime/collate.py` (padding, packin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from ftc.estimate import trainer_options as options
-from ftc.estimate.architecture import ENCODERS, FAMILIES, InexpressibleError, architecture
+from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.kernels import Kernel, Kernels, Named
 from ftc.estimate.objective import OWN, Config, largest_batch, loss_of, optimised, scoring
 from ftc.estimate.rows import Rows
 from ftc.estimate.step import Code, Dtype, Evaluation, Quantisation, TrainingStep, Tuning
 from ftc.estimate.suites import needs, on_held_out, own_parts
 from ftc.plan.steps import EvalStep, Plan, UnfrozenStep
 from ftc.tuning.modules import SCORE
-
-Kernel = Literal["eager", "efficient", "flash"]
-
-FLASH_SINCE = 80
-"""Compute capability from which PyTorch's flash attention runs."""
-
-FLASH_HEAD = 256
-"""Features of a head up to which it does."""
 
 EVALUATED = 2**28
 """Numbers in the logits of one batch of held-out rows at most (`runtime/heldout.py`, LOGITS)."""
@@ -45,6 +38,19 @@ DROPOUTS = (
 )
 """Chances of dropout in a config.json, which are nothing where a trainer turns dropout off."""
 
+OTHERS = (
+    "BOFTConfig",
+    "LNTuningConfig",
+    "LoHaConfig",
+    "LoKrConfig",
+    "OFTConfig",
+    "PrefixTuningConfig",
+    "PromptEncoderConfig",
+    "PromptTuningConfig",
+    "VeraConfig",
+)
+"""PEFT's configurations of adapters that are none of LoRA or IA3."""
+
 PEFT_OPTIONS = (
     "type",
     "task_type",
@@ -58,18 +64,6 @@ PEFT_OPTIONS = (
     "use_rslora",
 )
 """Options of LoraConfig that this module heeds, or that take no memory."""
-
-
-class Named(Protocol):
-    """A device as far as it decides which kernels run: an entry of the catalogue, or this machine's."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the catalogue, or as its driver gives it."""
-
-    @property
-    def capability(self) -> str:
-        """`sm_90`, `gfx942`, or empty where it is not known."""
 
 
 def training_step(
@@ -99,29 +93,20 @@ def training_step(
         held_out = Rows.held_out(plan)
     objective = optimised(plan, rows, teacher)
     options.refuse(arguments, OWN.get(objective.kind, frozenset()))
-    tuning = _tuning(plan)
-    if arguments.get("disable_dropout"):
-        tuning = tuning.model_copy(update={"dropout": 0.0})
-        config = {**config, **{name: 0.0 for name in DROPOUTS if name in config}}
+    tuning, config = _without_dropout(_tuning(plan), config, arguments)
     if objective.scores:
         tuning = scoring(tuning)
     code = _code(plan, arguments)
     batch = largest_batch(plan, rows, objective, scores_all=not cuda)
     masked = batch.padded or bool(batch.packed)
     weights: Dtype = plan.model.dtype
-
-    casts: Dtype | None = (
-        "bfloat16" if arguments.get("bf16") else "float16" if arguments.get("fp16") else None
-    )
-    encodes = objective.texts is not None
-
-    def kernel(masked: bool, width: Dtype = weights) -> Kernel:
-        return _attention(config, width, device, cuda=cuda, masked=masked, encodes=encodes)
-
+    casts = _autocast(arguments)
     again = options.checkpointing(arguments)
+    encodes = objective.texts is not None
     if encodes and (again != "none" or tuning.method != "full"):
         raise InexpressibleError("an encoder is modelled in full fine-tuning without checkpointing")
-    full = tuning.method != "lora"
+    kernels = Kernels(config, device, cuda=cuda, encodes=encodes)
+    full = not tuning.adapts
     return TrainingStep(
         config=dict(config),
         tuning=tuning,
@@ -130,17 +115,34 @@ def training_step(
         quantisation=_quantisation(plan),
         autocast=casts,
         optimizer=options.optimizer(arguments, weights if full else tuning.dtype, cuda=cuda, full=full),
-        attention=_of_encoder(config, kernel(masked, casts or weights), cuda=cuda)
-        if encodes
-        else kernel(masked),
+        attention=kernels.training(weights, casts, masked=masked),
         loss=loss_of(plan, objective, code),
         checkpointing=again,
         objective=objective,
-        evaluation=_largest_evaluation(plan, held_out, kernel),
+        evaluation=_largest_evaluation(
+            plan, held_out, lambda masked: kernels.held_out(weights, masked=masked)
+        ),
         code=code,
         backend="cuda" if cuda else "cpu",
         device=device.name if device else None,
     )
+
+
+def _without_dropout(
+    tuning: Tuning, config: Config, arguments: Mapping[str, object]
+) -> tuple[Tuning, Config]:
+    """Tuning and config as the trainer leaves them, where it turns dropout off."""
+    if not arguments.get("disable_dropout"):
+        return tuning, config
+    peft = {**tuning.peft, **{name: 0.0 for name in tuning.peft if name == "vera_dropout"}}
+    tuning = tuning.model_copy(update={"dropout": 0.0, "peft": peft})
+    return tuning, {**config, **{name: 0.0 for name in DROPOUTS if name in config}}
+
+
+def _autocast(arguments: Mapping[str, object]) -> Dtype | None:
+    if arguments.get("bf16"):
+        return "bfloat16"
+    return "float16" if arguments.get("fp16") else None
 
 
 def _tuning(plan: Plan) -> Tuning:
@@ -161,6 +163,8 @@ def _tuning(plan: Plan) -> Tuning:
             targets=_names(peft["target_modules"]),
             feedforward=_names(peft.get("feedforward_modules")),
         )
+    if peft.get("type") in OTHERS:
+        return Tuning(method="peft", peft=_without_words(peft))
     if peft.get("type") != "LoraConfig" or peft.get("bias", "none") != "none":
         raise InexpressibleError(f"adapters of PEFT's {peft.get('type')} are not modelled")
     if plan.tune.converted or peft.get("init_lora_weights") == "mica":
@@ -179,6 +183,15 @@ def _tuning(plan: Plan) -> Tuning:
         dora=bool(peft.get("use_dora")),
         dtype="bfloat16" if plan.tune.quantise else "float32",
     )
+
+
+def _without_words(peft: Mapping[str, Any]) -> dict[str, Any]:
+    """A prompt that begins with words takes as much as one that begins at random."""
+    found = {name: value for name, value in peft.items() if not name.startswith("prompt_tuning_init")}
+    if len(found) == len(peft):
+        return found
+    found = {name: value for name, value in found.items() if not name.startswith("tokenizer_")}
+    return {**found, "prompt_tuning_init": "RANDOM"}
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -206,34 +219,6 @@ def _whole(value: object) -> int:
     if not isinstance(value, int):
         raise InexpressibleError(f"a LoRA rank of {value!r}")
     return value
-
-
-def _of_encoder(config: Config, kernel: Kernel, *, cuda: bool) -> Literal["math"] | Kernel:
-    """The kernel of an encoder while it trains: none of the CPU's drops weights of attention."""
-    return "math" if not cuda and architecture(config, ENCODERS).attention_dropout else kernel
-
-
-def _attention(
-    config: Config, weights: Dtype, device: Named | None, *, cuda: bool, masked: bool, encodes: bool = False
-) -> Kernel:
-    """The kernel: transformers takes PyTorch's `sdpa` where the model allows, which chooses by its inputs.
-
-    A mask, float32, large heads, or a device before Ampere leave out flash attention, for layers that alone
-    have a mask too; on the CPU there is one kernel for all.
-    """
-    shapes = architecture(config, ENCODERS if encodes else FAMILIES)
-    if shapes.family.softcap:
-        return "eager"
-    if not cuda:
-        return "flash"
-    wide = weights == "float32" or shapes.head > FLASH_HEAD
-    return "efficient" if masked or wide or _before_flash(device) else "flash"
-
-
-def _before_flash(device: Named | None) -> bool:
-    capability = device.capability if device else ""
-    number = capability.removeprefix("sm_")
-    return number.isdecimal() and int(number) < FLASH_SINCE
 
 
 def _code(plan: Plan, arguments: Mapping[str, object]) -> Code:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ftc.estimate.architecture import ENCODERS, FAMILIES, Architecture, architecture
+from ftc.estimate.architecture import ENCODERS, FAMILIES, Architecture, InexpressibleError, architecture
+from ftc.estimate.kernels import attention_of
 from ftc.estimate.ledger import QUANTISATION, WEIGHTS, Block, Ledger
 from ftc.estimate.sharding import share
 from ftc.estimate.step import Objective, Teacher, TrainingStep, Tuning
 from ftc.estimate.weights import Builder, Stack, decoder_layer, encoder_ends, ends
+
+ACCOUNTED: tuple[str, ...] = ()
+"""PEFT's configurations beside LoRA's and IA3's that the closed form has an account of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ def prepared(step: TrainingStep, ledger: Ledger | None = None) -> Play:
     encodes = step.objective.kind == "embedding"
     shapes = architecture(step.config, ENCODERS if encodes else FAMILIES)
     tuning = step.tuning
+    if tuning.method == "peft" and tuning.peft["type"] not in ACCOUNTED:
+        raise InexpressibleError(f"adapters of PEFT's {tuning.peft['type']} are not in the closed form")
     full = tuning.method == "full"
     build = Builder(step, shapes, trains=full or tuning.embedding or tuning.head)
     both = {"embedding": full or tuning.embedding, "head": full or tuning.head}
@@ -93,7 +99,6 @@ def prepared(step: TrainingStep, ledger: Ledger | None = None) -> Play:
 
 def teaching(step: TrainingStep, teacher: Teacher) -> TrainingStep:
     """The step as a teacher takes part in it: whole, in its own dtype, over the same rows."""
-    softcap = architecture(teacher.config).family.softcap
     changes = {
         "config": teacher.config,
         "weights": teacher.weights,
@@ -101,7 +106,7 @@ def teaching(step: TrainingStep, teacher: Teacher) -> TrainingStep:
         "quantisation": None,
         "objective": Objective(),
         "checkpointing": "none",
-        "attention": "eager" if softcap else step.attention,
+        "attention": "eager" if attention_of(teacher.config).softcap else step.attention,
     }
     return step.model_copy(update=changes)
 
@@ -134,6 +139,6 @@ def _groups(step: TrainingStep, shapes: Architecture) -> list[Group]:
             groups[-1].count += 1
             continue
         last = kind
-        build = Builder(step, shapes, trains=trains and step.tuning.method != "lora")
+        build = Builder(step, shapes, trains=trains and not step.tuning.adapts)
         groups.append(Group(decoder_layer(build, sparse=sparse), 1, slides))
     return groups

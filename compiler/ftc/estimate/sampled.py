@@ -56,7 +56,7 @@ def _generating(step: TrainingStep, rows: int, length: int) -> TrainingStep:
     PEFT's generate calls the model within, past what accelerate has wrapped.
     """
     batch = Batch(rows=rows, length=length, padded=step.batch.padded)
-    adapted = step.tuning.method == "lora"
+    adapted = step.tuning.adapts
     return step.model_copy(
         update={
             "batch": batch,

@@ -19,6 +19,9 @@ Counts = Annotated[tuple[Count, ...], Strict(strict=False)]
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes per element by dtype."""
 
+PROMPTS = ("PromptTuningConfig", "PrefixTuningConfig", "PromptEncoderConfig")
+"""PEFT's configurations of what is put before a row's tokens."""
+
 
 class Quantisation(Frozen):
     """How the frozen linear layers' weights are stored: bitsandbytes' NF4/FP4 in blocks, or LLM.int8().
@@ -47,11 +50,11 @@ class Tuning(Frozen):
     `targets` are the ends of module names, as the model's code has them, or `all-linear`. `modules_to_save`
     are trained whole beside the adapters. `lora` stands for adapters of any kind in the linear layers: those
     of LoRA, also with DoRA's magnitudes, or IA3's scales, of the inputs of `feedforward` layers and of the
-    outputs of others. `freeze` trains the last `layers` decoder layers, and the embedding
-    or the head where asked.
+    outputs of others. `peft` are adapters of any other kind, by the arguments of PEFT's configuration with
+    its `type`. `freeze` trains the last `layers` decoder layers, and the embedding or the head where asked.
     """
 
-    method: Literal["full", "freeze", "lora"]
+    method: Literal["full", "freeze", "lora", "peft"]
     rank: Count | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Literal["all-linear"] | Names | None = None
@@ -63,13 +66,26 @@ class Tuning(Frozen):
     layers: Annotated[int, Field(ge=0)] = 0
     embedding: bool = False
     head: bool = False
+    peft: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         ranked = self.rank is not None or self.adapter == "ia3"
         if self.method == "lora" and not (ranked and self.targets):
             raise ValueError("lora needs a rank and targets")
+        if (self.method == "peft") != ("type" in self.peft):
+            raise ValueError("the arguments of PEFT's configuration are those of the method peft")
         return self
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the base stays as it is, under adapters."""
+        return self.method in ("lora", "peft")
+
+    @property
+    def prompts(self) -> bool:
+        """Whether what trains is put before a row's tokens, and no layer changes."""
+        return self.peft.get("type") in PROMPTS
 
 
 class Optimizer(Frozen):

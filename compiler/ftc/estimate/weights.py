@@ -268,7 +268,7 @@ def encoder_ends(build: Builder) -> Stack:
 
 def _scores(build: Builder, stack: Stack, scores: int, *, trains: bool) -> None:
     """A new head; under adapters PEFT trains a copy of it (`modules_to_save`)."""
-    size, adapted = build.shapes.hidden * scores, build.step.tuning.method == "lora"
+    size, adapted = build.shapes.hidden * scores, build.step.tuning.adapts
     if adapted:
         stack.add(Parameter(size, build.end_width, trains=False))
     weight = Parameter(size, build.end_width, trains=trains or adapted)

@@ -11,9 +11,10 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from ftc.estimate.batches import EvaluationBatch, Lengths, by_length, label_passes, losses, prompts
+from ftc.estimate.fallback import Runs, told
 from ftc.estimate.flops import Amounts, Attends, Operations, StepFlops, step_flops
 from ftc.estimate.ledger import WEIGHTS
-from ftc.estimate.play import Play, prepared
+from ftc.estimate.play import prepared
 from ftc.estimate.step import BYTES, Dtype, TrainingStep
 from ftc.estimate.suites import assumed, needs, on_held_out, own_parts
 from ftc.estimate.training_work import micro_batch, trained_work
@@ -117,18 +118,56 @@ class Workload:
 
 def traits(step: TrainingStep) -> Traits:
     """What a step's model and tuning are like. Raises InexpressibleError."""
-    return _traits(prepared(step))
+    return _about(step).traits
 
 
-def _traits(play: Play) -> Traits:
-    step, shapes = play.step, play.shapes
-    method = "qlora" if step.quantisation and step.tuning.method == "lora" else step.tuning.method
+@dataclass(frozen=True, slots=True)
+class _About:
+    """A step's traits, and the bytes of its base's weights as they are kept."""
+
+    traits: Traits
+    base: float
+
+
+def _about(step: TrainingStep) -> _About:
+    return told(_listed, _by_abstract_run, step)
+
+
+def _method(step: TrainingStep) -> str:
+    if not step.tuning.adapts:
+        return step.tuning.method
+    return "qlora" if step.quantisation else "lora"
+
+
+def _computed(step: TrainingStep) -> Dtype:
+    return step.autocast or (step.quantisation.compute if step.quantisation else step.weights)
+
+
+def _by_abstract_run(runs: Runs, step: TrainingStep) -> _About:
+    counts = runs.counts(step)
+    found = Traits(
+        method=_method(step),
+        dtype=_computed(step),
+        layers=counts.layers,
+        hidden=counts.hidden,
+        weights=counts.weights,
+        cache=counts.cache,
+        pair=counts.forward.pair,
+        trained=round(counts.trained),
+        checkpointing=step.checkpointing != "none",
+    )
+    return _About(found, counts.base)
+
+
+def _listed(step: TrainingStep) -> _About:
+    play = prepared(step)
+    shapes = play.shapes
     held = sum(sum(stack.bytes.values()) * count for stack, count in play.stacks())
     trained = sum(p.numel * count for stack, count in play.stacks() for p in stack.trained)
     width = BYTES[step.autocast or step.weights]
-    return Traits(
-        method=method,
-        dtype=step.autocast or (step.quantisation.compute if step.quantisation else step.weights),
+    found = Traits(
+        method=_method(step),
+        dtype=_computed(step),
         layers=shapes.layers,
         hidden=shapes.hidden,
         weights=float(held),
@@ -137,6 +176,8 @@ def _traits(play: Play) -> Traits:
         trained=trained,
         checkpointing=step.checkpointing != "none",
     )
+    base = sum(stack.bytes.get(WEIGHTS, 0) * count for stack, count in play.stacks())
+    return _About(found, float(base))
 
 
 def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
@@ -147,10 +188,10 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
     """
     if plan.train is None or plan.data is None or plan.model is None:
         raise ValueError("the plan has no training step yet")
-    play = prepared(step)
-    counted, about = step_flops(step), _traits(play)
+    counted, known = step_flops(step), _about(step)
+    about = known.traits
     found = trained_work(plan, step, lengths)
-    saved = _saved(play, about)
+    saved = _saved(step, known)
     return Workload(
         traits=about,
         training=found.training,
@@ -163,7 +204,7 @@ def workload(plan: Plan, step: TrainingStep, lengths: Lengths) -> Workload:
         before=_evaluation(plan, lengths, step, counted, trained=False),
         after=_evaluation(plan, lengths, step, counted, trained=True),
         watched=_watched(plan, lengths, step, counted),
-        loaded=_loaded(plan, play),
+        loaded=_loaded(plan, step, known.base),
         checkpoint=saved + 2 * BYTES[step.optimizer.state] * about.trained,
         checkpoints=_checkpoints(plan.train),
         saved=saved,
@@ -198,30 +239,24 @@ def _watched(plan: Plan, lengths: Lengths, step: TrainingStep, counted: StepFlop
 
 def base_bytes(plan: Plan, step: TrainingStep) -> float:
     """Bytes that are read to load a plan's model. Raises InexpressibleError."""
-    return _loaded(plan, prepared(step))
+    return _loaded(plan, step, _about(step).base)
 
 
-def _loaded(plan: Plan, play: Play) -> float:
+def _loaded(plan: Plan, step: TrainingStep, held: float) -> float:
     assert plan.model is not None  # noqa: S101 - the caller has looked
     files = sum(file.bytes for file in plan.model.weights)
-    base = _base_bytes(play) if plan.model.kind in ("gguf", "run") else files
-    again = play.step.objective.reference == "model"
+    base = held if plan.model.kind in ("gguf", "run") else files
+    again = step.objective.reference == "model"
     teacher = plan.objective.teacher if plan.objective is not None else None
     more = sum(file.bytes for file in teacher.weights) if teacher is not None else 0
     return float(READ * (base + more) + again * base)
 
 
-def _base_bytes(play: Play) -> int:
-    """Bytes of the base's weights as they are kept."""
-    return sum(stack.bytes.get(WEIGHTS, 0) * count for stack, count in play.stacks())
-
-
-def _saved(play: Play, about: Traits) -> float:
+def _saved(step: TrainingStep, known: _About) -> float:
     """Bytes of the weights that are saved: the adapters, or the whole model."""
-    tuning = play.step.tuning
-    if tuning.method == "lora":
-        return float(about.trained * BYTES[tuning.dtype])
-    return float(_base_bytes(play))
+    if step.tuning.adapts:
+        return float(known.traits.trained * BYTES[step.tuning.dtype])
+    return known.base
 
 
 def _evaluation(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from ftc.diagnostics import Finding, Severity
 from ftc.estimate import catalogue
 from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.closed_form import estimate
+from ftc.estimate.fallback import at_hand
 from ftc.estimate.fit import GRAIN, RECOMPUTED, Fit, Needed, Question, Target, fit, gib, longest, needed, room
 from ftc.estimate.lowering import Config, Rows, training_step
 from ftc.estimate.requested import AUTO, requested_gpu
@@ -18,6 +20,7 @@ from ftc.plan.steps import Choice, Plan, TrainStep
 
 HERE = "this machine"
 MICRO, AGAIN = "train.micro_batch", "train.gradient_checkpointing"
+ESTIMATE = "memory estimate"
 
 
 def target_of(plan: Plan, context: Context) -> Target:
@@ -130,11 +133,25 @@ def settle(plan: Plan, context: Context, draft: Draft, tokens: float) -> Settled
         unknown = f"nothing says how much memory {target.name} has"
         return _as_drafted(draft, context, *((_unknown(context, unknown, key),) if key else ()))
     trial = _trial(plan, context, target)
+    matters = key is not None or target.stated
     try:
-        return _Solver(trial, context, draft, tokens).settled()
+        if not matters:
+            with at_hand(None):  # an abstract run takes seconds, and nothing would hang on it
+                return _Solver(trial, context, draft, tokens).settled()
+        settled = _Solver(trial, context, draft, tokens).settled()
+        return replace(settled, choices=settled.choices + _by_abstract_run(trial, settled.fit))
     except InexpressibleError as error:
-        told = (_unknown(context, str(error), key),) if key or target.stated else ()
+        told = (_unknown(context, str(error), key),) if matters else ()
         return _as_drafted(draft, context, *told)
+
+
+def _by_abstract_run(trial: Trial, taken: Fit) -> tuple[Choice, ...]:
+    """That the step was run abstractly, where the closed form has no account of it, and why it has none."""
+    try:
+        estimate(trial.step(taken.micro_batch, taken.checkpointing))
+    except InexpressibleError as error:
+        return (choice(ESTIMATE, "abstract run", f"the closed form does not serve: {error}"),)
+    return ()
 
 
 def _trial(plan: Plan, context: Context, target: Target) -> Trial:

@@ -38,8 +38,13 @@ def _bias(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None
     return bias.expand(query.shape[0], query.shape[1], query.shape[2], bias.shape[3])
 
 
+def _uneven(query: Any, value: Any) -> bool:
+    """Whether values are narrower than keys, as those of a latent attention are."""
+    return bool(query.shape[-1] != value.shape[-1])
+
+
 def _flash(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
-    if mask is not None:  # which the kernel does not take
+    if mask is not None or _uneven(query, value):  # which the kernel does not take
         return _efficient(query, key, value, mask, how)
     return aten._scaled_dot_product_flash_attention(  # noqa: SLF001
         query, key, value, how.dropout, how.causal, False, scale=how.scale
@@ -77,6 +82,8 @@ def _math(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
 
 
 def _flash_cpu(query: Any, key: Any, value: Any, mask: Any, how: How) -> Any:
+    if _uneven(query, value):
+        return _math(query, key, value, mask, how)
     groups = query.shape[1] // key.shape[1]
     if mask is not None:
         key, value = repeated(key, groups), repeated(value, groups)

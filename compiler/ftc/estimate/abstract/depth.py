@@ -16,15 +16,37 @@ FEWEST = 3
 """Layers of the smallest model traced: a first, a last, and one between them."""
 
 DEPTH = "num_hidden_layers"
+TEXT = "text_config"
+DENSE = "first_k_dense_replace"
+"""How many layers come before those with experts."""
+
 Config = Mapping[str, JsonValue]
+
+
+def text(config: Config) -> Config:
+    """The part of a config that describes the language model: all of it, where nothing stands beside it."""
+    nested = config.get(TEXT)
+    return nested if isinstance(nested, dict) else config
+
+
+def _known(config: Config) -> Any:
+    """The config that transformers has of the language model, with the defaults of its model type."""
+    from transformers import AutoConfig
+
+    settings: dict[str, Any] = dict(config)
+    return AutoConfig.for_model(**settings).get_text_config()
+
+
+def _with_text(config: Config, **changes: JsonValue) -> dict[str, JsonValue]:
+    """The config with changes of the language model's part."""
+    if text(config) is config:
+        return {**config, **changes}
+    return {**config, TEXT: {**text(config), **changes}}
 
 
 def depth(config: Config) -> int:
     """The number of layers of the model, its family's default where the config says nothing."""
-    from transformers import AutoConfig
-
-    settings: dict[str, Any] = dict(config)
-    return int(AutoConfig.for_model(**settings).num_hidden_layers)
+    return int(_known(config).num_hidden_layers)
 
 
 def period(kinds: Sequence[JsonValue]) -> int:
@@ -38,36 +60,36 @@ def period(kinds: Sequence[JsonValue]) -> int:
 
 def stated(config: Config) -> dict[str, JsonValue]:
     """The config with the kinds of its layers, where its model type has several and the config names none."""
-    from transformers import AutoConfig
-
-    settings: dict[str, Any] = dict(config)
-    kinds: list[JsonValue] = getattr(AutoConfig.for_model(**settings), "layer_types", None) or []
+    kinds: list[JsonValue] = getattr(_known(config), "layer_types", None) or []
     several = len(set(map(str, kinds))) > 1
-    return {**settings, "layer_types": kinds} if several else settings
+    return _with_text(config, layer_types=kinds) if several else dict(config)
 
 
 def shallow(config: Config, layers: int) -> dict[str, JsonValue]:
     """The config of the same model with only its first layers."""
-    from transformers import CONFIG_MAPPING
-
-    whole = depth(config)
+    known = _known(config)
+    whole = int(known.num_hidden_layers)
+    names = {DEPTH, known.attribute_map.get(DEPTH, DEPTH)}
     cut: dict[str, JsonValue] = {
         key: value[:layers] if isinstance(value, list) and len(value) == whole else value
-        for key, value in config.items()
+        for key, value in text(config).items()
+        if key not in names
     }
-    names = {DEPTH, CONFIG_MAPPING[str(config["model_type"])].attribute_map.get(DEPTH, DEPTH)}
-    return {key: value for key, value in cut.items() if key not in names} | {DEPTH: layers}
+    cut[DEPTH] = layers
+    return cut if text(config) is config else {**config, TEXT: cut}
 
 
 def depths(step: TrainingStep) -> tuple[int, int] | None:
     """The two depths to trace so that a line through them meets the model's; None: trace it whole."""
-    config = step.config
-    whole = depth(config)
+    config = text(step.config)
+    whole = depth(step.config)
     if step.objective.texts:  # layers have gradients of several passes
         return None
     patterns = [value for value in config.values() if isinstance(value, list) and len(value) == whole]
     stride = max([period(kinds) for kinds in patterns], default=1)
-    fewest = max(FEWEST, stride, step.tuning.layers + 2)
+    dense = config.get(DENSE)
+    apart = dense if isinstance(dense, int) else 0
+    fewest = max(FEWEST + apart, stride, step.tuning.layers + 2)
     fewest += (whole - fewest) % stride
     return (fewest, fewest + stride) if fewest + stride < whole else None
 

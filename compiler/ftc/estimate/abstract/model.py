@@ -11,10 +11,25 @@ from ftc.estimate.abstract import encoder
 from ftc.estimate.abstract.attention import implementation
 from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
+from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.step import TrainingStep, Tuning
 from ftc.plan.steps import TuneStep, UnfrozenStep
 from ftc.runtime.adapt import adapt
 from ftc.tuning.modules import SCORE
+
+ADAPTERS = (
+    ".lora_",
+    ".ia3_l.",
+    ".modules_to_save.",
+    ".hada_",
+    ".lokr_",
+    ".vera_",
+    ".oft_",
+    ".boft_",
+    ".ln_tuning_layers.",
+    "prompt_encoder.",
+)
+"""Parts of the names that PEFT gives its adapters' tensors."""
 
 
 def dtype(name: str) -> torch.dtype:
@@ -38,6 +53,8 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
         kind = AutoModelForSequenceClassification
         settings = {"pad_token_id": 0, **settings, "num_labels": step.objective.scores}
     config = AutoConfig.for_model(**settings)
+    if not choosable(kind, config):
+        attention = "eager"
     with torch.device(device):
         model: Any = kind.from_config(
             config, dtype=dtype(step.weights), attn_implementation=attention or implementation(step, backend)
@@ -45,6 +62,15 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
     if step.quantisation is not None:
         replace(model, step.quantisation)
     return encoder.wrapped(model) if step.objective.texts else model
+
+
+def choosable(kind: Any, config: Any) -> bool:
+    """Whether the model's code leaves the attention kernel open; if not it has its own formula."""
+    found = kind._model_mapping.get(type(config), None)  # noqa: SLF001
+    found = found[0] if isinstance(found, tuple) else found
+    if found is None:
+        raise InexpressibleError(f"transformers has no such model of the type {config.model_type}")
+    return bool(getattr(found, "_supports_sdpa", False))
 
 
 def models(step: TrainingStep) -> list[TrainingStep]:
@@ -70,7 +96,7 @@ def prepared(model: Any, step: TrainingStep) -> Any:
     model.train()
     if step.checkpointing != "none":
         model.gradient_checkpointing_enable({"use_reentrant": step.checkpointing == "reentrant"})
-        if step.tuning.method == "lora":
+        if step.tuning.adapts:
             model.enable_input_require_grads()
     return model
 
@@ -78,7 +104,7 @@ def prepared(model: Any, step: TrainingStep) -> Any:
 def tuned(model: Any, tuning: Tuning) -> Any:
     """The model made trainable as the tuning says, by what makes it trainable in a run."""
     model = adapt(model, tune_step(tuning))
-    if tuning.method == "lora":
+    if tuning.adapts:
         saved = {name for name, _ in model.named_parameters() if ".modules_to_save." in name}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and name not in saved:
@@ -90,6 +116,8 @@ def tune_step(tuning: Tuning) -> TuneStep:
     """The tuning as the plan has it."""
     if tuning.method == "full":
         return TuneStep(method="full", peft=None)
+    if tuning.method == "peft":
+        return TuneStep(method="peft", peft=dict(tuning.peft))
     if tuning.method == "freeze":
         ends = UnfrozenStep(last=tuning.layers, embeddings=tuning.embedding, head=tuning.head)
         return TuneStep(method="freeze", peft=None, unfrozen=ends)
@@ -117,7 +145,6 @@ def name_weights(model: Any, tracker: Tracker) -> None:
     """Say which of the tracked bytes are weights, and which adapters; empty layers have none."""
     for name, parameter in model.named_parameters():
         if getattr(parameter, "bnb_quantized", True):
-            adapter = ".lora_" in name or ".ia3_l." in name or ".modules_to_save." in name
-            tracker.label(parameter, "adapters" if adapter else "weights")
-    for buffer in model.buffers():
-        tracker.label(buffer, "weights")
+            tracker.label(parameter, "adapters" if any(part in name for part in ADAPTERS) else "weights")
+    for name, buffer in model.named_buffers():
+        tracker.label(buffer, "adapters" if any(part in name for part in ADAPTERS) else "weights")

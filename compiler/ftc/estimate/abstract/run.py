@@ -65,6 +65,7 @@ class Run:
             for name, parameter in self.model.named_parameters()
             if parameter.requires_grad and (encoder.trains(name) or not step.objective.texts)
         ]
+        tracker.trained = sum(parameter.numel() for parameter in self.trained)
         if step.optimizer.wide_embedding:
             optimizers.widen(self.model)
         self.optimizer = optimizers.make(step.optimizer, self.trained)
@@ -108,7 +109,7 @@ class Run:
             return
         trainer = self.criterion.trainer
         self.autocast.backward = False
-        if self.step.tuning.method == "lora":  # adapters' generate calls the model under accelerate's wrapper
+        if self.step.tuning.adapts:  # adapters' generate calls the model under accelerate's wrapper
             self.autocast.dtype = None
         with torch.no_grad(), sampling.plain(self.model, self.step):
             with heldout.widened(self.model, widen=self.autocast.dtype is not None):

@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ftc.estimate.abstract.answers import Answer, answers
+from ftc.estimate.abstract.operations import FORMULAS, part
 from ftc.estimate.abstract.remembered import remembered
 
 Category = Literal[
@@ -88,6 +89,8 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Sizes are rounded up to multiples of `rounding` bytes. `scratch` gives, by the operation's name, the
     bytes that its kernel takes and frees again while it runs. `chosen` is the part of a batch's tokens that a
     boolean mask chooses. Time is cut into segments, each with a highest point.
+
+    `products` are the operations of matrix products by part of the step, `trained` the numbers that train.
     """
 
     def __init__(
@@ -108,14 +111,14 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.scope: Category | None = None
         self.allocated = 0
         self.moments: dict[str, Moment] = {}
-        self.operations = 0
+        self.products: dict[str, float] = {}
+        self.trained = 0
         self._events: list[tuple[Block, int]] = []
         self._live: dict[int, tuple[Block, weakref.ref[Any]]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.operations += 1
         if str(func) in IN_PLACE and _accumulates(args):
             return args[0]
         answer = self._answer(func)
@@ -123,7 +126,12 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for value in _tensors(out):
             if value.device.type == self.device:
                 self.add(value.untyped_storage())
-        scratch = self.scratch.get(func.overloadpacket.__name__)
+        name = func.overloadpacket.__name__
+        if name in FORMULAS:
+            where = part(self.segment, head=self.scope == "logits")
+            size = FORMULAS[name](args, kwargs or {}, out)
+            self.products[where] = self.products.get(where, 0.0) + size
+        scratch = self.scratch.get(name)
         if scratch is not None:
             self._pass_through(scratch(args, out))
         return out
