@@ -6,12 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftc.data.kept.shown import Token
+from ftc.data.packing.lengths import histogram
 from ftc.plan.account import Fate, Ledger, LedgerLine, SourceRows
+from ftc.report import lengths
 from ftc.report.answers import suite_answers
 from ftc.report.curves import charts, read_record, thinned
 from ftc.report.examples import page_example, pieces
@@ -108,6 +111,28 @@ def ledgers(draw) -> Ledger:
     read = sum(gone) + train + held - more
     sources = (SourceRows(name="a<b", rows=max(read, 0)),)
     return Ledger(sources=sources, read=read, lines=tuple(lines), train=train, eval=held)
+
+
+@given(
+    st.lists(st.integers(1, 4000), min_size=1, max_size=40),
+    st.sampled_from([lengths.WIDE, lengths.NARROW]),
+)
+def test_labels_of_lengths_stand_within_the_drawing_and_not_on_each_other(
+    rows: list[int], width: float
+) -> None:
+    known = histogram(np.array(rows, np.int32))
+    assert known is not None
+    counts = tuple(np.histogram(rows, np.array(known.edges))[0].tolist())
+    drawn = str(lengths._drawn(lengths.Sides(known, counts, (0,) * len(counts), None, known), width))
+    taken = []
+    for tag, name in re.findall(r"(<text[^>]*>)((?:half|90 %|half, 90 %))</text>", drawn):
+        x, wide = float(re.search(r' x="([\d.]+)"', tag)[1]), 7 * len(name)
+        start = x - wide if 'text-anchor="end"' in tag else x
+        assert start >= 0
+        assert start + wide <= width
+        taken.append((start, start + wide))
+    assert 1 <= len(taken) <= 2
+    assert len(taken) == 1 or taken[0][1] <= taken[1][0]
 
 
 @given(ledgers().filter(lambda one: one.read > 0))

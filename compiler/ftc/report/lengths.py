@@ -22,8 +22,10 @@ TRAIN, EVAL = 120.0, 54.0
 FOOT, HEAD = 38.0, 34.0
 WIDEST = 56.0
 """Width of a bar where there are few."""
-ROOM = 70.0
-"""Width that a label beside a line takes."""
+LETTER = 8.0
+"""Width of a letter of a label, at most."""
+GAP = 5.0
+"""Between a line and its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +140,44 @@ def _place(edges: Sequence[int], each: float, tokens: int) -> float:
 
 
 def _quantiles(sides: Sides, each: float, base: float, width: float) -> list[Markup]:
-    """Lines at the median and where nine rows of ten end; one line where both are one length."""
-    median, p90 = sides.quantiles.median, sides.quantiles.p90
-    marks = [("half", median), ("90 %", p90)] if p90 != median else [("half, 90 %", median)]
-    found: list[Markup] = []
-    for name, tokens in marks:
-        x = _place(sides.all.edges, each, tokens)
-        anchor = "end" if (name == "half" and x > ROOM) or x > width - ROOM else "start"
-        found.append(line(x, HEAD - 14, x, base, "mark"))
-        found.append(text(x + (-5 if anchor == "end" else 5), HEAD - 6, name, "said", anchor))
-    return found
+    """Lines at the median and where nine rows of ten end, with one label where there is no room for two."""
+    known = sides.quantiles
+    half, most = (_place(sides.all.edges, each, tokens) for tokens in (known.median, known.p90))
+    lines = [line(x, HEAD - 14, x, base, "mark") for x in dict.fromkeys((half, most))]
+    labels = [_Label("half", half, before=half >= _room("half")), _Label.right("90 %", most, width)]
+    if labels[0].end > labels[1].start:
+        labels = [_Label.right("half, 90 %", half, width)]
+    return lines + [label.drawn() for label in labels]
+
+
+def _room(name: str) -> float:
+    return GAP + LETTER * len(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """The name of a line at `x`, before it or behind it."""
+
+    name: str
+    x: float
+    before: bool
+
+    @classmethod
+    def right(cls, name: str, x: float, width: float) -> _Label:
+        """Behind the line, where the drawing has room for it there."""
+        return cls(name, x, x + _room(name) > width)
+
+    @property
+    def start(self) -> float:
+        return self.x - _room(self.name) if self.before else self.x
+
+    @property
+    def end(self) -> float:
+        return self.start + _room(self.name)
+
+    def drawn(self) -> Markup:
+        x, anchor = (self.x - GAP, "end") if self.before else (self.x + GAP, "start")
+        return text(x, HEAD - 6, self.name, "said", anchor)
 
 
 def _limit(sides: Sides, width: float) -> list[Markup]:
