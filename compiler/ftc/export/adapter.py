@@ -81,12 +81,24 @@ def pinned(work: Work) -> tuple[Choice, ...]:
     return (Choice("base", step.location, why),)
 
 
+def _texts(work: Work, place: str) -> str:
+    """The same of a model that makes vectors, which sentence-transformers loads with its base."""
+    return (
+        f"# {work.run.plan.name}, as an adapter\n\nThe base model is `{work.run.ready.model.location}`. Its place is"
+        f" `base_model_name_or_path` in adapter_config.json ({place}).\n\n"
+        "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
+        'model = SentenceTransformer(".")\n```\n'
+    )
+
+
 def _readme(work: Work) -> str:
     step, name = work.run.ready.model, work.run.plan.name
     commit = f', revision="{step.revision}"' if step.kind == "hub" and step.revision else ""
     kinds = {"scores": "AutoModelForSequenceClassification", "classes": "AutoModelForSequenceClassification"}
     kind = kinds.get(work.run.ready.objective.head, "AutoModelForCausalLM")
     place = step.location if step.kind == "hub" else "THE-BASE-MODEL"
+    if work.run.ready.objective.head == "embedding":
+        return _texts(work, place)
     where = {
         "hub": "It is a model of the hub, pinned by its commit.",
         "run": "It is what another run makes: export that run with `ftc export BASE-RUN --to merged "

@@ -15,7 +15,7 @@ from ftc.facts.digests import file_digest
 from ftc.plan.steps import TokenizerStep
 
 TOKENIZER_FILE = "tokenizer.json"
-TOLD = 1
+TOLD = 2
 """The version of what is remembered of a tokenizer."""
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 END_OF_TURN = (
@@ -54,6 +54,8 @@ class TokenizerFacts:
     first_id: int | None
     chat_template: str | None
     generation_eos: tuple[int, ...]
+    last_id: int | None = None
+    """What the tokenizer itself puts behind every text; None where it puts nothing there."""
 
     def token_id(self, text: str) -> int | None:
         """The id of an added or a special token given by its text."""
@@ -173,16 +175,19 @@ def _told(content: dict[str, Any], special: Mapping[str, str]) -> dict[str, Any]
         vocabulary = {word: number for number, (word, _) in enumerate(vocabulary)}
     wanted = sorted(set(special.values()) - added.keys())
     words = {text: vocabulary[text] for text in wanted if text in vocabulary}
-    return {"added": added, "words": words, "first_id": _first_id(content)}
+    return {"added": added, "words": words, **_ends(content)}
 
 
-def _first_id(content: dict[str, Any]) -> int | None:
-    """The first token of an empty text; the post-processor puts it there, and no vocabulary is needed."""
+def _ends(content: dict[str, Any]) -> dict[str, int | None]:
+    """The first token of an empty text, and what stands behind a text of one token.
+
+    The post-processor puts them there, and no vocabulary is needed.
+    """
     from tokenizers import Tokenizer
 
     if content.get("post_processor") is None:
-        return None
-    model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+        return {"first_id": None, "last_id": None}
+    model = {"type": "WordLevel", "vocab": {"x": 0}, "unk_token": "x"}
     empty = {
         "version": "1.0",
         "added_tokens": [],
@@ -190,7 +195,9 @@ def _first_id(content: dict[str, Any]) -> int | None:
         "post_processor": content["post_processor"],
     }
     try:
-        ids = Tokenizer.from_str(json.dumps(empty)).encode("", add_special_tokens=True).ids
+        made = Tokenizer.from_str(json.dumps(empty))
+        ids, whole = made.encode("", add_special_tokens=True).ids, made.encode("x", add_special_tokens=True)
     except Exception as error:
         raise ValueError(f"{TOKENIZER_FILE}: {error}") from error
-    return ids[0] if ids else None
+    put = bool(whole.special_tokens_mask and whole.special_tokens_mask[-1])
+    return {"first_id": ids[0] if ids else None, "last_id": whole.ids[-1] if put else None}

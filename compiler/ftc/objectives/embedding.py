@@ -18,6 +18,9 @@ class EmbeddingOptions(Options):
     loss: Literal["in_batch", "triplet", "contrastive"] = "in_batch"
     """`in_batch`: all other texts of the micro-batch are wrong; the two others compare with `negative`."""
 
+    pooling: Literal["mean", "last", "cls"] | None = None
+    """What of the tokens' vectors stands for the text, where the base is no directory that says so itself."""
+
     scale: Annotated[float, Field(gt=0)] = 20.0
     """What the cosine similarities are multiplied by (`in_batch`): the inverse of a temperature."""
 

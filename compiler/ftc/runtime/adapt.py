@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ftc.plan.steps import TuneStep
+from ftc.runtime import embeddings
 from ftc.runtime.failure import BuildError
 from ftc.runtime.unfreeze import unfreeze
 from ftc.tuning.modules import TOKENS
+
+EMBEDS = "FEATURE_EXTRACTION"
+"""PEFT's word for a model that makes vectors; here a model of sentence-transformers."""
 
 
 def adapt(
@@ -37,6 +41,8 @@ def adapt(
     config = getattr(peft, str(options.pop("type")))(**options)
     if prepare is not None:
         prepare(model, config)
+    if hasattr(model, "add_adapter") and tune.peft.get("task_type") == EMBEDS:
+        return embeddings.adapted(model, config)
     adapted = peft.get_peft_model(model, config)
     if TOKENS in tune.peft:
         _with_bias(adapted.get_output_embeddings())

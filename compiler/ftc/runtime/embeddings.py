@@ -18,13 +18,38 @@ RANKED = 100
 """Texts of each ranking that are kept."""
 
 
-def load(step: ModelStep, directory: Path, device: str) -> Any:
-    """The model of a sentence-transformers directory, or of an encoder under mean pooling."""
+POOLINGS = {"mean": "mean", "last": "lasttoken", "cls": "cls"}
+"""What sentence-transformers calls the ways from the vectors of tokens to one."""
+
+
+def load(step: ModelStep, directory: Path, device: str, pooling: object = None) -> Any:
+    """The model of a sentence-transformers directory, or of any other under a pooling.
+
+    A text is read as it stands, as it is trained on, where the tokenizer would have a chat template for it.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     kwargs = {"dtype": getattr(torch, step.dtype), "use_safetensors": True}
-    return SentenceTransformer(str(directory), device=device, local_files_only=True, model_kwargs=kwargs)
+    model: Any = SentenceTransformer(
+        str(directory), device=device, local_files_only=True, model_kwargs=kwargs
+    )
+    if pooling is not None and not (directory / "modules.json").is_file():
+        model[1] = Pooling(model[1].embedding_dimension, POOLINGS[str(pooling)])
+    ways = getattr(model[0], "modality_config", {})
+    if "text" in ways and len(ways) > 1:
+        model[0].modality_config = {"text": ways["text"]}
+    return model
+
+
+def adapted(model: Any, config: Any) -> Any:
+    """The model with an adapter in its transformer, as sentence-transformers adds it, in float32."""
+    from peft.tuners.tuners_utils import cast_adapter_dtype
+
+    model.add_adapter(config)
+    cast_adapter_dtype(model, adapter_name="default")
+    return model
 
 
 def loss(plan: Ready, model: Any) -> Any:

@@ -41,6 +41,9 @@ def tuned_model(plan: Ready, model: Any, directory: Path) -> Any:
     """The base with the adapter of a run, or the whole model that the run saved."""
     if not (directory / ADAPTER).is_file():
         return load.load_base(plan, directory)
+    if plan.objective.head == "embedding":
+        model.load_adapter(str(directory))
+        return model
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, str(directory), local_files_only=True)

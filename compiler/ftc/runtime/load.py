@@ -57,7 +57,7 @@ def load_base(plan: Ready, directory: Path) -> Any:
     if head == "embedding":
         from ftc.runtime import embeddings
 
-        return embeddings.load(plan.model, directory, device)
+        return embeddings.load(plan.model, directory, device, plan.objective.options.get("pooling"))
     model = load_model(plan.model, directory, plan.tune.quantise, device, head, classes)
     if head in SCORING:  # scores are read at a row's last token that is no padding
         model.config.get_text_config().pad_token_id = plan.tokenizer.pad_id

@@ -83,6 +83,13 @@ def with_scores(model: Modules, scores: int = 1) -> Modules:
     return replace(model, all=(*kept, score), tied=False)
 
 
+def headless(model: Modules) -> Modules:
+    """The model without the vocabulary's head, by the names that its modules then have: those of its body."""
+    kept = (module for module in model.all if module.kind != "head")
+    body = tuple(replace(module, name=module.name.partition(".")[2]) for module in kept)
+    return replace(model, all=body, tied=False)
+
+
 def numel(modules: Iterable[Module], model: Modules) -> int:
     """Weights of some modules of a model; a tied head beside its embedding counts once."""
     some = tuple(modules)

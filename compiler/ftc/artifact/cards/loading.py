@@ -76,13 +76,22 @@ def _chained_base(
     return imports, "\n".join(lines)
 
 
+def _embedding(plan: Plan) -> str:
+    """Python that loads a model which makes vectors; an adapter names its base, which has to be there."""
+    lines = 'model = SentenceTransformer("model")\n'
+    if plan.tune is None or plan.tune.peft is None or plan.model is None or plan.model.kind == "hub":
+        return lines
+    note = f"# the adapter stands on {plan.model.location}: write its directory on this machine\n"
+    key = "base_model_name_or_path"
+    return f"{note}# into `{key}` of model/adapter_config.json first\n{lines}"
+
+
 def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
     """Python lines that load the model, to be run in the run directory; `chain` has what it builds on."""
     tokenizer = 'tokenizer = AutoTokenizer.from_pretrained("model")\n'
     if plan.objective is not None and plan.objective.head == "embedding":
-        return (
-            'from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer("model")\n'
-        )
+        imported = "from sentence_transformers import SentenceTransformer\n\n"
+        return imported + _embedding(plan)
     kind, told = _head(plan)
     imports = f"from transformers import {kind}, AutoTokenizer\n\n"
     if plan.model is None or plan.tune is None or plan.tune.peft is None:

@@ -91,7 +91,7 @@ class Renderer:
 
     def _chosen_form(self) -> Callable[[Row], Made]:
         chat = self.step.form == "chat"
-        if self.step.closed and self.step.members:
+        if self.step.train_on == "nothing" and self.step.members:
             return self._whole_members
         if self.step.closed:
             return self._chat_whole if chat else self._plain_whole
@@ -277,7 +277,7 @@ class Renderer:
         text = self._string(name, row)
         if not text:
             return Refusal("untrained", "FTC606", f"`{name}` is empty")
-        return Rendered((Piece(text + self._eos, trained=False),))
+        return Rendered((Piece(text + self._eos if self.step.closed else text, trained=False),))
 
     def _whole_members(self, row: Row) -> Members | Refusal:
         """Several texts which a model reads one by one."""

@@ -154,17 +154,18 @@ class RowCompiler:
 
     def _unlike(self, texts: Sequence[Rendered], compared: Sequence[int], encoded: Tokens) -> list[int]:
         """Of the compared texts of an embedding model those which its tokenizer would encode otherwise."""
-        if not (self._spec.render.closed and self._spec.render.members):
+        if not (self._spec.render.train_on == "nothing" and self._spec.render.members):
             return []
         from tokenizers import Tokenizer
 
         own: Any = Tokenizer.from_file(str(self._spec.tokenizer_file))
         own.no_truncation()
         own.no_padding()
-        end = len(own.id_to_token(self._spec.tokenizer.eos_id))
+        end = len(own.id_to_token(self._spec.tokenizer.eos_id)) if self._spec.render.closed else 0
         bounds = encoded.offsets.tolist()
         made = {row: encoded.tokens[bounds[row] : bounds[row + 1]].tolist() for row in compared}
-        return [row for row, tokens in made.items() if own.encode(texts[row].text[:-end]).ids != tokens]
+        plain = {row: _without(texts[row].text, end) for row in made}
+        return [row for row, tokens in made.items() if own.encode(plain[row]).ids != tokens]
 
     def _carried(self, rows: Sequence[int], values: Sequence[Mapping[str, Any]]) -> list[str]:
         """The columns that travel with the tokens, as one JSON object a row."""
@@ -305,6 +306,11 @@ def _audited(number: int, id_: str) -> bool:
         return True
     of = AUDITED_OF * max(number, AUDITED_ALIKE)
     return int.from_bytes(sha256(id_.encode()).digest()[:8], "big") % of < AUDITED_ALIKE
+
+
+def _without(text: str, end: int) -> str:
+    """A text without so many characters at its end."""
+    return text[: len(text) - end]
 
 
 def _targets(rendered: Sequence[Rendered], left: Limited) -> list[str | None]:

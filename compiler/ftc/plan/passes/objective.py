@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from ftc import objectives
 from ftc.diagnostics import Finding
 from ftc.facts.columns import objective_findings, offered_columns
 from ftc.facts.media import tower_note
 from ftc.objectives.choose import Fit, fits
+from ftc.plan import embeddings
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, ObjectiveStep, Plan
 
@@ -33,20 +33,7 @@ def _unfit(fit: Fit, options: objectives.Options, context: Context) -> Iterator[
             helps = ("name a model whose architecture ends in ForCausalLM",)
             yield Finding("FTC404", message, base, help=helps)
         return
-    helps = ("name a directory of sentence-transformers, or an encoder such as BertModel",)
-    if model.writes:
-        message = f"embeddings are trained on encoders, and `{model.architecture}` is a causal language model"
-        yield Finding("FTC517", message, base, help=helps)
-    if find_spec("sentence_transformers") is None:
-        message = "embeddings are trained by sentence-transformers, which is not installed"
-        yield Finding("FTC517", message, base, help=("pip install 'ftc[embed]'",))
-    if model.new_tokens:
-        message = "new tokens are for language models that write, and not for encoders"
-        yield Finding("FTC517", message, context.origins.value("model", "new_tokens"), help=("remove them",))
-    if context.recipe.tune.method != "full":
-        message = "embeddings are trained whole for now, and adapters or frozen weights are not"
-        span = context.origins.value("tune", "method") or context.origins.value("train", "objective") or base
-        yield Finding("FTC517", message, span, help=('write [tune] with method = "full"',))
+    yield from embeddings.unfit(context, getattr(options, "pooling", None))
     loss = getattr(options, "loss", "in_batch")
     if loss != "in_batch" and "negative" not in fit.shape.columns:
         message = f"the loss `{loss}` compares with a column `negative`, which the query does not return"
@@ -68,6 +55,12 @@ def run(plan: Plan, context: Context) -> Outcome:
     unfit = tuple(_unfit(found[0], stated, context))
     if unfit:
         return Outcome(plan, unfit)
+    chosen = _choices(found, context)
+    if best.loads.head == "embedding":
+        assert plan.tokenizer is not None  # noqa: S101 - the order of the passes
+        pooling, pools = embeddings.pooled(context, getattr(stated, "pooling", None))
+        stated, chosen = stated.model_copy(update={"pooling": pooling}), (*chosen, *pools)
+        plan = plan.model_copy(update={"tokenizer": embeddings.ended(plan.tokenizer, context)})
     notes = tuple(tower_note(context.facts.model.config, context.origins.value("model", "base")))
     step = ObjectiveStep(
         name=best.name,
@@ -82,4 +75,4 @@ def run(plan: Plan, context: Context) -> Outcome:
         if context.facts.teacher and plan.model
         else None,
     )
-    return Outcome(filled(plan, _choices(found, context), objective=step), notes)
+    return Outcome(filled(plan, chosen, objective=step), notes)

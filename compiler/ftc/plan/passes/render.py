@@ -254,6 +254,13 @@ def _tokens_lacking(step: RenderStep, context: Context) -> tuple[Finding, ...]:
     return (Finding("FTC307", message, span, help=helps, notes=notes),)
 
 
+def _closed(objective: Objective, context: Context) -> bool:
+    """Whether texts get an end token: those of embeddings where the tokenizer itself puts one there."""
+    if objective.loads.head == "embedding":
+        return context.facts.model.tokenizer.last_id is not None
+    return objective.closed
+
+
 def run(plan: Plan, context: Context) -> Outcome:
     """Choose the form of a row (chat, completion, text) and what is trained in it."""
     assert plan.objective is not None  # noqa: S101 - the order of the passes
@@ -291,7 +298,7 @@ def run(plan: Plan, context: Context) -> Outcome:
         redact=tuple(sorted(set(context.recipe.data.redact or ()))),
         members=tuple(name for name in objective.members if name in shape.columns),
         carried=_carried(objective, shape, context),
-        closed=objective.closed,
+        closed=_closed(objective, context),
     )
     chosen = form_choices + trained[1] + dated[1] + marked[1] + _line_ends(step.fields)
     plan = filled(plan, chosen, render=step)

@@ -10,36 +10,41 @@ from ftc import tuning
 from ftc.diagnostics import Finding
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.inventory import modules
+from ftc.plan import embeddings
 from ftc.plan.context import Context, Outcome, choice, filled
 from ftc.plan.steps import Choice, Plan, TuneStep
 from ftc.recipe.suggest import did_you_mean
 from ftc.tuning.base import Method, Problem
 from ftc.tuning.freeze import trains
 from ftc.tuning.lora import READS_ROWS
-from ftc.tuning.modules import SCORE, TOKENS, Module, Modules, ends_with, with_scores
+from ftc.tuning.modules import SCORE, TOKENS, Module, Modules, ends_with, headless, with_scores
 
 BITSANDBYTES = "bitsandbytes"
 
 
-def known_modules(context: Context, *, scores: int = 0) -> Modules | None:
+def known_modules(context: Context, *, scores: int = 0, embeds: bool = False) -> Modules | None:
     """The model's modules by its config.json; None for a model type whose names are not in the tables.
 
-    With `scores`, a head of so many stands in place of the vocabulary's.
+    With `scores`, a head of so many stands in place of the vocabulary's, and none where it `embeds`.
     """
     try:
         found = modules(context.facts.model.config)
     except InexpressibleError:
         return None
+    if embeds:
+        return headless(found)
     return with_scores(found, scores) if scores else found
 
 
-def tune_step(context: Context, known: Modules | None, *, scores: int = 0) -> TuneStep:
+def tune_step(context: Context, known: Modules | None, *, scores: int = 0, embeds: bool = False) -> TuneStep:
     """The recipe's `[tune]` table through its method, with how many numbers train where that is known."""
     tune = context.recipe.tune
     method = tuning.load(tune.method)
     step = method.lower(tune, known)
     if scores and step.peft is not None:
         step = step.model_copy(update={"peft": _scored(step.peft)})
+    if embeds and step.peft is not None:
+        step = step.model_copy(update={"peft": embeddings.adapter(step.peft, context)})
     if method.adds_tokens and step.peft is not None and context.facts.model.new_tokens:
         step = step.model_copy(update={"peft": _with_rows(step.peft, context, known)})
     if known is None:
@@ -200,10 +205,10 @@ def counted(plan: Plan, context: Context) -> TuneStep | None:
 
 def run(plan: Plan, context: Context) -> Outcome:
     """Lower the recipe's `[tune]` table through its method, and hold it against the model."""
-    scores = scores_of(plan)
-    tune, known = context.recipe.tune, known_modules(context, scores=scores)
+    scores, embeds = scores_of(plan), plan.objective is not None and plan.objective.head == "embedding"
+    tune, known = context.recipe.tune, known_modules(context, scores=scores, embeds=embeds)
     method = tuning.load(tune.method)
-    step = tune_step(context, known, scores=scores)
+    step = tune_step(context, known, scores=scores, embeds=embeds)
     if known is None:
         found = list(_by_tensors(context, step))
     else:
