@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ftc.evaluating",
         "ftc.export",
         "ftc.exporting",
+        "ftc.importing",
         "ftc.opening",
         "ftc.speaking",
         "ftc.diffing",

@@ -19,6 +19,7 @@ from ftc.cli.terminal import Closed, Terminal, abandon, flush
 
 COMMANDS: dict[str, str] = {
     "init": "ftc.cli.init",
+    "import": "ftc.cli.import_config",
     "check": "ftc.cli.check",
     "plan": "ftc.cli.plan",
     "diff": "ftc.cli.diff",

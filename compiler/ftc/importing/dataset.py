@@ -1,0 +1,44 @@
+"""The [data] of a recipe from a peer's data sets: sources, the query or the mix, the rows held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import indent
+
+from ftc.importing.draft import Draft
+from ftc.importing.rows import Rows, as_chat, select, union
+
+
+def alike(sets: Sequence[Rows]) -> tuple[Rows, ...]:
+    """The data sets in one form: where some are conversations, prompts and completions become such too."""
+    forms = {rows.columns for rows in sets}
+    if len(forms) > 1 and ("messages",) in forms:
+        return tuple(map(as_chat, sets))
+    return tuple(sets)
+
+
+def write_data(draft: Draft, sets: Sequence[Rows], held_out: Sequence[Rows] = ()) -> tuple[Rows, ...]:
+    """Put data sets into the recipe; those come back whose columns are other ones, so that they stay out."""
+    if not sets:
+        return ()
+    every = alike((*sets, *held_out))
+    form = every[0].columns
+    odd = tuple(rows for rows in every if rows.columns != form)
+    train = [rows for rows in every[: len(sets)] if rows.columns == form]
+    held = [rows for rows in every[len(sets) :] if rows.columns == form]
+    for rows in (*train, *held):
+        draft.put(f"data.sources.{rows.name}", rows.source)
+    weights = [rows.weight for rows in train if rows.weight is not None]
+    if len(train) > 1 and len(weights) == len(train):
+        for rows in train:
+            draft.put(f"data.mix.{rows.name}.query", _block(select(rows)))
+            draft.put(f"data.mix.{rows.name}.weight", rows.weight)
+    elif len(train) > 1 or held or not train[0].everything:
+        draft.put("data.query", _block(union(train)))
+    if held:
+        draft.state("data.split.query", union(held), "held out, as the file says")
+    return odd
+
+
+def _block(sql: str) -> str:
+    return "\n" + indent(sql, "  ") + "\n"
