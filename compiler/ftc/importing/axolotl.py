@@ -148,7 +148,9 @@ def tune(draft: Draft) -> None:
             draft.refuse("adapter", f"ftc cannot import the adapter `{adapter}`", "write lora or qlora")
         else:
             draft.put("tune.method", "full")
-        lora = [key for key in draft.table() if key.startswith(("lora_", "peft_", "load_in_", "loraplus_"))]
+        lora = [
+            key for key in axolotl_keys.KNOWN if key.startswith(("lora_", "peft_", "load_in_", "loraplus_"))
+        ]
         draft.fine(lora, "no adapter is trained" if not adapter else "the adapter is not carried over")
         return
     eight, four = draft.flag("load_in_8bit"), draft.flag("load_in_4bit")

@@ -37,8 +37,6 @@ def data(draft: Draft) -> None:
     held = _sets(draft, "test_datasets", taken)
     rows = train or documents
     odd = write_data(draft, rows, held)
-    for one in odd:
-        _stays(draft, one)
     raw = any("prompt" in one.columns and _is_raw(draft, one) for one in (*rows, *held))
     if raw and not odd and all(one.columns == ("prompt", "completion") for one in rows):
         draft.state("render.chat", value=False, why="the prompt's headings take the place of a chat template")
@@ -51,17 +49,6 @@ def data(draft: Draft) -> None:
 def _is_raw(draft: Draft, rows: Rows) -> bool:
     """Whether a prompt of the rows has a form of its own."""
     return any("### Instruction" in one or " || " in one for one in rows.select) and draft.objective is None
-
-
-def _stays(draft: Draft, rows: Rows) -> None:
-    """A data set with other columns than the first one is not in the recipe."""
-    from ftc.importing.draft import Verdict
-
-    name = f"data.sources.{rows.name}"
-    why = f"its columns ({', '.join(rows.columns)}) are others than those of the first data set"
-    for key, verdict in list(draft.verdicts.items()):
-        if verdict.to and verdict.to[0] == name:
-            draft.verdicts[key] = Verdict("not_carried", why=why, instead="a recipe of its own")
 
 
 def _sets(draft: Draft, key: str, taken: set[str]) -> list[Rows]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import indent
 
-from ftc.importing.draft import Draft
+from ftc.importing.draft import Draft, Verdict
 from ftc.importing.rows import Rows, as_chat, select, union
 
 
@@ -18,7 +19,7 @@ def alike(sets: Sequence[Rows]) -> tuple[Rows, ...]:
 
 
 def write_data(draft: Draft, sets: Sequence[Rows], held_out: Sequence[Rows] = ()) -> tuple[Rows, ...]:
-    """Put data sets into the recipe; those come back whose columns are other ones, so that they stay out."""
+    """Put data sets into the recipe; those come back whose columns are other ones, and which stay out."""
     if not sets:
         return ()
     every = alike((*sets, *held_out))
@@ -37,7 +38,21 @@ def write_data(draft: Draft, sets: Sequence[Rows], held_out: Sequence[Rows] = ()
         draft.put("data.query", _block(union(train)))
     if held:
         draft.state("data.split.query", union(held), "held out, as the file says")
+    for rows in odd:
+        _stays_out(draft, rows)
     return odd
+
+
+def _stays_out(draft: Draft, rows: Rows) -> None:
+    """The keys of a data set with other columns than the first one's have no place in the recipe."""
+    name = f"data.sources.{rows.name}"
+    why = f"its columns ({', '.join(rows.columns)}) are others than those of the first data set"
+    for key, verdict in list(draft.verdicts.items()):
+        left = tuple(to for to in verdict.to if to != name and not to.startswith(f"data.mix.{rows.name}."))
+        if left and left != verdict.to:
+            draft.verdicts[key] = replace(verdict, to=left)
+        elif name in verdict.to:
+            draft.verdicts[key] = Verdict("not_carried", why=why, instead="a recipe of its own")
 
 
 def _block(sql: str) -> str:

@@ -103,7 +103,13 @@ class Draft:
             if old is not None and old.kind == verdict.kind == "carried":
                 self.verdicts[path] = replace(old, to=tuple(dict.fromkeys(old.to + verdict.to)))
             elif key in self.table() and not self.judged(path):
-                self.verdicts[path] = verdict
+                self.verdicts |= dict.fromkeys(self._whole(path), verdict)
+
+    def _whole(self, path: Key) -> tuple[Key, ...]:
+        """The key itself, or what is left of its table where something of that is judged."""
+        if not self.touched(path):
+            return (path,)
+        return tuple(one for one in leaves(self.document.get(*path), path) if not self.judged(one))
 
     def carry(self, keys: str | Iterable[str], to: str, value: Any, why: str = "") -> None:
         """The keys are the setting `to` of the recipe now."""

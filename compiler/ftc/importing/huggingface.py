@@ -238,7 +238,7 @@ def name(draft: Draft, keys: tuple[str, ...] = ("output_dir",)) -> None:
         last = str(draft.get(stated)).replace("\\", "/").rstrip("/").rpartition("/")[2]
         plain_name = re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-")
     if stated and plain_name:
-        draft.carry(stated, "name", plain_name, "runs stand in runs/NAME")
+        draft.carry(stated, "name", plain_name)
     draft.fine(keys, "runs stand in runs/NAME/DIGEST")
 
 

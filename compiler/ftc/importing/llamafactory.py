@@ -142,7 +142,7 @@ def tune(draft: Draft) -> None:
     elif bits is not None:
         draft.lose("quantization_bit", f"ftc has no {kind} on a base in {bits} bits", 'method = "qlora"')
     METHODS.get(kind, lambda _: None)(draft)
-    names = [key for key in draft.table() if key.startswith(("lora_", "oft_", "pissa_", "freeze_trainable"))]
+    names = [key for key in KNOWN if key.startswith(("lora_", "oft_", "pissa_", "freeze_trainable"))]
     more = ["use_rslora", "use_dora", "additional_target", "freeze_extra_modules", "module_dropout"]
     draft.fine([*names, *more], f"it is not for {kind}")
     draft.fine(("quantization_type", "double_quantization"), "the base is not in few bits")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ftc.importing import places
@@ -23,7 +24,7 @@ def data(draft: Draft) -> None:
     else:
         draft.fine("datasets", "empty, which is the default")
         train, held = _named(draft, taken)
-    write_data(draft, train, held)
+    write_data(draft, _alike(train), _alike(held))
     size = draft.number("test_split_size")
     if size:
         draft.carry("test_split_size", "data.split.eval", plain(size))
@@ -95,6 +96,14 @@ def _mixture(draft: Draft, taken: set[str]) -> tuple[list[Rows], list[Rows]]:
         train += found
         held += out
     return train, held
+
+
+def _alike(sets: list[Rows]) -> list[Rows]:
+    """Where one data set of a mixture names its columns, the others can have no other ones."""
+    named = next((rows.select for rows in sets if not rows.everything), None)
+    if named is None:
+        return sets
+    return [replace(rows, select=named, columns=named) for rows in sets]
 
 
 def _no_table() -> Any:
