@@ -15,7 +15,8 @@ from ftc import api
 from ftc.diagnostics import Severity
 from ftc.estimate.catalogue import devices, find
 from ftc.estimate.forecast import Forecast, Forecasts, by_cost
-from ftc.forecasting import exact, forecaster
+from ftc.forecasting import forecaster
+from ftc.launch import abstract_runs
 from ftc.results import PlanResult
 
 RECIPE = """
@@ -166,15 +167,38 @@ def test_the_step_is_run_abstractly_once(planned: Any, monkeypatch: pytest.Monke
     assert own.memory is not None
     assert own.exact.allocated == pytest.approx(own.memory.peak, rel=0.03)
     assert own.exact.packages["torch"]
-    monkeypatch.setattr(subprocess, "run", None)
+    monkeypatch.setattr(subprocess, "Popen", None)
     assert forecasts(planned(exact=True)).own.exact == own.exact
 
 
+OFT = '[train]\nmicro_batch = "auto"\n[hardware]\ngpu = "L4"\n[tune]\nmethod = "oft"\nblock = 4'
+
+
+def test_what_the_closed_form_has_no_account_of_is_run_abstractly(
+    planned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = planned(OFT)
+    own = forecasts(result).own
+    assert own.memory is not None
+    assert own.memory.verdict == "fits"
+    assert own.duration is not None
+    assert own.cost is not None
+    assert result.plan is not None
+    chosen = {choice.key: choice.reason for choice in result.plan.choices}
+    assert "OFTConfig" in chosen["memory estimate"]
+    assert (
+        "the largest part" in chosen["train.micro_batch"] or "the whole batch" in chosen["train.micro_batch"]
+    )
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert forecasts(planned(OFT)).own == own
+
+
 def test_what_the_abstract_run_refuses_is_said(planned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = ["-c", "import sys; sys.exit('Error: the attention kernel is odd')"]
-    run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda words, **more: run([words[0], *command], **more))
-    monkeypatch.setattr(exact, "KIND", "abstract-refused")
+    answer = '{"unknown": "the attention kernel is odd"}'
+    command = ["-c", f"import sys; sys.stdin.readline(); print({answer!r})"]
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **more: start([words[0], *command], **more))
+    monkeypatch.setattr(abstract_runs, "KIND", "abstract-refused")
     found = forecasts(planned(exact=True)).own.exact
     assert found is not None
     assert found.allocated is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from ftc.estimate.step import TrainingStep
 
 aten = torch.ops.aten
+EAGER, PLAIN = "eager", "sdpa"
 PREFIX = "ftc_kernel_"
 """transformers takes a name with "flash" in it for a package of that name."""
 
@@ -111,6 +113,34 @@ KERNELS = {
     ("math", "cpu"): _math,
     ("flash", "cpu"): _flash_cpu,
 }
+
+
+def plain(step: TrainingStep, backend: str) -> Callable[..., torch.Tensor]:
+    """PyTorch's function of attention, for model code that calls it by itself, by the step's kernel."""
+    kernel = KERNELS.get((step.attention, backend), _math)
+
+    def attend(  # noqa: PLR0913 - the function's own arguments
+        query: Any,
+        key: Any,
+        value: Any,
+        attn_mask: Any = None,
+        dropout_p: float = 0.0,
+        *,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
+        how = How(dropout_p, scale, is_causal)
+        if enable_gqa or key.shape[1] == query.shape[1]:
+            found: torch.Tensor = kernel(query, key, value, attn_mask, how)
+            return found
+        causal = is_causal and attn_mask is None  # one key for all heads, which the formula alone takes
+        mixed: torch.Tensor = aten._scaled_dot_product_attention_math(  # noqa: SLF001
+            query, key, value, attn_mask, dropout_p, causal, None, scale=scale
+        )[0]
+        return mixed
+
+    return attend
 
 
 def implementation(step: TrainingStep, backend: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from pydantic import JsonValue
 
 from ftc.estimate.abstract import encoder
-from ftc.estimate.abstract.attention import implementation
+from ftc.estimate.abstract.attention import PLAIN, implementation
 from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.architecture import InexpressibleError
@@ -53,24 +53,23 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
         kind = AutoModelForSequenceClassification
         settings = {"pad_token_id": 0, **settings, "num_labels": step.objective.scores}
     config = AutoConfig.for_model(**settings)
-    if not choosable(kind, config):
-        attention = "eager"
+    attention = _own_attention(kind, config) or attention or implementation(step, backend)
     with torch.device(device):
-        model: Any = kind.from_config(
-            config, dtype=dtype(step.weights), attn_implementation=attention or implementation(step, backend)
-        )
+        model: Any = kind.from_config(config, dtype=dtype(step.weights), attn_implementation=attention)
     if step.quantisation is not None:
         replace(model, step.quantisation)
     return encoder.wrapped(model) if step.objective.texts else model
 
 
-def choosable(kind: Any, config: Any) -> bool:
-    """Whether the model's code leaves the attention kernel open; if not it has its own formula."""
+def _own_attention(kind: Any, config: Any) -> str | None:
+    """What model code takes that leaves its attention to nobody: its own formula, or PyTorch's function."""
     found = kind._model_mapping.get(type(config), None)  # noqa: SLF001
     found = found[0] if isinstance(found, tuple) else found
     if found is None:
         raise InexpressibleError(f"transformers has no such model of the type {config.model_type}")
-    return bool(getattr(found, "_supports_sdpa", False))
+    if not getattr(found, "_supports_sdpa", False):
+        return "eager"
+    return None if getattr(found, "_supports_attention_backend", False) else PLAIN
 
 
 def models(step: TrainingStep) -> list[TrainingStep]:

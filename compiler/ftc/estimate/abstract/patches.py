@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import _disable_current_modes
 
+from ftc.estimate.abstract.attention import plain
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.step import TrainingStep
 
@@ -109,6 +110,7 @@ def abstract(step: TrainingStep, backend: str, autocast: Autocast, shown: Shown)
             )
         )
         enter(patch.object(torch, "get_autocast_dtype", lambda d: autocast.dtype if d == "meta" else kind(d)))
+        enter(patch.object(functional, "scaled_dot_product_attention", plain(step, backend)))
         if autocast.dtype is not None:
             autocast.install(stack)
         if backend == "cuda":

@@ -11,7 +11,7 @@ import torch
 
 from ftc.estimate.abstract import encoder, heldout, sampling
 from ftc.estimate.abstract import optimizer as optimizers
-from ftc.estimate.abstract.attention import implementation
+from ftc.estimate.abstract.attention import EAGER, PLAIN, implementation
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.abstract.loss import ByTrainer, criterion, inputs
 from ftc.estimate.abstract.model import dtype, loaded, models, name_weights, prepared, skeleton
@@ -167,9 +167,10 @@ class Run:
         packed, self.shown.packed = self.shown.packed, False
         config = base_of(self.model).config
         kept, variant = config._attn_implementation, how.attention or self.step.attention  # noqa: SLF001
-        config._attn_implementation = implementation(  # noqa: SLF001
-            self.step.model_copy(update={"attention": variant}), self.backend
-        )
+        if kept not in (EAGER, PLAIN):
+            config._attn_implementation = implementation(  # noqa: SLF001
+                self.step.model_copy(update={"attention": variant}), self.backend
+            )
         self.model.eval()
         with heldout.widened(self.model, widen=self.autocast.dtype is not None):
             yield
