@@ -261,18 +261,24 @@ def build(
     Where there is no recipe.lock it is written, unless something is overridden. With `locked` nothing is
     built from inputs which are not as in the lock; else they are told.
     """
+    from ftc.artifact.preparing import Noted
     from ftc.building import Workshop
 
-    path = Path(recipe)
+    path, status = Path(recipe), ""
     with open_cache(path) as cache:
+        noted = Noted(cache.root, path, runs or path.parent / "runs", progress)
 
         def once() -> BuildResult:
-            made = planned(path, Options(tuple(set), progress=progress), cache)
+            made = planned(path, Options(tuple(set), progress=noted), cache)
             return _build(made, Workshop(runs, cache, on_event or (lambda _: None)), locked, lock=not set)
 
-        result = once()
-        if cache.damaged and any(finding.code == "FTC706" for finding in result.findings):
+        try:
             result = once()
+            if cache.damaged and any(finding.code == "FTC706" for finding in result.findings):
+                result = once()
+            status = result.status
+        finally:
+            noted.close(status or "failed")
         return replace(result, findings=sort_findings((*result.findings, *damaged(cache))))
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from ftc.artifact.events import EVENTS, recorded
+from ftc.artifact.preparing import Noted
 from ftc.artifact.run_directory import MANIFEST
 from ftc.artifact.run_list import builder, directories, read_run
 from ftc.cli.main import run
+from ftc.facts.cache import cache_root
 from ftc.runtime.events import Done, Failed, Phase, Step, Stopped
 
 NOBODY = 2**22 - 7
@@ -164,6 +166,61 @@ def test_watching_a_build_to_its_end(runs: Path, capsys: pytest.CaptureFixture[s
     assert lines[3].startswith("  step 40/40")
     assert lines[4] == "built, 1 of 1 gates hold: project/runs/tickets/4444444444444444"
     assert len(heard) == 4
+
+
+def noted(runs: Path, status: str, act: Callable[[], None]) -> threading.Thread:
+    """A build in a thread, from its data on; the place of the recipe is two above its runs."""
+    (runs / ".4444444444444444.lock").unlink(missing_ok=True)
+    recipe = runs.parent.parent / "recipe.toml"
+    recipe.touch()
+    note = Noted(cache_root(), recipe, runs.parent, None)
+    note("reading sources", 3, 10)
+
+    def build() -> None:
+        time.sleep(0.5)
+        note("compiling rows", 5, 9)
+        time.sleep(0.5)
+        act()
+        note.close(status)
+
+    return in_thread(build)
+
+
+def test_watching_a_build_from_its_data_on(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    partial = runs / "5555555555555555.partial"
+
+    def train() -> None:
+        unfinished(partial, "tickets", 0, os.getpid())
+        emit = recorded(partial, lambda _: None)
+        emit(step(40))
+        time.sleep(0.5)
+        (partial / MANIFEST).write_text("# bytes 1\n")
+        partial.rename(runs / "5555555555555555")
+
+    thread = noted(runs, "built", train)
+    assert run(["watch", "project/recipe.toml"]) == 0
+    thread.join()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("preparing")
+    assert lines[0].endswith("project/recipe.toml")
+    assert lines[1:3] == ["reading sources: 3 rows", "compiling rows: 5 rows"]
+    assert lines[3].startswith("tickets  ")
+    assert lines[4].startswith("  step 40/40")
+    assert lines[5].startswith("built: ")
+
+
+@pytest.mark.parametrize(("status", "code"), [("up to date", 0), ("invalid", 1), ("", 3)])
+def test_watching_a_build_that_never_trains(
+    runs: Path, capsys: pytest.CaptureFixture[str], status: str, code: int
+) -> None:
+    thread = noted(runs, status or "failed", lambda: None)
+    assert run(["watch", "--json"]) == code
+    thread.join()
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["event"] for one in found] == ["data", "data", "ended"]
+    assert (found[0]["phase"], found[0]["done"], found[0]["total"]) == ("reading sources", 3, 10)
+    assert found[-1]["status"] == (status or "failed")
+    assert run(["watch", "project"]) == 1, "it has ended"
 
 
 def test_watching_as_json_a_build_that_fails(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,14 +110,21 @@ def builder(partial: Path) -> int | None:
     lock = partial.with_name(f".{partial.name.removesuffix(PARTIAL)}.lock")
     try:
         process = int(lock.read_text(encoding="utf-8", errors="replace").strip() or 0)
+    except (OSError, ValueError):
+        return None
+    return process if is_alive(process) else None
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of that number is there, whosever it is."""
+    try:
         if process > 0:
             os.kill(process, 0)
-            return process
     except PermissionError:
-        return process
-    except (OSError, ValueError, OverflowError):
-        return None
-    return None
+        return True
+    except (OSError, OverflowError):
+        return False
+    return process > 0
 
 
 def _read(place: Path, digest: str, plan: dict[str, Any], state: State) -> Run:

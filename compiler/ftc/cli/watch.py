@@ -16,8 +16,11 @@ from ftc.cli.terminal import Terminal, escape
 
 if TYPE_CHECKING:
     from ftc.artifact.following import Ended
+    from ftc.artifact.preparing import Preparing
     from ftc.cli.progress import Reporter
 
+ENDED = {"built": FINE, "up to date": FINE, "stopped": STOPPED, "invalid": RECIPE_WRONG}
+"""Exit codes of builds by how they ended; any other has failed."""
 LOOK = 0.5
 """Seconds between two looks for a build that has not begun."""
 
@@ -34,10 +37,10 @@ def command(terminal: Terminal, place: Path, *, wait: bool, json: bool) -> int:
 
     Names a run directory, a recipe, or a directory below which a build is running; of several the one that
     began last. Reads the files of the run and touches nothing: Ctrl-C ends the watching, not the build. The
-    exit code is that of the build. A build is seen once its rows are compiled.
+    exit code is that of the build. Before its run begins, a build is seen by what it notes in the cache.
 
-    --json prints a line of JSON for the run, one for each event of the build, and one for its end: {"event",
-    ...}.
+    --json prints a line of JSON for each note of the data stages ({"event": "data", "phase", "done",
+    "total"}), one for the run, one for each event of the build, and one for its end: {"event", ...}.
     """
     if not place.exists():
         raise click.UsageError(f"there is nothing at {place}")
@@ -49,26 +52,70 @@ def command(terminal: Terminal, place: Path, *, wait: bool, json: bool) -> int:
         if found is None:
             terminal.err(_nothing(place))
             return RECIPE_WRONG
+        if not isinstance(found, Path):
+            begun = _until_run(found, terminal, json=json)
+            if isinstance(begun, int):
+                return begun
+            found = begun
         return _watch(found, terminal, json=json)
     except KeyboardInterrupt:
         terminal.err("No longer watching; the build goes on.")
         return STOPPED
 
 
-def _running(place: Path) -> Path | None:
-    """The unfinished run below a place whose build began last; None where no build is running."""
+def _running(place: Path) -> Path | Preparing | None:
+    """The unfinished run below a place whose build began last, or a build without one; None: no build."""
+    from ftc.artifact.preparing import preparing
     from ftc.artifact.run_list import PARTIAL, builder, directories
+    from ftc.facts.cache import cache_root
 
+    asked = place
     if place.name == DEFAULT_RECIPE or place.is_file():
         place = place.parent
     partial = place.parent / f"{place.name}{PARTIAL}"
     places = [partial] if place.name and partial.is_dir() else directories(place)
     found = [one for one in places if one.name.endswith(PARTIAL) and builder(one) is not None]
-    return max(found, key=lambda one: (one / "plan.json").stat().st_mtime, default=None)
+    if found:
+        return max(found, key=lambda one: (one / "plan.json").stat().st_mtime)
+    return preparing(cache_root(), asked)
 
 
 def _nothing(place: Path) -> str:
     return f"No build is running below {place}: `ftc runs` lists the runs, --wait waits for a build."
+
+
+def _until_run(build: Preparing, terminal: Terminal, *, json: bool) -> Path | int:
+    """Show the data stages of a build until its run begins; the exit code where it ends before."""
+    from json import dumps
+
+    from ftc.artifact.following import TICK
+
+    now: Preparing | None = build
+    if not json and not terminal.quiet:
+        _out(terminal, f"{terminal.style('preparing', 'strong')}  {escape(build.recipe)}")
+    with _reporter(terminal, json=json) as reporter:
+        last = None
+        while now is not None and not now.status:
+            run = now.run()
+            if run is not None:
+                reporter.close(ok=True)
+                return run
+            if now.phase and now != last and json:
+                told = {"event": "data", "phase": now.phase, "done": now.done, "total": now.total}
+                _out(terminal, dumps(told))
+            elif now.phase and now != last:
+                reporter.data(now.phase, now.done, now.total)
+            last = now
+            time.sleep(TICK)
+            now = now.again()
+        status = now.status if now is not None else "gone"
+        reporter.close(ok=status in ENDED)
+    if json:
+        _out(terminal, dumps({"event": "ended", "status": status, "run": None}))
+    else:
+        said = "has ended, and does not say why" if now is None else f"has ended: {status}"
+        _out(terminal, f"The build {said}. {escape(build.recipe)}")
+    return ENDED.get(status, FAILED)
 
 
 def _watch(partial: Path, terminal: Terminal, *, json: bool) -> int:

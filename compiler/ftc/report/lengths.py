@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -146,7 +146,8 @@ def _quantiles(sides: Sides, each: float, base: float, width: float) -> list[Mar
     lines = [line(x, HEAD - 14, x, base, "mark") for x in dict.fromkeys((half, most))]
     labels = [_Label("half", half, before=half >= _room("half")), _Label.right("90 %", most, width)]
     if labels[0].end > labels[1].start:
-        labels = [_Label.right("half, 90 %", half, width)]
+        both = _Label.right("half, 90 %", most, width)
+        labels = [replace(both, x=half) if both.before else both]
     return lines + [label.drawn() for label in labels]
 
 

@@ -89,7 +89,8 @@ def _tokens(column: pa.ListArray) -> Int64:
 
 def _longest(column: pa.ListArray) -> Int64:
     """Of rows of several members the tokens of the longest."""
-    return list_numbers(column)[0].reshape(len(column), -1).max(axis=1).astype(np.int64)
+    found: Int64 = list_numbers(column)[0].reshape(len(column), -1).max(axis=1).astype(np.int64)
+    return found
 
 
 def _read(directory: Path, part: Part) -> Iterator[_Rows]:
