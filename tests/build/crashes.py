@@ -86,12 +86,13 @@ class Acts:
         os.killpg(0, signal.SIGKILL)
 
     def _ours(self, path: object, directory: int = -1) -> str | None:
-        """A path relative to the root; None if it is elsewhere."""
+        """A path relative to the root; None if it is elsewhere, or a note which comes by the clock."""
         if not isinstance(path, str | bytes | os.PathLike):
             return None
         beside = Path(f"/proc/self/fd/{directory}").readlink() if directory >= 0 else Path.cwd()
         name = os.path.normpath(beside / os.fsdecode(path))
-        return os.path.relpath(name, self.root) if name.startswith(f"{self.root}/") else None
+        ours = name.startswith(f"{self.root}/") and not name.startswith(f"{self.root}/cache/building/")
+        return os.path.relpath(name, self.root) if ours else None
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Python's audit hook."""
@@ -231,7 +232,7 @@ def in_child(recipe: Path, root: Path, death: Death | None) -> bool:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build left: the whole run's manifest, the codes of its findings and its acts."""
+    """What a build left: the manifests of its runs, the codes of its findings and its acts."""
 
     manifest: str
     acts: tuple[str, ...]
@@ -240,9 +241,13 @@ class Built:
 
 def left(root: Path) -> Built:
     """What the last build under a root left; raises OSError or ValueError where no run is whole."""
-    (manifest,) = (root / "runs").glob("*/*/MANIFEST.sha256")
+    manifests = sorted((root / "runs").glob("*/*/MANIFEST.sha256"))
+    partial = [path for path in (root / "runs").glob("*/*.partial") if path.is_dir()]
+    if not manifests or partial:
+        raise ValueError(f"{len(manifests)} whole runs, {len(partial)} unfinished")
     told = json.loads((root / "acts.json").read_text(encoding="utf-8"))
-    return Built(manifest.read_text(encoding="utf-8"), tuple(told["acts"]), tuple(told["codes"]))
+    found = "".join(path.read_text(encoding="utf-8") for path in manifests)
+    return Built(found, tuple(told["acts"]), tuple(told["codes"]))
 
 
 def fresh(project: Path, root: Path) -> Path:
@@ -282,8 +287,8 @@ def warm() -> None:
     from ftc.data import pipeline  # noqa: F401
     from ftc.runtime import main, score, trainer  # noqa: F401
 
-    for name in os.environ.get("CRASH_TRAINERS", "SFTTrainer").split():
-        inside, _, kind = f"trl.{name}".rpartition(".")
+    for name in os.environ.get("CRASH_TRAINERS", "trl:SFTTrainer").split():
+        inside, _, kind = name.partition(":")
         getattr(import_module(inside), kind)
 
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from ftc.objectives import OBJECTIVES, load
+from models import write_tiny_encoder
+
 CRASHES = Path(__file__).with_name("crashes.py")
 WORDS = ["fox", "dog", "country", "capital"]
 PAIR = {"chosen": " fox", "rejected": " dog"}
@@ -61,16 +64,39 @@ generations = 4
 max_new_tokens = 6
 rewards = [{{ metric = "length", unit = "characters", at_least = 9 }}]
 """
-OTHERS: dict[str, tuple[str, str]] = {
-    "dpo": ('objective = "dpo"\n[tune]\nmethod = "full"\n', "DPOTrainer"),
-    "kto": ('objective = "kto"\n', "KTOTrainer"),
-    "orpo": ('objective = "orpo"\n', "experimental.orpo.ORPOTrainer"),
-    "grpo": (SAMPLED, "GRPOTrainer"),
-    "qlora": ('[tune]\nmethod = "qlora"\n' + EVAL, "SFTTrainer"),
-    "pissa": ('[tune]\nmethod = "lora"\ninit = "pissa"\n' + EVAL, "SFTTrainer"),
-    "stopping": ("eval_every = 1\nearly_stopping = {{ patience = 1, min_delta = 9 }}\n" + EVAL, "SFTTrainer"),
-    "full": ('optimizer = "adafactor"\n[tune]\nmethod = "full"\n' + EVAL, "SFTTrainer"),
+STUDENT = """[train.objective]
+name = "gkd"
+teacher = "{model}"
+on_policy = 0.5
+max_new_tokens = 6
+"""
+FULL = '[tune]\nmethod = "full"\n'
+OTHERS: dict[str, str] = {
+    "dpo": 'objective = "dpo"\n' + FULL,
+    "kto": 'objective = "kto"\n',
+    "orpo": 'objective = "orpo"\n',
+    "cpo": 'objective = "cpo"\n',
+    "simpo": 'objective = "simpo"\n' + FULL,
+    "reward": 'objective = "reward"\n',
+    "gkd": STUDENT,
+    "grpo": SAMPLED,
+    "rloo": SAMPLED.replace("grpo", "rloo") + FULL,
+    "classification": 'objective = "classification"\n' + EVAL,
+    "embedding": FULL,
+    "chain": EVAL,
+    "qlora": '[tune]\nmethod = "qlora"\n' + EVAL,
+    "pissa": '[tune]\nmethod = "lora"\ninit = "pissa"\n' + EVAL,
+    "stopping": "eval_every = 1\nearly_stopping = {{ patience = 1, min_delta = 9 }}\n" + EVAL,
+    "full": 'optimizer = "adafactor"\n' + FULL + EVAL,
 }
+POINTS = {"chain": (8, "load|train|save|finish|recipe"), "embedding": (3, "train")}
+"""How many builds are killed, and in which stages, where it is not four in training."""
+
+
+def trainer(kind: str) -> str:
+    """The class that trains, which is imported once for all builds."""
+    name = kind if kind in OBJECTIVES else "sft"
+    return load(name).trainer
 
 
 def rows(kind: str) -> list[dict[str, Any]]:
@@ -79,32 +105,42 @@ def rows(kind: str) -> list[dict[str, Any]]:
         asked = [{"role": "user", "content": f"the {WORDS[i % 4]} number {i}?"} for i in range(40)]
         told = [{"role": "assistant", "content": WORDS[i % 4]} for i in range(40)]
         return [{"messages": list(pair)} for pair in zip(asked, told, strict=True)]
-    more = {
-        "dpo": PAIR,
-        "orpo": PAIR,
-        "kto": {"completion": " fox", "label": True},
-        "grpo": {},
-    }.get(kind, {"completion": " fox"})
-    found = [{"prompt": f"the {WORDS[i % 4]} number {i}", **more} for i in range(24)]
+    if kind == "classification":
+        return [{"text": f"the {WORDS[i % 4]} number {i}", "label": WORDS[i % 2]} for i in range(24)]
+    if kind == "embedding":
+        return [{"anchor": f"what is w{i}", "positive": f"w{i} fox"} for i in range(24)]
     if kind == "kto":
-        for i, row in enumerate(found):
-            row["label"] = i % 2 == 0
-    return found
+        more = [{"completion": " fox", "label": i % 2 == 0} for i in range(24)]
+    else:
+        more = [MORE.get(kind, {"completion": " fox"})] * 24
+    return [{"prompt": f"the {WORDS[i % 4]} number {i}", **more[i]} for i in range(24)]
+
+
+MORE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("dpo", "orpo", "cpo", "simpo", "reward"), PAIR),
+    "grpo": {},
+    "rloo": {},
+}
 
 
 def project(directory: Path, model: Path, kind: str = "chats") -> Path:
-    """A directory with a recipe and its rows."""
+    """A directory with a recipe and its rows; of a chain also with the recipe that it builds on."""
     directory.mkdir(parents=True)
-    text = CHATS if kind == "chats" else PLAIN
-    more = "" if kind == "chats" else OTHERS[kind][0]
+    text = CHATS if kind == "chats" else PLAIN + OTHERS[kind]
+    if kind == "embedding":
+        text = text.replace("[render]\nchat = false\n", "")
     lines = "".join(json.dumps(row) + "\n" for row in rows(kind))
     (directory / "rows.jsonl").write_text(lines, encoding="utf-8")
-    (directory / "recipe.toml").write_text((text + more).format(model=model), encoding="utf-8")
+    recipe = text.format(model=model)
+    if kind == "chain":
+        (directory / "first.toml").write_text(recipe.replace("plain", "first"), encoding="utf-8")
+        recipe = recipe.replace(f'"{model}"', '{ recipe = "first.toml" }')
+    (directory / "recipe.toml").write_text(recipe, encoding="utf-8")
     return directory
 
 
 def killed(
-    place: Path, recipe: Path, *arguments: object, trainers: str = "SFTTrainer"
+    place: Path, recipe: Path, *arguments: object, trainers: str = "trl:SFTTrainer"
 ) -> list[dict[str, Any]]:
     """What came of builds that were killed; the first entry is about the one that was not."""
     command = [sys.executable, str(CRASHES), str(recipe), str(place), *map(str, arguments)]
@@ -155,8 +191,14 @@ def test_builds_killed_at_forty_acts(tmp_path: Path, tiny_model: Path) -> None:
 def test_builds_of_other_objectives_killed_while_they_train(
     tmp_path: Path, tiny_model: Path, kind: str
 ) -> None:
-    place = project(tmp_path / "p", tiny_model, kind)
-    assert_same(killed(tmp_path / "k", place, 4, 3, "train", trainers=OTHERS[kind][1]), 4)
+    model = tiny_model
+    if kind == "embedding":
+        pytest.importorskip("sentence_transformers")
+        model = tmp_path / "encoder"
+        write_tiny_encoder(model)
+    count, stages = POINTS.get(kind, (4, "train"))
+    place = project(tmp_path / "p", model, kind)
+    assert_same(killed(tmp_path / "k", place, count, 3, stages, trainers=trainer(kind)), count)
 
 
 @pytest.mark.slow
