@@ -190,11 +190,14 @@ class _Reader:
                     f"more than {MOST_VALUES} values, or more than {DEEPEST} tables in each other", node
                 )
             return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self._refuse(f"the tag `{node.tag}` is not taken", node, "write a plain value")
+            return None
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, at)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(one, (*at, number)) for number, one in enumerate(node.value)]
-        return self._scalar(node)
+        return [self._value(one, (*at, number)) for number, one in enumerate(node.value)]
 
     def _scalar(self, node: yaml.Node) -> Any:
         kind = node.tag.removeprefix(_TAG)

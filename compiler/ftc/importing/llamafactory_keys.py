@@ -139,6 +139,10 @@ _REST = """
     fp8_enable_fsdp_float8_all_gather use_cache sortish_sampler generation_config dataloader_drop_last
     torch_compile_backend torch_compile_mode torch_empty_cache_steps bf16_full_eval fp16_full_eval tf32
     prediction_loss_only eval_accumulation_steps eval_delay debug average_tokens_across_devices
+    max_length activation_checkpointing activation_checkpointing_kwargs batch_eval_metrics
+    dataloader_multiprocessing_context eval_do_concat_batches eval_on_start eval_use_gather_object
+    include_for_metrics liger_kernel_config optim_target_modules trackio_bucket_id trackio_space_id
+    trackio_static_space_id
 """
 RULES |= {key: lost("ftc has no counterpart") for key in _REST.split()}
 
