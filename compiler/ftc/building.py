@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ftc.chaining import directory_of, is_adapter, runs_of
 from ftc.diagnostics import Finding, Severity, Span
@@ -181,7 +181,8 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
         digest=result.digest,
         trackers=(made.loaded.recipe.train.trackers if made.loaded.recipe else None) or (),
     )
-    work = replace(work, chain=_chain(made, below, work.directory.complete))
+    own = work.directory.complete
+    work = replace(work, chain=(*_chain(made, below, own), *_reward_models(made, shop, own)))
     done = execute(work, shop.on_event)
     return replace(done, findings=(*said, *done.findings))
 
@@ -281,23 +282,35 @@ def _not_built(made: Planned, base: Planned) -> Finding:
 
 def _chain(made: Planned, below: BuildResult | None, run: Path) -> tuple[ChainedRun, ...]:
     """The runs that a run builds on, seen from its directory, the first one first."""
+    if made.base is None or below is None or below.run is None:
+        return ()
+    return (*_chain(made.base, below.base, run), _link(made.base, below.run, run, "base"))
+
+
+def _reward_models(made: Planned, shop: Workshop, run: Path) -> Iterator[ChainedRun]:
+    """The runs whose models score a run's sampled answers, seen from its directory."""
+    for one in made.scorers:
+        yield _link(one, directory_of(one, shop.runs).complete, run, "reward")
+
+
+def _link(made: Planned, there: Path, run: Path, use: Literal["base", "reward"]) -> ChainedRun:
+    """A run at `there` as it stands in the chain of another."""
     from ftc.artifact.chain import ChainedRun, manifest_digest, place_of
 
-    if made.base is None or below is None or below.run is None or below.plan is None:
-        return ()
-    plan, digest = below.plan, below.digest
-    assert plan.model is not None  # noqa: S101 - it is built, so its plan is whole
+    plan, digest = made.result.plan, made.result.digest
+    assert plan is not None  # noqa: S101 - it is built, so its plan is whole
+    assert plan.model is not None  # noqa: S101
     assert plan.tune is not None  # noqa: S101
     assert plan.objective is not None  # noqa: S101
     assert digest is not None  # noqa: S101
-    own = ChainedRun(
+    return ChainedRun(
         name=plan.name,
         plan=digest,
-        place=place_of(below.run, run),
+        place=place_of(there, run),
         objective=plan.objective.name,
         method=plan.tune.method,
         adapter=is_adapter(plan.tune),
         model=plan.model,
-        manifest_sha256=manifest_digest(below.run),
+        manifest_sha256=manifest_digest(there),
+        use=use,
     )
-    return (*_chain(made.base, below.base, run), own)

@@ -232,9 +232,9 @@ def base_weights(run: OpenRun) -> Path | Finding:
 
 def _below(run: OpenRun) -> Path | Finding:
     """The whole weights of the run that a run builds on, if it is still the one it was built on."""
-    from ftc.artifact.chain import manifest_digest, read_chain
+    from ftc.artifact.chain import bases, manifest_digest, read_chain
 
-    chain = read_chain(run.directory)
+    chain = bases(read_chain(run.directory))
     if not chain:
         return refused(run.directory, "its chain.json is missing", "build it again")
     link = chain[-1]

@@ -11,11 +11,13 @@ import pytest
 
 import ftc
 from ftc.artifact import build as artifact_build
+from ftc.artifact.chain import read_chain
 from ftc.diagnostics import Severity
 from ftc.launch.local import Outcome
 from ftc.runtime import merge, score
 from ftc.runtime.events import Event
 from ftc.runtime.job import Job
+from ftc.verifying import verify_run
 from objectives.test_objectives_train import FULL, PAIRS, PROMPTS, steps
 from runtime.in_process import run_job
 
@@ -86,6 +88,12 @@ def test_the_reward_model_is_built_first_and_scores(
     record = steps(built.run)
     assert all("reward" in line for line in record)
     (made,) = (tmp_path / "reward" / "runs" / "reward").iterdir()
+    (link,) = read_chain(built.run)
+    assert (link.name, link.use, link.plan) == ("reward", "reward", planned.chain[0].digest)
+    assert (built.run / link.place).resolve() == made.resolve()
+    (checked,) = [check for check in verify_run(built.run).checks if check.title == "chain"]
+    assert (checked.findings, checked.open) == ((), "")
+    assert "The reward model scored" in (built.run / "README.md").read_text(encoding="utf-8")
     scorer = AutoModelForSequenceClassification.from_pretrained(made / "model").eval()
     scorer.config.pad_token_id = 0
     row, found = seen[0][0][0], seen[0][1][0]

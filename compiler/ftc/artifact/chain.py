@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from ftc.artifact.files import sha256, write_json
 from ftc.artifact.run_directory import MANIFEST
@@ -31,6 +32,13 @@ class ChainedRun(Frozen):
     adapter: bool
     model: ModelStep
     manifest_sha256: Digest
+    use: Literal["base", "reward"] = "base"
+    """What the run that names it began with, or the reward model that scored its answers."""
+
+
+def bases(chain: Iterable[ChainedRun]) -> tuple[ChainedRun, ...]:
+    """The runs of a chain that a model was made of, one after the other."""
+    return tuple(one for one in chain if one.use == "base")
 
 
 def place_of(run: Path, seen_from: Path) -> str:
@@ -60,12 +68,15 @@ def _digest(path: Path) -> str | None:
 
 
 def write_chain(run: Path, chain: Sequence[ChainedRun]) -> None:
-    """Write chain.json, the first run that was built first. Raises OSError."""
+    """Write chain.json, the first run that was built first, reward models last. Raises OSError."""
     write_json(run / CHAIN, [one.model_dump(mode="json") for one in chain])
 
 
 def read_chain(run: Path) -> tuple[ChainedRun, ...]:
-    """The runs that a run builds on, the first one first; none where it builds on a model alone."""
+    """The runs that a run builds on, the first one first; none where it builds on a model alone.
+
+    Behind them stand the reward models by which it was trained.
+    """
     file = run / CHAIN
     if not file.is_file():
         return ()

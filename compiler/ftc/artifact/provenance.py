@@ -153,11 +153,14 @@ def _input(name: str, digest: str, role: str, more: Descriptor) -> Descriptor:
     return {"name": name, "digest": {"sha256": digest}, "annotations": {"role": role}, **more}
 
 
+ROLES = {"base": "base run", "reward": "run of the reward model"}
+
+
 def _runs(chain: Iterable[ChainedRun]) -> Iterator[Descriptor]:
     """The runs that this one builds on, each by its manifest."""
     for run in chain:
         more = {"uri": f"urn:sha256:{run.plan}"}
-        yield _input(f"{run.name}/MANIFEST.sha256", run.manifest_sha256, "base run", more)
+        yield _input(f"{run.name}/MANIFEST.sha256", run.manifest_sha256, ROLES[run.use], more)
 
 
 def _packages(run: Path) -> Iterator[Descriptor]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.artifact.chain import CHAIN, ChainedRun, changed_model, manifest_digest, read_chain
+from ftc.artifact.chain import CHAIN, ChainedRun, bases, changed_model, manifest_digest, read_chain
 from ftc.artifact.inputs_lock import LOCK, compiling_entries, entries_of
 from ftc.artifact.lock_reading import UnreadableLockError, differences, read_entries
 from ftc.artifact.provenance import PROVENANCE, statement_bytes
@@ -252,11 +252,15 @@ def _chain(run: Path) -> tuple[tuple[ChainedRun, ...], tuple[Check, ...]]:
 
 def _bases(at: _Run) -> Check:
     """The runs that this one builds on: that they are those, where they are there."""
-    model = at.plan.model
-    if model is None or model.kind != "run":
+    model, below = at.plan.model, bases(at.chain)
+    judged = [reward.model for reward in at.plan.objective.rewards] if at.plan.objective else []
+    wanted = [one.revision for one in judged if one is not None]
+    if [one.plan for one in at.chain if one.use == "reward"] != wanted:
+        return Check("chain", findings=(_odd(f"{CHAIN} has other reward models than the plan"),))
+    if (model is None or model.kind != "run") and not wanted:
         extra = (_odd(f"there is a {CHAIN}, and the plan builds on no run"),) if at.chain else ()
         return Check("chain", "the plan builds on no other run", extra)
-    if not at.chain or at.chain[-1].plan != model.revision:
+    if model is not None and model.kind == "run" and (not below or below[-1].plan != model.revision):
         return Check("chain", findings=(_odd(f"{CHAIN} does not end with the run that the plan builds on"),))
     findings, away = [], []
     for one in at.chain:

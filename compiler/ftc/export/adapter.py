@@ -84,7 +84,8 @@ def pinned(work: Work) -> tuple[Choice, ...]:
 def _texts(work: Work, place: str) -> str:
     """The same of a model that makes vectors, which sentence-transformers loads with its base."""
     return (
-        f"# {work.run.plan.name}, as an adapter\n\nThe base model is `{work.run.ready.model.location}`. Its place is"
+        f"# {work.run.plan.name}, as an adapter\n\n"
+        f"The base model is `{work.run.ready.model.location}`. Its place is"
         f" `base_model_name_or_path` in adapter_config.json ({place}).\n\n"
         "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
         'model = SentenceTransformer(".")\n```\n'

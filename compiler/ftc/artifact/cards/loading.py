@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from ftc.artifact.chain import ChainedRun
+from ftc.artifact.chain import ChainedRun, bases
 from ftc.plan.steps import ModelStep, Plan
 
 PACKAGED = "package://"
@@ -96,8 +96,9 @@ def loading(plan: Plan, chain: Sequence[ChainedRun] = ()) -> str:
     imports = f"from transformers import {kind}, AutoTokenizer\n\n"
     if plan.model is None or plan.tune is None or plan.tune.peft is None:
         return imports + f'model = {kind}.from_pretrained("model")\n' + tokenizer
-    if chain:
-        more, base = _chained_base(plan.model, chain, kind, told)
+    below = bases(chain)
+    if below:
+        more, base = _chained_base(plan.model, below, kind, told)
     else:
         more, expression = base_expression(plan.model, kind, told)
         base = f"base = {expression}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from ftc.artifact.chain import ChainedRun
+from ftc.artifact.chain import ChainedRun, bases
 from ftc.plan.steps import Plan, SourceStep
 from ftc.recipe.card import Card
 from ftc.recipe.licences import OTHER, hub_name, spdx
@@ -58,10 +58,11 @@ def fields(plan: Plan, measured: Mapping[str, Any], chain: Sequence[ChainedRun],
     found: Fields = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": pipeline(plan)}
     if plan.objective is not None and plan.objective.head == "embedding":
         found["library_name"] = "sentence-transformers"
-    base = chain[0].model if chain else plan.model
+    below = bases(chain)
+    base = below[0].model if below else plan.model
     if base is not None and base.kind == "hub":
         found["base_model"] = base.location
-        found["base_model_relation"] = "adapter" if adapter and not chain else "finetune"
+        found["base_model_relation"] = "adapter" if adapter and not below else "finetune"
     found |= licence_fields(card)
     if card.language:
         found["language"] = list(card.language)

@@ -12,7 +12,7 @@ from ftc.artifact.cards.loading import loading
 from ftc.artifact.cards.markdown import code, plain, prose, sections, table
 from ftc.artifact.cards.metadata import fields, yaml_block
 from ftc.artifact.cards.stated import stated
-from ftc.artifact.chain import ChainedRun
+from ftc.artifact.chain import ChainedRun, bases
 from ftc.artifact.documents import Finished
 from ftc.plan.steps import Plan
 from ftc.recipe.card import Card
@@ -131,8 +131,12 @@ def _chain_text(chain: Sequence[ChainedRun]) -> str:
     """What the model was before, run by run; the first one began with a model."""
     if not chain:
         return ""
-    start = code(chain[0].model.location)
-    first = f"The first run began with {start}; each other one with the run above it.\n\n"
+    below, first = bases(chain), ""
+    if below:
+        start = code(below[0].model.location)
+        first = f"The first run began with {start}; each other one with the run above it.\n\n"
+    if len(chain) > len(below):
+        first += "The reward model scored the answers that this run sampled.\n\n"
     rows = ((code(run.place), plain(run.objective), plain(run.method), f"`{run.plan[:16]}`") for run in chain)
     return first + table(("run", "objective", "method", "plan"), rows)
 
