@@ -133,7 +133,10 @@ def _recipe(run: Path, plan: Plan, suite: str, scratch: Path) -> Path | Finding:
         message = f"`{suite}` is no recipe, and no suite that ftc ships"
         return Finding("FTC732", message, help=(f"ftc ships {', '.join(SUITES)}",))
     assert plan.model is not None  # noqa: S101 - the plan of a run is whole
-    model: dict[str, Any] = {"base": _location(run, plan), "dtype": plan.model.dtype}
+    location = _location(run, plan, open_cache(run / "recipe.toml"))
+    if isinstance(location, Finding):
+        return location
+    model: dict[str, Any] = {"base": location, "dtype": plan.model.dtype}
     if plan.model.revision is not None and plan.model.kind == "hub":
         model["revision"] = plan.model.revision
     if plan.render is not None and plan.render.chat_template is not None:
@@ -154,26 +157,28 @@ def _recipe(run: Path, plan: Plan, suite: str, scratch: Path) -> Path | Finding:
     return path
 
 
-def _location(run: Path, plan: Plan) -> str | dict[str, str]:
-    """The base model as the new recipe names it: directories relative to the recipe that made the run."""
+def _location(run: Path, plan: Plan, cache: Cache) -> str | Finding:
+    """The base model as the new recipe names it: directories relative to the recipe that made the run.
+
+    Of a run that builds on another it is what that other one made, wherever chain.json says it is.
+    """
     assert plan.model is not None  # noqa: S101 - the plan of a run is whole
     location = plan.model.location
     if plan.model.kind == "run":
-        return {"recipe": str(_recipe_below(run))}
+        found = _below(run, cache)
+        return found if isinstance(found, Finding) else str(found)
     if plan.model.kind == "hub" or "://" in location:
         return location
     places = [home / location for home in (run.absolute().parents[2], Path.cwd())]
     return str(next((place.resolve() for place in places if place.exists()), location))
 
 
-def _recipe_below(run: Path) -> Path:
-    """The recipe of the run that a run builds on, beside whose recipe its runs are."""
-    from ftc.artifact.chain import read_chain
+def _below(run: Path, cache: Cache) -> Path | Finding:
+    """The whole weights that a run began with, of the run that its chain.json names."""
+    from ftc.opening import opened
 
-    chain = read_chain(run)
-    below = (run / chain[-1].place).resolve() if chain else run
-    named = below.parents[2] / f"{below.parent.name}.toml"
-    return named if named.is_file() else below.parents[2] / "recipe.toml"
+    found = opened(run, cache)
+    return found if isinstance(found, Finding) else found.base()
 
 
 def _asked(run: Plan, made: Planned) -> Plan | Finding:
@@ -184,8 +189,11 @@ def _asked(run: Plan, made: Planned) -> Plan | Finding:
     assert run.model is not None  # noqa: S101
     if not suites.all_suites:
         return Finding("FTC732", "the recipe has no suite that could be measured", help=("add [[eval]]",))
-    chained = ("kind", "revision") if "run" in (run.model.kind, suites.model.kind) else ()
-    parts = ("config_sha256", "tokenizer_sha256", "weights", *chained)
+    parts: tuple[str, ...] = ("config_sha256", "tokenizer_sha256", "weights")
+    if suites.model.kind == "run":
+        parts = (*parts, "kind", "revision")
+    elif run.model.kind == "run":  # the suites are on the merged weights of the very run below
+        parts = ("tokenizer_sha256",)
     other = [part for part in parts if getattr(run.model, part) != getattr(suites.model, part)]
     if other:
         message = "the run was tuned from another base model than that of the recipe with the suites"
@@ -232,7 +240,8 @@ def _job(run: Path, plan: Plan, made: Planned, cache: Cache, directory: Path) ->
     from ftc.runtime.job import Job
 
     result = made.result
-    assert result.data is not None  # noqa: S101 - the caller has looked
+    assert plan.model is not None  # noqa: S101 - the caller has looked
+    assert result.data is not None  # noqa: S101
     assert made.facts is not None  # noqa: S101
     prepare(
         directory,
@@ -244,7 +253,7 @@ def _job(run: Path, plan: Plan, made: Planned, cache: Cache, directory: Path) ->
     )
     add_files(directory, result.beside)
     try:
-        model = begun_with(made, None, cache)
+        model = _below(run, cache) if plan.model.kind == "run" else begun_with(made, None, cache)
     except CacheProblem as problem:
         return cache_finding(problem)
     if isinstance(model, Finding):
