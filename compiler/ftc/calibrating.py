@@ -127,6 +127,7 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
     from ftc.estimate.lowering import training_step
     from ftc.estimate.measured import subject
     from ftc.estimate.workload import workload
+    from ftc.launch.abstract_runs import abstract_runs
     from ftc.launch.calibration import calibrate as measure
 
     plan, data = made.result.plan, made.result.data
@@ -135,12 +136,12 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
     assert data is not None  # noqa: S101
     assert made.facts is not None  # noqa: S101
     try:
-        teacher = made.facts.teacher.config if made.facts.teacher is not None else None
         target = _target(made.facts.gpu)
-        step = training_step(plan, made.facts.model.config, device=target, teacher=teacher)
+        step = training_step(plan, made.facts.model.config, device=target, others=made.facts.others)
         labels = plan.eval.labels if plan.eval else ()
-        work = workload(plan, step, batch_lengths(data, made.result.sequences, plan.data, labels))
-        with cache.scratch() as directory:
+        lengths = batch_lengths(data, made.result.sequences, plan.data, labels)
+        with abstract_runs(cache), cache.scratch() as directory:
+            work, about = workload(plan, step, lengths), subject(plan, step)
             job = _job(directory / "run", made, cache)
             if isinstance(job, Finding):
                 return CalibrateResult(path, (job,), "failed")
@@ -153,7 +154,7 @@ def _measured(path: Path, made: Planned, cache: Cache, tell: Callable[[Event], N
         return CalibrateResult(path, (_unwritten(error, path),), "failed")
     if found is None:
         return CalibrateResult(path, _ended(outcome), "stopped" if outcome.status == "stopped" else "failed")
-    return CalibrateResult(path, (), "measured", found, on_machine(work, found, subject(plan, step)))
+    return CalibrateResult(path, (), "measured", found, on_machine(work, found, about))
 
 
 def _target(gpu: CudaDevice | None) -> Target | None:

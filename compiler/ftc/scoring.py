@@ -22,6 +22,7 @@ def with_scorers(facts: Facts, scorers: Sequence[Planned], origins: Origins) -> 
     """The facts with the reward models in their rewards, or why one cannot score these answers."""
     left = iter(scorers)
     rewards: list[RewardStep] = []
+    models: list[ModelFacts] = []
     for number, step in enumerate(facts.rewards):
         if step.metric is not None or step.python is not None:
             rewards.append(step)
@@ -29,13 +30,14 @@ def with_scorers(facts: Facts, scorers: Sequence[Planned], origins: Origins) -> 
         found = _with_model(step, next(left), facts, (origins, number))
         if isinstance(found, Finding):
             return found
-        rewards.append(found)
-    return replace(facts, rewards=tuple(rewards))
+        rewards.append(found[0])
+        models.append(found[1])
+    return replace(facts, rewards=tuple(rewards), scorers=tuple(models))
 
 
 def _with_model(
     step: RewardStep, made: Planned, facts: Facts, place: tuple[Origins, int]
-) -> RewardStep | Finding:
+) -> tuple[RewardStep, ModelFacts] | Finding:
     origins, number = place
     plan = made.result.plan
     assert plan is not None  # noqa: S101 - the caller has looked
@@ -46,7 +48,8 @@ def _with_model(
         return model
     why = _unfit(model, facts)
     if why is None:
-        return step.model_copy(update={"model": model.step(plan.model.dtype), "ending": _ending(made)})
+        lowered = {"model": model.step(plan.model.dtype), "ending": _ending(made)}
+        return step.model_copy(update=lowered), model
     message = f"the reward model of `{plan.name}` cannot score these answers: {why}"
     helps = ("let both recipes begin with models of the same tokenizer and chat template",)
     return Finding("FTC519", message, origins.value(*REWARDS, number, "recipe"), help=helps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from pydantic import JsonValue
 
@@ -35,6 +36,7 @@ class Case:
     prompt: int = 8
     arguments: dict[str, Any] = field(default_factory=dict)
     objective: dict[str, Any] = field(default_factory=lambda: {"name": "sft"})
+    scored: bool = False
 
     @property
     def asks(self) -> bool:
@@ -58,6 +60,7 @@ def pairs(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[s
 
 
 REWARDS = (RewardStep(name="length", metric="length", options={}, python=None, source=None, weight=1.0),)
+SCORER = "scorer"
 LABELLED: dict[str, tuple[JsonValue, ...]] = {"kto": (True, False), "classification": ("a", "b", "c")}
 """Labels that rows carry by turns, by objective."""
 
@@ -97,13 +100,16 @@ def rows(lengths: tuple[int, ...], prompt: int, vocabulary: int) -> list[dict[st
 
 def tiny_of(root: Path, config: dict[str, Any], case: Case) -> Tiny:
     """A model of this config with random weights, its tokenizer, and compiled rows of the case's lengths."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     from models import write_tiny_tokenizer
 
     model = root / "model"
     write_tiny_tokenizer(model)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(model)
+    if case.scored:
+        settings = AutoConfig.for_model(**config, num_labels=1, pad_token_id=0)
+        AutoModelForSequenceClassification.from_config(settings).save_pretrained(root / SCORER)
     labels = LABELLED.get(case.objective["name"])
     plain = partial(labelled, labels=labels) if labels else asked if case.asks else rows
     kind = pairs if case.members else plain
@@ -157,6 +163,7 @@ def _objective(plan: Plan, case: Case) -> dict[str, Any]:
     arguments = found.arguments(options) | arguments
     each = found.per_row(options)
     arguments["per_device_train_batch_size"] = case.micro_batch * each
+    by_model = (REWARDS[0].model_copy(update={"metric": None, "model": plan.model}),)
     step = ObjectiveStep(
         name=name,
         trainer=found.trainer,
@@ -166,7 +173,7 @@ def _objective(plan: Plan, case: Case) -> dict[str, Any]:
         head=found.loads.head,
         reference=found.loads.reference,
         teacher=plan.model if found.loads.teacher else None,
-        rewards=REWARDS if case.asks else (),
+        rewards=(by_model if case.scored else REWARDS) if case.asks else (),
     )
     tune = plan.tune
     if found.loads.head != "vocabulary" and tune is not None and tune.peft is not None:
@@ -203,22 +210,27 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
     """The peaks in bytes of evaluation before, training, and evaluation after, by the runtime's functions."""
     from transformers import set_seed
 
-    from ftc.runtime import adapt, load, train
+    from ftc.runtime import adapt, load, rewards, train
     from ftc.runtime.evaluate import Evaluator, Host
     from ftc.runtime.ready import read_plan
     from ftc.runtime.suites import with_rows
     from ftc.runtime.trainer import Session
 
-    job = replace(tiny.job(plan, run), teacher=tiny.model)
+    scorer = tiny.root / SCORER
+    job = replace(tiny.job(plan, run), teacher=tiny.model, scorers=(scorer,) if scorer.exists() else ())
     ready = read_plan(job.plan)
     job.work.mkdir(parents=True, exist_ok=True)
+
+    def unmapped(model: Any) -> Any:
+        """Files are mapped into memory, which the profiler does not see."""
+        for weight in model.parameters():
+            weight.data = weight.data.clone()
+        return model
 
     def execute() -> None:
         stop, quiet = Stop(), lambda _: None
         set_seed(0)
-        model = load.load_base(ready, job.model)
-        for weight in model.parameters():  # files are mapped into memory, which the profiler does not see
-            weight.data = weight.data.clone()
+        model = unmapped(load.load_base(ready, job.model))
         tokenizer = load.load_tokenizer(job.model)
         host = Host.make(ready, job.data, job.model, emit=quiet, stop=stop)
         evaluator = next((Evaluator.make(host, *suite) for suite in with_rows(ready)), None)
@@ -233,4 +245,6 @@ def measured(tiny: Tiny, plan: Plan, run: Path) -> dict[str, int]:
             with phase("after"):
                 evaluator(trained)
 
-    return peaks(execute)
+    loads = rewards.load_model
+    with patch.object(rewards, "load_model", lambda *args, **options: unmapped(loads(*args, **options))):
+        return peaks(execute)

@@ -66,6 +66,10 @@ CASES: dict[str, tuple[str, Case]] = {
     "simpo, full": ("qwen3", Case(method="full", micro_batch=2, objective=SIMPO)),
     "gkd, lora": ("llama", Case(micro_batch=2, objective=GKD)),
     "grpo, lora": ("llama", Case(objective=GRPO, lengths=PROMPTS)),
+    "rloo, full, scored by a model": (
+        "llama",
+        Case(method="full", objective=RLOO, lengths=PROMPTS, scored=True),
+    ),
     "rloo, full, checkpointed": (
         "llama",
         Case(method="full", objective=RLOO, lengths=PROMPTS, arguments=STILL),
@@ -139,7 +143,9 @@ def lowered(tmp_path: Path, model: str, case: Case) -> tuple[TrainingStep, dict[
     config = MODELS[model]
     tiny = tiny_of(tmp_path, config, case)
     plan = plan_of(tiny, config, case, package_versions())
-    return training_step(plan, config, teacher=config), measured(tiny, plan, tmp_path / "run")
+    assert plan.model is not None
+    step = training_step(plan, config, others={plan.model.config_sha256: config})
+    return step, measured(tiny, plan, tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", CASES)

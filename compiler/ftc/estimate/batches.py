@@ -46,6 +46,13 @@ class Heldout:
         found: Integers = (self.end - self.prompts) * (self.prompts > 0)
         return found.clip(min=0)
 
+    def longer(self, more: int) -> Heldout:
+        """The rows with so many tokens before each."""
+        if not more:
+            return self
+        prompts = self.prompts + more * (self.prompts > 0)
+        return Heldout(self.lengths + more, prompts, self.first + more, self.end + more)
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:

@@ -8,18 +8,20 @@ attention), `runtime/adapt.py` (adapters), `runtime/collate.py` (padding, packin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ftc.estimate import trainer_options as options
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.kernels import Kernel, Kernels, Named
-from ftc.estimate.objective import OWN, Config, largest_batch, loss_of, optimised, scoring
+from ftc.estimate.objective import OWN, Config, Configs, largest_batch, loss_of, optimised, scoring
 from ftc.estimate.rows import Rows
 from ftc.estimate.step import Code, Dtype, Evaluation, Quantisation, TrainingStep, Tuning
 from ftc.estimate.suites import needs, on_held_out, own_parts
 from ftc.plan.steps import EvalStep, Plan, UnfrozenStep
 from ftc.tuning.modules import SCORE
 
+NO_OTHERS: Configs = MappingProxyType({})
 EVALUATED = 2**28
 """Numbers in the logits of one batch of held-out rows at most (`runtime/heldout.py`, LOGITS)."""
 
@@ -73,12 +75,12 @@ def training_step(
     device: Named | None = None,
     rows: Rows | None = None,
     held_out: Rows | None = None,
-    teacher: Config | None = None,
+    others: Configs = NO_OTHERS,
 ) -> TrainingStep:
     """The step of a plan whose model, tuning and training are resolved; `config` is the model's config.json.
 
-    `device` is what it runs on, for the kernels that are chosen by it. `teacher` is the config.json of the
-    model that is followed, where there is one. `rows` and `held_out` stand for the
+    `device` is what it runs on, for the kernels that are chosen by it. `others` are the
+    config.json of a teacher and of reward models, by their digests. `rows` and `held_out` stand for the
     compiled rows where there are none yet. Its batch is the largest there can be: as many rows as a
     micro-batch has, each as long as the longest. Raises InexpressibleError where the estimate has no account
     of what the plan runs.
@@ -91,7 +93,7 @@ def training_step(
     if rows is None:
         rows = Rows.to_train(plan)
         held_out = Rows.held_out(plan)
-    objective = optimised(plan, rows, teacher)
+    objective = optimised(plan, rows, others)
     options.refuse(arguments, OWN.get(objective.kind, frozenset()))
     tuning, config = _without_dropout(_tuning(plan), config, arguments)
     if objective.scores:
@@ -269,4 +271,4 @@ def _evaluation(plan: Plan, suite: EvalStep, rows: Rows, kernel: Callable[[bool]
     )
 
 
-__all__ = ["Config", "Named", "Rows", "training_step"]
+__all__ = ["Config", "Configs", "Named", "Rows", "training_step"]

@@ -8,10 +8,12 @@ from typing import Any
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.rows import Rows
 from ftc.estimate.step import Batch, Code, Loss, Objective, Teacher, Tuning
-from ftc.plan.steps import ObjectiveStep, Plan
+from ftc.plan.steps import ModelStep, ObjectiveStep, Plan
 from ftc.tuning.modules import SCORE
 
 Config = Mapping[str, Any]
+Configs = Mapping[str, Config]
+"""The config.json of other models that take part, by their digests."""
 
 HEAD_SINCE = (1, 15)
 """TRL whose SFT trainer makes logits in tiles (`add_fused_lm_head`)."""
@@ -53,22 +55,22 @@ OWN = {
 """Options of an objective's trainer that take a few numbers a row, or that this module heeds."""
 
 
-def optimised(plan: Plan, rows: Rows, teacher: Config | None) -> Objective:
+def optimised(plan: Plan, rows: Rows, others: Configs) -> Objective:
     """What is optimised, and what other models take part. Raises InexpressibleError."""
     step = plan.objective
     if step is None or step.batches == "rows":
         return Objective()
     if step.name not in MODELLED:
         raise InexpressibleError(f"what a step of {step.name} takes is not modelled")
-    return MODELLED[step.name](plan, step, rows, teacher)
+    return MODELLED[step.name](plan, step, rows, others)
 
 
-def _scored(plan: Plan, step: ObjectiveStep, _rows: Rows, _: Config | None) -> Objective:
+def _scored(plan: Plan, step: ObjectiveStep, _rows: Rows, _: Configs) -> Objective:
     classes = len(plan.data.classes) if plan.data is not None else 0
     return Objective(kind="reward" if step.name == "reward" else "classes", scores=classes or 1)
 
 
-def _compared(plan: Plan, step: ObjectiveStep, _rows: Rows, _: Config | None) -> Objective:
+def _compared(plan: Plan, step: ObjectiveStep, _rows: Rows, _: Configs) -> Objective:
     """Texts of a row that an encoder reads; pairs of either kind read the anchor twice."""
     members = len(plan.render.members) if plan.render is not None else 2
     return Objective(kind="embedding", texts=4 if step.options["loss"] == "contrastive" else members)
@@ -79,14 +81,14 @@ def _base(plan: Plan) -> str:
     return "model" if plan.tune is None or plan.tune.peft is None else "adapter"
 
 
-def _referred(plan: Plan, step: ObjectiveStep, rows: Rows, _: Config | None) -> Objective:
+def _referred(plan: Plan, step: ObjectiveStep, rows: Rows, _: Configs) -> Objective:
     drift = None
     if step.name == "kto" and step.options["loss"] == "kto":  # another row's answer behind the prompt
         drift = rows.longest + min(rows.longest, rows.trained or rows.longest)
     return Objective.model_validate({"kind": step.name, "reference": _base(plan), "drift": drift})
 
 
-def _apart(_plan: Plan, step: ObjectiveStep, _rows: Rows, _: Config | None) -> Objective:
+def _apart(_plan: Plan, step: ObjectiveStep, _rows: Rows, _: Configs) -> Objective:
     return Objective(kind="orpo" if step.name == "orpo" else "cpo")
 
 
@@ -94,11 +96,10 @@ def _number(step: ObjectiveStep, name: str) -> float:
     return float(str(step.options[name]))
 
 
-def _sampled(plan: Plan, step: ObjectiveStep, rows: Rows, _: Config | None) -> Objective:
+def _sampled(plan: Plan, step: ObjectiveStep, rows: Rows, others: Configs) -> Objective:
     """Answers to all prompts of an optimizer step are written at once."""
     assert plan.train is not None  # noqa: S101 - the caller has looked
-    if any(reward.model is not None for reward in step.rewards):
-        raise InexpressibleError("a reward model beside the trained one is not modelled")
+    scorers = [_other(reward.model, others) for reward in step.rewards if reward.model is not None]
     reference = _base(plan) if _number(step, "beta") else "none"
     return Objective.model_validate(
         {
@@ -109,16 +110,23 @@ def _sampled(plan: Plan, step: ObjectiveStep, rows: Rows, _: Config | None) -> O
             "generations": plan.train.batch * int(_number(step, "generations")),
             "nucleus": _number(step, "top_p") < 1,
             "cooled": _number(step, "temperature") != 1,
+            "scorers": scorers,
         }
     )
 
 
-def _followed(plan: Plan, step: ObjectiveStep, rows: Rows, teacher: Config | None) -> Objective:
+def _other(model: ModelStep, others: Configs) -> Teacher:
+    """A model that takes part. Raises InexpressibleError where its config.json is not at hand."""
+    if model.config_sha256 not in others:
+        raise InexpressibleError("the config.json of a teacher or a reward model is not at hand")
+    return Teacher(config=dict(others[model.config_sha256]), weights=model.dtype)
+
+
+def _followed(plan: Plan, step: ObjectiveStep, rows: Rows, others: Configs) -> Objective:
     """The student writes answers to some micro-batches itself, without a cache where it is checkpointed."""
     assert plan.train is not None  # noqa: S101 - the caller has looked
-    if step.teacher is None or teacher is None:
-        raise InexpressibleError("the teacher's config.json is not at hand")
-    about = Teacher(config=dict(teacher), weights=step.teacher.dtype)
+    assert step.teacher is not None  # noqa: S101 - the objective asks for one
+    about = _other(step.teacher, others)
     if not _number(step, "on_policy"):
         return Objective(kind="gkd", teacher=about)
     return Objective(
@@ -132,7 +140,7 @@ def _followed(plan: Plan, step: ObjectiveStep, rows: Rows, teacher: Config | Non
     )
 
 
-MODELLED: dict[str, Callable[[Plan, ObjectiveStep, Rows, Config | None], Objective]] = {
+MODELLED: dict[str, Callable[[Plan, ObjectiveStep, Rows, Configs], Objective]] = {
     "dpo": _referred,
     "kto": _referred,
     "orpo": _apart,

@@ -8,7 +8,7 @@ from ftc.estimate.architecture import ENCODERS, FAMILIES, Architecture, Inexpres
 from ftc.estimate.kernels import attention_of
 from ftc.estimate.ledger import QUANTISATION, WEIGHTS, Block, Ledger
 from ftc.estimate.sharding import share
-from ftc.estimate.step import Objective, Teacher, TrainingStep, Tuning
+from ftc.estimate.step import SCORED, Batch, Loss, Objective, Teacher, TrainingStep, Tuning
 from ftc.estimate.weights import Builder, Stack, decoder_layer, encoder_ends, ends
 
 ACCOUNTED: tuple[str, ...] = ()
@@ -48,6 +48,7 @@ class Play:
     leaf: Block | None = None
     mask: Block | None = None
     teacher: Play | None = None
+    scorers: list[Play] = field(default_factory=list)
 
     def note(self, name: str, extra: list[int] | None = None) -> None:
         """End a segment; `extra` bytes by kind come on top of its peak."""
@@ -94,7 +95,24 @@ def prepared(step: TrainingStep, ledger: Ledger | None = None) -> Play:
     if step.objective.teacher is not None:
         play.teacher = prepared(teaching(step, step.objective.teacher), play.ledger)
         play.teacher.segments = play.segments
+    for scorer in step.objective.scorers:
+        other = prepared(scoring(step, scorer), play.ledger)
+        other.segments = play.segments
+        play.scorers.append(other)
     return play
+
+
+def scoring(step: TrainingStep, scorer: Teacher) -> TrainingStep:
+    """The step as a reward model takes part in it: whole, in its own dtype, over some answers at a time."""
+    rows = min(SCORED, step.objective.generations or SCORED)
+    changes = {
+        "autocast": None,
+        "batch": Batch(rows=rows, length=step.batch.length, padded=rows > 1),
+        "objective": Objective(kind="reward", scores=1),
+        "loss": Loss(kernel="scores"),
+        "evaluation": None,
+    }
+    return teaching(step, scorer).model_copy(update=changes)
 
 
 def teaching(step: TrainingStep, teacher: Teacher) -> TrainingStep:

@@ -223,6 +223,8 @@ def _read_first(play: Play) -> None:
         _unrecorded(play, batch.rows, batch.length, "scores", trained=batch.trained)
     if objective.reference in ("model", "adapter"):
         _unrecorded(play, batch.rows, batch.length, "scores", adapters=False, trained=batch.trained)
+    for scorer in play.scorers:
+        _unrecorded(scorer, scorer.step.batch.rows, batch.length, "rewards")
 
 
 __all__ = ["ACTIVATIONS", "KINDS", "Segment", "simulate"]

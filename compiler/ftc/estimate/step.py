@@ -19,8 +19,11 @@ Counts = Annotated[tuple[Count, ...], Strict(strict=False)]
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 """Bytes per element by dtype."""
 
-PROMPTS = ("PromptTuningConfig", "PrefixTuningConfig", "PromptEncoderConfig")
-"""PEFT's configurations of what is put before a row's tokens."""
+PROMPTS = ("PromptTuningConfig", "PromptEncoderConfig")
+"""PEFT's configurations of tokens that are put before a row's own."""
+
+SCORED = 8
+"""Answers that a reward model reads at a time (`runtime/rewards.py`)."""
 
 
 class Quantisation(Frozen):
@@ -83,9 +86,10 @@ class Tuning(Frozen):
         return self.method in ("lora", "peft")
 
     @property
-    def prompts(self) -> bool:
-        """Whether what trains is put before a row's tokens, and no layer changes."""
-        return self.peft.get("type") in PROMPTS
+    def virtual(self) -> int:
+        """Tokens that are put before each row's own, which go through the whole model."""
+        tokens = self.peft.get("num_virtual_tokens")
+        return tokens if isinstance(tokens, int) and self.peft["type"] in PROMPTS else 0
 
 
 class Optimizer(Frozen):
@@ -173,7 +177,7 @@ class Loss(Frozen):
 
 
 class Teacher(Frozen):
-    """Another model that gives the same rows its probabilities: its config.json and its weights' dtype."""
+    """Another model that reads the same rows, to judge them: its config.json and its weights' dtype."""
 
     config: dict[str, JsonValue]
     weights: Dtype = "bfloat16"
@@ -188,7 +192,8 @@ class Objective(Frozen):
     by its reference.
     For `reward` and `classes` `scores` is the number of those that the head gives in place of the vocabulary.
     For `embedding` the model is an encoder, and `texts` are those that it reads for each row.
-    For `gkd` the `teacher` reads the same rows.
+    For `gkd` the `teacher` gives the same rows its probabilities; `scorers` are the reward models that read
+    sampled answers, `SCORED` at a time.
     For `grpo`, `rloo` and `gkd` `prompt` and `completion` are
     lengths in tokens, `generations` the sequences generated at once, by the model's own generate; they are
     drawn from the whole vocabulary, or from a `nucleus` of it, with scores that a temperature has changed or
@@ -203,6 +208,7 @@ class Objective(Frozen):
     scores: Count | None = None
     texts: Count | None = None
     teacher: Teacher | None = None
+    scorers: Annotated[tuple[Teacher, ...], Strict(strict=False)] = ()
     prompt: Count | None = None
     completion: Count | None = None
     generations: Count | None = None

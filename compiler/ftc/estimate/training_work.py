@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ftc.estimate.batches import expected_longest, micro_batches
 from ftc.estimate.flops import Amounts, Attends, StepFlops, kernel_of, step_flops
-from ftc.estimate.play import teaching
-from ftc.estimate.step import TrainingStep
+from ftc.estimate.play import scoring, teaching
+from ftc.estimate.step import SCORED, TrainingStep
 from ftc.estimate.work import NO_WORK, Work, answered, rewritten
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def read_beside(step: TrainingStep, counted: StepFlops, passes: Work, amounts: A
     if objective.teacher is not None:
         teacher = step_flops(teaching(step, objective.teacher)).forward
         found = found.plus(replace(passes, operations=teacher.of(amounts)))
+    for scorer in objective.scorers:
+        read = step_flops(scoring(step, scorer)).forward
+        calls = passes.calls * max(1.0, step.batch.rows / SCORED)
+        found = found.plus(replace(passes, calls=calls, operations=read.of(replace(amounts, positions=0.0))))
     return found
 
 
@@ -97,6 +101,8 @@ def trained_work(plan: Plan, step: TrainingStep, lengths: Lengths) -> Trained:
     assert plan.train is not None  # noqa: S101 - the caller has looked
     assert plan.data is not None  # noqa: S101
     counted = step_flops(step)
+    if step.tuning.virtual:
+        lengths = replace(lengths, rows=lengths.rows + step.tuning.virtual)
     if step.objective.sampled:
         return _sampled(plan.train, step, lengths, counted)
     found = micro_batches(plan.train, lengths, kernel_of(step), members=step.sequences // step.batch.rows)

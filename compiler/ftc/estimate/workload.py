@@ -14,7 +14,7 @@ from ftc.estimate.batches import EvaluationBatch, Lengths, by_length, label_pass
 from ftc.estimate.fallback import Runs, told
 from ftc.estimate.flops import Amounts, Attends, Operations, StepFlops, step_flops
 from ftc.estimate.ledger import WEIGHTS
-from ftc.estimate.play import prepared
+from ftc.estimate.play import prepared, scoring
 from ftc.estimate.step import BYTES, Dtype, TrainingStep
 from ftc.estimate.suites import assumed, needs, on_held_out, own_parts
 from ftc.estimate.training_work import micro_batch, trained_work
@@ -249,7 +249,8 @@ def _loaded(plan: Plan, step: TrainingStep, held: float) -> float:
     again = step.objective.reference == "model"
     teacher = plan.objective.teacher if plan.objective is not None else None
     more = sum(file.bytes for file in teacher.weights) if teacher is not None else 0
-    return float(READ * (base + more) + again * base)
+    scorers = sum(_about(scoring(step, scorer)).base for scorer in step.objective.scorers)
+    return float(READ * (base + more + scorers) + again * base)
 
 
 def _saved(step: TrainingStep, known: _About) -> float:
@@ -268,8 +269,9 @@ def _evaluation(
     """
     parts = [(suite, lengths.heldout) for suite in on_held_out(plan)]
     parts += [(suite, assumed(part)) for suite, part in own_parts(plan, trained=trained)]
+    more = step.tuning.virtual if trained else 0
     found = [
-        _suite(plan, suite, replace(lengths, heldout=rows), step, counted, trained=trained)
+        _suite(plan, suite, replace(lengths, heldout=rows.longer(more)), step, counted, trained=trained)
         for suite, rows in parts
         if rows is not None and len(rows.lengths)
     ]

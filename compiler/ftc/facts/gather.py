@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.diagnostics import Finding
 from ftc.facts.cache import Cache
@@ -68,7 +69,14 @@ class Facts:
     suites: tuple[SuiteFacts, ...] = ()
     teacher: ModelFacts | None = None
     rewards: tuple[RewardStep, ...] = ()
+    scorers: tuple[ModelFacts, ...] = ()
     kernels: Kernels = NO_KERNELS
+
+    @property
+    def others(self) -> dict[str, Mapping[str, Any]]:
+        """The config.json of the teacher and of the reward models, by their digests."""
+        models = (*((self.teacher,) if self.teacher else ()), *self.scorers)
+        return {model.config_sha256: model.config for model in models}
 
     @property
     def columns(self) -> tuple[ColumnType, ...]:

@@ -46,15 +46,15 @@ class Builds:
     """The builds of one model's plans; what several devices have in common is read and counted once.
 
     `prices` are the recipe's own, in US dollars for an hour of a GPU, by its name; `shared` those of the file
-    that FTC_PRICES names, which is read where they are None. `teacher` is the config.json of the model that
-    is followed, where there is one.
+    that FTC_PRICES names, which is read where they are None. `others` are the config.json of a teacher
+    and of reward models, by their digests.
     """
 
     config: Mapping[str, Any]
     prices: Mapping[str, float]
     compiler: Compiled
     shared: Mapping[str, float] | None = None
-    teacher: Mapping[str, Any] | None = None
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     _places: dict[str, Path] = field(default_factory=dict)
     _lengths: dict[str, Lengths] = field(default_factory=dict)
     _works: dict[str, Workload] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Builds:
         price = self._price(gpu) if gpu is not None else None
         forecast = Forecast(target.name, here=here, settings=_settings(plan), price=price)
         try:
-            step = training_step(plan, self.config, device=target, teacher=self.teacher)
+            step = training_step(plan, self.config, device=target, others=self.others)
             forecast = replace(forecast, memory=_memory(step, target.memory))
             time, why = self._time(plan, step, gpu, here=here)
         except InexpressibleError as error:

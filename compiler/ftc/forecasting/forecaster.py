@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ftc.diagnostics import Severity
 from ftc.estimate.catalogue import Device, devices, find
@@ -40,7 +39,7 @@ class Forecaster:
     def __post_init__(self) -> None:
         facts, recipe = self.context.facts, self.context.recipe
         self._builds = Builds(
-            dict(facts.model.config), recipe.hardware.prices, self.compiler, teacher=self._teacher
+            dict(facts.model.config), recipe.hardware.prices, self.compiler, others=facts.others
         )
         self._builds.note(self.plan)
 
@@ -79,12 +78,7 @@ class Forecaster:
     def own_step(self) -> TrainingStep:
         """The plan's training step on the device that it is for. Raises InexpressibleError."""
         config, target = self.context.facts.model.config, target_of(self.plan, self.context)
-        return training_step(self.plan, config, device=target, teacher=self._teacher)
-
-    @property
-    def _teacher(self) -> Mapping[str, Any] | None:
-        """The config.json of the model that is followed."""
-        return self.context.facts.teacher.config if self.context.facts.teacher is not None else None
+        return training_step(self.plan, config, device=target, others=self.context.facts.others)
 
     def _on(self, gpus: Sequence[Device]) -> tuple[Forecast, ...]:
         variants = Variants(self.plan, self.context)

@@ -25,8 +25,8 @@ def keep(plan: Plan, context: Context, cache: Cache) -> None:
     """
     facts, hardware = context.facts, context.recipe.hardware
     _keep(cache, CONFIG, facts.model.config_sha256, dict(facts.model.config))
-    if facts.teacher is not None:
-        _keep(cache, CONFIG, facts.teacher.config_sha256, dict(facts.teacher.config))
+    for name, config in facts.others.items():
+        _keep(cache, CONFIG, name, dict(config))
     if plan.environment is not None and not context.estimated:
         _keep(cache, DEVICE, digest(plan), hardware.model_dump(mode="json"))
 

@@ -43,14 +43,16 @@ def stored_forecast(plan: Plan, rows: Rows, cache: Cache, like: Hardware | None 
     cuda = plan.environment is not None and plan.environment.device == "cuda"
     named = find(hardware.gpu) if cuda and hardware.gpu is not None else None
     mine = first_cuda_device() if cuda else None
-    builds = Builds(json.loads(config), hardware.prices, rows, teacher=_teacher(plan, cache))
+    builds = Builds(json.loads(config), hardware.prices, rows, others=_others(plan, cache))
     builds.note(plan)
     return builds.where_it_runs(plan, target_on(plan, named, mine, memory_size()), named, mine)
 
 
-def _teacher(plan: Plan, cache: Cache) -> dict[str, Any] | None:
-    """The config.json of the model that is followed; None where there is none, or it is not kept."""
-    step = plan.objective.teacher if plan.objective is not None else None
-    kept = cache.recall(CONFIG, step.config_sha256) if step is not None else None
-    found: dict[str, Any] | None = json.loads(kept) if kept is not None else None
-    return found
+def _others(plan: Plan, cache: Cache) -> dict[str, dict[str, Any]]:
+    """The config.json of a teacher and of reward models, by their digests, as far as they are kept."""
+    if plan.objective is None:
+        return {}
+    steps = [plan.objective.teacher, *(reward.model for reward in plan.objective.rewards)]
+    digests = [step.config_sha256 for step in steps if step is not None]
+    kept = {digest: cache.recall(CONFIG, digest) for digest in digests}
+    return {digest: json.loads(text) for digest, text in kept.items() if text is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ftc.diagnostics import Finding, Severity
 from ftc.estimate import catalogue
@@ -10,7 +10,7 @@ from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.closed_form import estimate
 from ftc.estimate.fallback import at_hand
 from ftc.estimate.fit import GRAIN, RECOMPUTED, Fit, Needed, Question, Target, fit, gib, longest, needed, room
-from ftc.estimate.lowering import Config, Rows, training_step
+from ftc.estimate.lowering import Config, Configs, Rows, training_step
 from ftc.estimate.requested import AUTO, requested_gpu
 from ftc.estimate.step import TrainingStep
 from ftc.facts.machine import CudaDevice
@@ -70,7 +70,7 @@ class Trial:
     config: Config
     target: Target
     headroom: float
-    teacher: Config | None = None
+    others: Configs = field(default_factory=dict)
     rows: Rows | None = None
     held_out: Rows | None = None
 
@@ -90,7 +90,7 @@ class Trial:
             device=self.target,
             rows=self.rows,
             held_out=self.held_out,
-            teacher=self.teacher,
+            others=self.others,
         )
 
     def needed(self, micro: int, again: bool) -> Needed:
@@ -156,8 +156,7 @@ def _by_abstract_run(trial: Trial, taken: Fit) -> tuple[Choice, ...]:
 
 def _trial(plan: Plan, context: Context, target: Target) -> Trial:
     facts = context.facts
-    teacher = facts.teacher.config if facts.teacher is not None else None
-    return Trial(plan, facts.model.config, target, context.recipe.hardware.headroom, teacher)
+    return Trial(plan, facts.model.config, target, context.recipe.hardware.headroom, facts.others)
 
 
 def _open(context: Context) -> tuple[str, str] | None:

@@ -85,7 +85,8 @@ def _of(step: TrainingStep, backend: Backend) -> Found:
         one, two, four = (each.products.get(part, 0.0) / texts for each in runs)
         pair = (four - 3 * two + 2 * one) / (6 * LENGTH**2)
         found[f"{part} pair"] = pair
-        found[f"{part} token"] = (two - one - 3 * LENGTH**2 * pair) / LENGTH
+        among = 3 * LENGTH**2 + 2 * LENGTH * step.tuning.virtual  # pairs that the longer row has more
+        found[f"{part} token"] = (two - one - among * pair) / LENGTH
         ends = [each.products.get(f"{part} head", 0.0) for each in runs]
         found[f"{part} position"] = 0.0 if step.objective.texts else (ends[1] - ends[0]) / LENGTH
     held = runs[0].at("save")

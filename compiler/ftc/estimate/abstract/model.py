@@ -12,6 +12,7 @@ from ftc.estimate.abstract.attention import PLAIN, implementation
 from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
 from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.play import scoring
 from ftc.estimate.step import TrainingStep, Tuning
 from ftc.plan.steps import TuneStep, UnfrozenStep
 from ftc.runtime.adapt import adapt
@@ -78,6 +79,11 @@ def models(step: TrainingStep) -> list[TrainingStep]:
     if teacher is not None:
         return [step, step.model_copy(update={"config": teacher.config, "weights": teacher.weights})]
     return [step] * (1 + (step.objective.reference == "model"))
+
+
+def scorers(step: TrainingStep) -> list[TrainingStep]:
+    """The steps whose base models score sampled answers."""
+    return [scoring(step, scorer) for scorer in step.objective.scorers]
 
 
 def loaded(model: Any, step: TrainingStep) -> Any:

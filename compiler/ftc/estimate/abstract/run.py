@@ -14,7 +14,7 @@ from ftc.estimate.abstract import optimizer as optimizers
 from ftc.estimate.abstract.attention import EAGER, PLAIN, implementation
 from ftc.estimate.abstract.autocast import Autocast
 from ftc.estimate.abstract.loss import ByTrainer, criterion, inputs
-from ftc.estimate.abstract.model import dtype, loaded, models, name_weights, prepared, skeleton
+from ftc.estimate.abstract.model import dtype, loaded, models, name_weights, prepared, scorers, skeleton
 from ftc.estimate.abstract.patches import Shown, abstract
 from ftc.estimate.abstract.quantise import name_scales
 from ftc.estimate.abstract.scratch import BACKENDS
@@ -121,6 +121,18 @@ class Run:
         self.tracker.scope = None
         self.autocast.leave_forward()
 
+    def score(self, scorers: list[Any], steps: list[TrainingStep]) -> None:
+        """Sampled answers read by reward models, some at a time."""
+        self.autocast.backward = False
+        casts, self.autocast.dtype = self.autocast.dtype, None
+        for scorer, step in zip(scorers, steps, strict=True):
+            name_weights(scorer, self.tracker)
+            self.tracker.begin("generation/rewards")
+            how = Evaluation(rows=step.batch.rows, length=step.batch.length, padded=step.batch.padded)
+            with torch.no_grad():
+                heldout.losses(scorer, how)
+        self.autocast.dtype = casts
+
     def update(self) -> None:
         """The optimizer's step."""
         if self.step.optimizer.clip:
@@ -196,6 +208,7 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
     autocast = Autocast(dtype(step.autocast) if step.autocast else None)
     around = Around(autocast, Shown(step.batch.padded, bool(step.batch.packed)))
     bases = [skeleton(each, device=tracker.device, backend=backend) for each in models(step)]
+    others = [skeleton(each, device=tracker.device, backend=backend).eval() for each in scorers(step)]
     with tracker, abstract(step, backend, autocast, around.shown):
         training = Run(step, bases, tracker, around, backend)
         runtimes = step.evaluation is not None and step.evaluation.positions is not None
@@ -203,6 +216,7 @@ def run(step: TrainingStep, backend: Backend = "cuda") -> Tracker:
             training.held_out(step.evaluation, trained=True)
         training.fill_states()
         training.sample()
+        training.score(others, scorers(step))
         training.micro_batch()
         training.update()
         if step.evaluation is not None and step.evaluation.watched and step.evaluation.positions:
