@@ -20,3 +20,5 @@ html_theme = "furo"
 html_title = "ftc"
 html_show_sourcelink = False
 html_copy_source = False
+html_static_path = ["style"]
+html_css_files = ["docs.css"]

@@ -38,6 +38,7 @@ def picture(text: str) -> str:
     console = Console(record=True, width=COLUMNS + 2, file=StringIO(), force_terminal=True)
     console.print(Text.from_ansi(text))
     drawn = console.export_svg(title=f"$ {COMMAND}", theme=SVG_EXPORT_THEME, unique_id="plan")
+    drawn = re.sub(r"\s*<!--.*?-->", "", drawn)
     drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
     return drawn.replace("Fira Code, monospace", FONT.replace('"', "'")).replace("Fira Code", "monospace")
 
