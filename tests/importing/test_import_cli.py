@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from importing.peer_configs import ALL, text_of
 
 from ftc.cli import main
+from importing.peer_configs import ALL, text_of
 
 
 @pytest.fixture

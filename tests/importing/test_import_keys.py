@@ -105,7 +105,7 @@ SCALARS = st.one_of(
 
 
 @pytest.mark.parametrize("peer", list(TABLE))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_key_vanishes_whatever_its_value(peer: str, data: st.DataObject, home: Path) -> None:
     known = sorted(load(peer).known | {"no_such_key"})

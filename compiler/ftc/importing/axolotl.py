@@ -147,7 +147,7 @@ def tune(draft: Draft) -> None:
         if adapter:
             draft.refuse("adapter", f"ftc cannot import the adapter `{adapter}`", "write lora or qlora")
         else:
-            draft.put("tune.method", "full")
+            draft.state("tune.method", "full", "axolotl trains every weight where there is no adapter")
         lora = [
             key for key in axolotl_keys.KNOWN if key.startswith(("lora_", "peft_", "load_in_", "loraplus_"))
         ]

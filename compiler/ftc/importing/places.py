@@ -38,7 +38,10 @@ def local(path: str, home: Home, start: Path | None = None) -> str:
 def base(name: str, home: Home) -> str:
     """A base model: paths as the recipe takes them, names of the hub as they are."""
     plain = not name.startswith(".") and _HUB.fullmatch(name)
-    return name if plain else local(name, home)
+    if plain:
+        return name
+    path = local(name, home)
+    return path if path.startswith((".", "/", "~")) or "://" in path else f"./{path}"
 
 
 def files(path: str, home: Home, form: str | None = None, start: Path | None = None) -> str | dict[str, Any]:

@@ -102,8 +102,10 @@ def model(draft: Draft) -> None:
 def tune(draft: Draft) -> None:
     """Full fine-tuning, LoRA, or LoRA on a base in few bits."""
     if not draft.flag("use_peft"):
-        draft.goes("use_peft", ("tune.method",))
-        draft.put("tune.method", "full")
+        if "use_peft" in draft.table():
+            draft.carry("use_peft", "tune.method", "full")
+        else:
+            draft.state("tune.method", "full", "TRL trains every weight unless use_peft is on")
         names = [name for name in MODEL if name.startswith(("lora_", "use_", "load_", "bnb_"))]
         draft.fine(names, "use_peft is off, so TRL trains every weight")
         return
