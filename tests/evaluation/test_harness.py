@@ -142,3 +142,18 @@ def test_names_are_nearly_those_of_the_harness_s_own_index() -> None:
     found = {name for root in harness._roots() for name in names(root)}
     assert len(found - indexed) <= 5
     assert len(indexed - found) / len(indexed) < 0.05
+
+
+def test_tasks_whose_rows_come_from_a_hub_are_told_from_those_of_files(tasks: Path, tmp_path: Path) -> None:
+    from ftc.facts.tasks import Tasks, tasks_of
+    from ftc.recipe.evaluation import Eval
+    from ftc.recipe.load import load_recipe
+
+    (tmp_path / "recipe.toml").write_text('[model]\nbase = "x"\n', encoding="utf-8")
+    origins = load_recipe(tmp_path / "recipe.toml").origins
+    far = CHOICE.format(rows="x").replace("dataset_path: json", "dataset_path: a/b")
+    (tasks / "far.yaml").write_text(far.replace("ftc_colours", "ftc_far"), encoding="utf-8")
+    named = ("ftc_colours", "ftc_far", "arc_easy")
+    found = tasks_of(Eval(tasks=named, task_files="tasks"), ("eval", 0), origins)
+    assert isinstance(found, Tasks)
+    assert found.from_hub == ("ftc_far", "arc_easy")

@@ -23,8 +23,8 @@ from ftc.facts.sources import ResolvedSource
 from ftc.facts.sql_problems import SqlProblem
 from ftc.facts.sql_stability import CODE as WARNING
 from ftc.recipe.layers import Key, Origins
-from ftc.recipe.model import Parameter, Recipe
-from ftc.recipe.rows import Query, SourceFiles, SqlFile
+from ftc.recipe.model import Recipe
+from ftc.recipe.rows import Parameter, Query, SourceFiles, SqlFile
 from ftc.recipe.suggest import did_you_mean, listed
 
 

@@ -191,14 +191,16 @@ def _variant(found: SuiteFacts) -> tuple[Recipe, Origins]:
     suite, data = found.settings, found.recipe.data
     sources: dict[str, SourceEntry] = dict(suite.sources or data.sources)
     moved = tuple(key for key in ("sources", "query") if getattr(suite, key) is not None)
+    moved = (*moved, *(("parameters",) if suite.parameters else ()))
     if suite.suite is not None:
         sources, moved = {"rows": SHIPPED.format(suite.suite)}, ("sources", "query")
     origins = SuiteOrigins(found.origins, found.at, moved)
     names = named_in(suite_sql(suite, found.at, found.origins))
+    shared = {key: value for key, value in data.parameters.items() if key.casefold() in names}
     own = Data(
         sources=sources,
         query=suite.query,
-        parameters={key: value for key, value in data.parameters.items() if key.casefold() in names},
+        parameters=shared | suite.parameters,
         redact=data.redact,
         invalid=data.invalid,
         id="id" if suite.suite is not None else None,

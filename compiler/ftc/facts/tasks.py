@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,8 @@ class Tasks:
 
     step: HarnessStep
     contents: dict[str, bytes]
+    from_hub: tuple[str, ...] = ()
+    """The tasks whose rows come from a hub, or from where the task's own code has them."""
 
 
 def tasks_of(suite: Eval, at: Key, origins: Origins) -> Tasks | tuple[Finding, ...]:
@@ -54,7 +57,24 @@ def tasks_of(suite: Eval, at: Key, origins: Origins) -> Tasks | tuple[Finding, .
         files=digests,
         limit=suite.limit,
     )
-    return Tasks(step, {f"{step.directory}/{name}": content for name, content in contents.items()})
+    kept = {f"{step.directory}/{name}": content for name, content in contents.items()}
+    local = _local(contents)
+    return Tasks(step, kept, tuple(task for task in named if task not in local))
+
+
+LOCAL = re.compile(
+    rb"""^["']?dataset_path["']?:[ \t]*["']?(?:json|csv|parquet|text|arrow)["']?[ \t]*\r?$""", re.MULTILINE
+)
+
+
+def _local(contents: dict[str, bytes]) -> set[str]:
+    """The tasks of the user's files that read files, by a format's name in place of a data set's."""
+    from ftc.evaluation.harness import NAMED
+
+    files = (
+        content for name, content in contents.items() if name.endswith(".yaml") and LOCAL.search(content)
+    )
+    return {name.decode() for content in files for name in NAMED.findall(content)}
 
 
 def _contents(own: Path) -> dict[str, bytes]:

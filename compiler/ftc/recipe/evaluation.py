@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, JsonValue, Strict, Tag
 from ftc.evaluation import METRICS
 from ftc.evaluation.settings import MetricSettings
 from ftc.recipe.base import Strings, Table, Text
-from ftc.recipe.rows import Query, Secret, SourceEntry
+from ftc.recipe.rows import Parameter, Query, Secret, SourceEntry
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Baseline = Literal["few_shot", "retrieval"]
@@ -71,6 +71,9 @@ class _Suite(Table):
 
     query: Query | None = None
     """One SELECT whose rows are measured: `prompt` and `reference`, or the columns of the training rows."""
+
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """Values for `$name` in the suite's query, above those of [data]."""
 
     metrics: Annotated[tuple[MetricEntry, ...], Strict(strict=False), Field(min_length=1)] | None = None
     """What is measured, by name, or functions of one's own; by objective and answers unless given."""

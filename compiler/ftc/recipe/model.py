@@ -12,7 +12,7 @@ from ftc.recipe.evaluation import Evals
 from ftc.recipe.forms import Tune
 from ftc.recipe.hardware import Budget, Hardware
 from ftc.recipe.project import Project
-from ftc.recipe.rows import Query, SourceEntry
+from ftc.recipe.rows import Parameter, Query, SourceEntry
 from ftc.recipe.sweep import Sweep
 from ftc.recipe.training import Train
 
@@ -130,9 +130,6 @@ Duplicates = Annotated[
     Annotated[Literal["exact", "near"], Tag("method")] | Annotated[Dedupe, Tag("table")],
     Discriminator(_dedupe_kind),
 ]
-
-
-Parameter = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 
 
 class Data(Table):

@@ -8,6 +8,9 @@ from pydantic import Discriminator, Field, Tag
 
 from ftc.recipe.base import Table, Text
 
+Parameter = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
+"""A value of a query."""
+
 
 class Secret(Table):
     """`{ env = "NAME" }`: a value that is read from the environment and written nowhere."""

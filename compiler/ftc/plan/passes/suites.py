@@ -8,7 +8,7 @@ from ftc import objectives
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.suites import SuiteFacts
 from ftc.facts.tasks import Tasks
-from ftc.plan.context import Context, Outcome, SuiteRequest, filled
+from ftc.plan.context import Context, Outcome, SuiteRequest, choice, filled
 from ftc.plan.passes import objective, render
 from ftc.plan.passes.inputs import query_step
 from ftc.plan.steps import Choice, EvalStep, LimitStep, Plan
@@ -59,7 +59,18 @@ def _tasks(suite: SuiteFacts, tasks: Tasks, plan: Plan) -> _Compiled | Outcome:
         gates=stated_gates(suite.settings.gates),
         harness=tasks.step,
     )
-    return _Compiled(step, (), ())
+    return _Compiled(step, _unpinned(suite, tasks), ())
+
+
+def _unpinned(suite: SuiteFacts, tasks: Tasks) -> tuple[Choice, ...]:
+    """That rows which the harness takes from a hub are those of its cache, and no part of the plan."""
+    if not tasks.from_hub:
+        return ()
+    reason = (
+        f"the rows of {listed(tasks.from_hub)} are those in the cache of `datasets` when they are measured,"
+        f" the same for base and tuned; answers/{suite.name}.jsonl of the run keeps each question and answer"
+    )
+    return (choice(f"eval.{suite.name}.rows", "not pinned", reason),)
 
 
 def _other_kind(suite: SuiteFacts, plan: Plan, own: Plan) -> Finding | None:
