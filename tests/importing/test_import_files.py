@@ -127,5 +127,5 @@ def test_text_of_the_file_cannot_leave_its_comment(imported: Import) -> None:
     )
     assert "\x1b" not in (done.text or "")
     values = tomllib.loads(done.text or "")
-    assert values["model"]["base"].startswith("a/b\n[train]")
+    assert values["model"]["base"].startswith("./a/b\n[train]")
     assert values["train"]["epochs"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,70 @@ def test_without_what_a_recipe_needs_there_is_none(text: str, code: str, importe
     assert done.text is None
     assert code in {finding.code for finding in done.findings}
     assert all(finding.help for finding in done.findings)
+
+
+STAGES = ["sft", "pt", "rm", "dpo", "kto"]
+ENTRY = {
+    "axolotl": (
+        "path name split revision ds_type data_files type field field_messages field_chosen field_tools "
+        "roles message_property_mappings message_field_training roles_to_train drop_system_message shards odd"
+    ),
+    "trl": "path name data_dir data_files split columns fraction odd",
+}
+WORDS = st.one_of(
+    SCALARS,
+    st.sampled_from(["json", "alpaca", "sharegpt", "completion", "train[:5%]", "chatml.intel"]),
+    st.fixed_dictionaries({"format": st.sampled_from(["{", "{0}", "{instruction.x}", "a\n{input}\n"])}),
+    st.fixed_dictionaries({"train": st.sampled_from(["a.jsonl", 3]), "test": st.just("b.jsonl")}),
+)
+
+
+@pytest.mark.parametrize("peer", list(ENTRY))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_key_of_a_data_set_vanishes(peer: str, data: st.DataObject, home: Path) -> None:
+    keys = st.sampled_from(ENTRY[peer].split())
+    entries = data.draw(st.lists(st.dictionaries(keys, WORDS, max_size=6), min_size=1, max_size=3))
+    values: dict[str, Any] = {NAMES[peer]: "org/base", "datasets": [{"path": "a/b"} | one for one in entries]}
+    if peer == "axolotl":
+        values["rl"] = data.draw(st.sampled_from([None, None, "dpo", "kto", "grpo"]))
+    file = home / "config.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    done = import_file(file, Wish(home / "recipe.toml", peer))
+    judged_once(done, yaml.safe_load(file.read_text(encoding="utf-8")))
+    if done.text is not None:
+        check(done, home / "recipe.toml")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_an_entry_of_dataset_info_says(data: st.DataObject, home: Path) -> None:
+    columns = st.dictionaries(
+        st.sampled_from(["prompt", "query", "response", "history", "system", "chosen", "rejected"]),
+        st.sampled_from(["q", "it's", "", 3]),
+        max_size=6,
+    )
+    entry = data.draw(
+        st.fixed_dictionaries(
+            {"columns": st.one_of(columns, SCALARS)},
+            optional={
+                "file_name": st.one_of(st.just("rows.json"), SCALARS),
+                "hf_hub_url": SCALARS,
+                "ranking": SCALARS,
+                "formatting": st.sampled_from(["alpaca", "sharegpt", "openai", 3]),
+                "tags": SCALARS,
+            },
+        )
+    )
+    (home / "dataset_info.json").write_text(json.dumps({"tasks": entry}), encoding="utf-8")
+    values = {
+        NAMES["llamafactory"]: "org/base",
+        "dataset": "tasks",
+        "stage": data.draw(st.sampled_from(STAGES)),
+    }
+    file = home / "config.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    done = import_file(file, Wish(home / "recipe.toml", "llamafactory"))
+    judged_once(done, values)
+    if done.text is not None:
+        check(done, home / "recipe.toml")

@@ -264,7 +264,7 @@ def rate(draft: Draft) -> None:
 def watching(draft: Draft) -> None:
     """Held-out rows, how often they are measured, and when training ends because of them."""
     held = any(where[:2] == ("data", "split") for where in draft.settings)
-    hf.watching(draft, held)
+    hf.watching(draft, held, unset="steps" if "eval_steps" in draft.table() else "no")
     patience = draft.whole("early_stopping_patience")
     if patience and held:
         draft.carry("early_stopping_patience", "train.early_stopping.patience", patience)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ftc.importing import places
+from ftc.importing.axolotl_pairs import Form, judged, mapping, preference, roles_of
 from ftc.importing.dataset import write_data
 from ftc.importing.draft import Draft, plain
-from ftc.importing.rows import SHAREGPT_ROLES, Rows, column, filled, turn, turns
+from ftc.importing.rows import Rows, column, filled, turns
 from ftc.importing.rules import words
 from ftc.recipe.starter import quoted
-
-Form = tuple[tuple[str, ...], tuple[str, ...]]
-"""A select list, and the columns that come out."""
 
 HEADINGS = (
     "### Instruction:\n{instruction}\n\n### Response:\n",
@@ -86,7 +84,7 @@ def _rows(at: Draft, key: str, taken: set[str]) -> Rows | None:
     source = _source(at, path, f"data.sources.{name}")
     at.goes(("path", "name", "ds_type", "revision", "split", "data_files"), (f"data.sources.{name}",))
     select, columns = form
-    at.goes(("type", *USED), ("data.query",))
+    at.goes(("type", *USED), ("data.query",), _mind(at))
     at.lose("message_field_training_detail", "loss is on whole messages", "a message's `weight`, 0 or 1")
     at.lose("shards", "ftc reads whole data sets", "data.sample")
     at.fine(("conversation", "train_on_eos", "train_on_eot", "chat_template", "shards_idx"), MIND_TURNS)
@@ -103,6 +101,16 @@ USED = words(
     """
 )
 """Keys of a data set that are in its query."""
+
+
+def _mind(at: Draft) -> str:
+    """What to mind of a data set's type."""
+    kind = at.get("type")
+    if not isinstance(kind, str) or at.objective == "grpo":
+        return ""
+    if at.objective is None:
+        return MIND_ALPACA if kind.partition(":")[0] == "alpaca" else ""
+    return MIND_TEMPLATE if kind.partition(".")[0] in ("chatml", "llama3", "zephyr") else ""
 
 
 def _origin(path: str, draft: Draft) -> str | dict[str, Any]:
@@ -144,9 +152,9 @@ def _form(at: Draft) -> Form | None:
     """What the type of a data set makes of its columns; None where that is not known."""
     kind = at.get("type")
     if at.objective in ("dpo", "orpo", "simpo", "reward"):
-        return _preference(at, kind)
+        return preference(at, kind)
     if at.objective == "kto":
-        return _judged(at, kind)
+        return judged(at, kind)
     if at.objective == "grpo":
         return ("prompt",), ("prompt",)
     if isinstance(kind, dict):
@@ -155,39 +163,15 @@ def _form(at: Draft) -> Form | None:
     return TYPES[name](at) if name in TYPES else None
 
 
-def _mapping(at: Draft) -> tuple[str, str]:
-    """The fields of a message that hold its role and its text."""
-    given = at.get("message_property_mappings")
-    stated: Mapping[str, Any] = given if isinstance(given, dict) else {}
-    role = stated.get("role") or at.get("message_field_role") or "role"
-    content = stated.get("content") or at.get("message_field_content") or "content"
-    for name in set(stated) - {"role", "content"}:
-        at.within("message_property_mappings").lose(name, "only role and content are mapped", "`data.query`")
-    return str(role), str(content)
-
-
-def _roles(at: Draft, sharegpt: bool) -> dict[str, str]:
-    """Names of roles in the rows, with the usual ones."""
-    given = at.get("roles")
-    if not isinstance(given, dict):
-        return dict(SHAREGPT_ROLES) if sharegpt else {}
-    found: dict[str, str] = {}
-    for usual, names in given.items():
-        for name in names if isinstance(names, list) else [names]:
-            if isinstance(name, str):
-                found[name] = usual
-    return found
-
-
 def _chat(at: Draft, field: str = "messages") -> Form:
     stated = at.get("field_messages")
     name = stated if isinstance(stated, str) and stated else field
-    role, content = _mapping(at)
+    role, content = mapping(at)
     if field == "conversations" and not at.get("message_property_mappings"):
         role, content = "from", "value"
     trained = at.get("message_field_training")
     drop = "system" if at.get("drop_system_message") is True else None
-    roles = _roles(at, sharegpt=(role, content) != ("role", "content"))
+    roles = roles_of(at, sharegpt=(role, content) != ("role", "content"))
     value = turns(name, role, content, roles, trained if isinstance(trained, str) else None, drop)
     train = at.get("roles_to_train")
     if train not in (None, ["assistant"], ["gpt"]):
@@ -206,11 +190,10 @@ def _chat(at: Draft, field: str = "messages") -> Form:
     return tuple(select), tuple(columns)
 
 
-def _alpaca(at: Draft) -> Form:
+def _alpaca(_: Draft) -> Form:
     fields = {"instruction": "instruction", "input": "input"}
-    bare, whole = (filled(form, fields) for form in HEADINGS)
+    bare, whole = (filled(form, fields) or "" for form in HEADINGS)
     asked = f"{_either('input', bare, whole)} as prompt"
-    at.goes("type", ("data.query",), MIND_ALPACA)
     return (asked, "output as completion"), ("prompt", "completion")
 
 
@@ -220,8 +203,7 @@ def _either(name: str, bare: str, whole: str) -> str:
 
 
 def _pair(asked: str, answered: str) -> Callable[[Draft], Form]:
-    def form(at: Draft) -> Form:
-        at.goes("type", ("data.query",), MIND_TEMPLATE)
+    def form(_: Draft) -> Form:
         return (column(asked, "prompt"), column(answered, "completion")), ("prompt", "completion")
 
     return form
@@ -233,16 +215,18 @@ def _completion(at: Draft) -> Form:
     return (column(name, "text"),), ("text",)
 
 
-def _own_form(at: Draft) -> Form:
-    """A type that is a table: names of columns, and a format for the prompt."""
+def _own_form(at: Draft) -> Form | None:
+    """A type that is a table: names of columns, and a format for the prompt; None for a broken format."""
     fields = {
         name: str(at.get(f"field_{name}") or name) for name in ("instruction", "input", "output", "system")
     }
     form, bare = at.get("format"), at.get("no_input_format")
     form = form if isinstance(form, str) else "{instruction} {input}"
     asked = filled(form, fields)
-    if isinstance(bare, str) and bare != form:
-        other = filled(bare, fields)
+    other = filled(bare, fields) if isinstance(bare, str) and bare != form else asked
+    if asked is None or other is None:
+        return None
+    if other != asked:
         asked = _either(fields["input"], other, asked)
     at.lose(("system_prompt", "system_format"), "a system message of its own", "[render] system")
     at.goes(tuple(at.table()), ("data.query",))
@@ -259,89 +243,3 @@ TYPES: dict[str, Callable[[Draft], Form]] = {
     "pretrain": _completion,
 }
 """Types of data sets, with what each makes of the columns."""
-
-PROMPTS = {
-    "default": "prompt",
-    "intel": "question",
-    "icr": "input",
-    "argilla": "instruction",
-    "prompt_pairs": "prompt",
-    "ultra": "prompt",
-}
-"""The column of the prompt, by the part of a type's name behind the template."""
-PAIR = ("prompt", "chosen", "rejected")
-
-
-def _preference(at: Draft, kind: Any) -> Form | None:
-    """Two answers to a prompt, as text or as conversations."""
-    if isinstance(kind, dict):
-        return _own_pair(at.within("type"))
-    template, _, style = (kind if isinstance(kind, str) else "").partition(".")
-    chosen, rejected = (str(at.get(f"field_{side}") or side) for side in ("chosen", "rejected"))
-    at.goes("type", ("data.query",), MIND_TEMPLATE)
-    if template in ("chat_template", "bradley_terry") and style == "default":
-        return _turns_of_pair(at, chosen, rejected)
-    if style in ("argilla_chat", "argilla"):
-        if template in ("chatml", "llama3") and style == "argilla":
-            first = (column("instruction", "prompt"), column("chosen_response", "chosen"))
-            return (*first, column("rejected_response", "rejected")), PAIR
-        return (column(chosen, "chosen"), column(rejected, "rejected")), ("chosen", "rejected")
-    if style == "ultra":
-        return ("prompt", "chosen[2].content as chosen", "rejected[2].content as rejected"), PAIR
-    if style in PROMPTS:
-        return (
-            column(PROMPTS[style], "prompt"),
-            column(chosen, "chosen"),
-            column(rejected, "rejected"),
-        ), PAIR
-    if not kind or template in ("passthrough", "chat_template"):
-        return (column(chosen, "chosen"), column(rejected, "rejected")), ("chosen", "rejected")
-    return None
-
-
-def _turns_of_pair(at: Draft, chosen: str, rejected: str) -> Form:
-    """A conversation, and two messages that may go on with it."""
-    role, content = _mapping(at)
-    roles = _roles(at, sharegpt=(role, content) != ("role", "content"))
-    before = turns(str(at.get("field_messages") or "messages"), role, content, roles)
-    select = tuple(
-        f"list_append({before}, {turn(side, role, content, roles)}) as {name}"
-        for side, name in ((chosen, "chosen"), (rejected, "rejected"))
-    )
-    return select, ("chosen", "rejected")
-
-
-def _own_pair(at: Draft) -> Form:
-    fields = {
-        name: str(at.get(f"field_{name}") or name) for name in ("prompt", "chosen", "rejected", "system")
-    }
-    formats = {name: at.get(f"{name}_format") for name in PAIR}
-    select = []
-    for name in PAIR:
-        form = formats[name]
-        value = filled(form, fields) if isinstance(form, str) else quoted(fields[name])
-        select.append(value if value == name else f"{value} as {name}")
-    at.goes(tuple(at.table()), ("data.query",))
-    return tuple(select), PAIR
-
-
-def _judged(at: Draft, kind: Any) -> Form | None:
-    """An answer to a prompt, and whether it is good."""
-    columns = ("prompt", "completion", "label")
-    if isinstance(kind, dict):
-        inner = at.within("type")
-        names = {name: str(inner.get(f"field_{name}") or name) for name in columns}
-        formats = [inner.get("prompt_format"), inner.get("completion_format"), None]
-        made = [
-            filled(form, names) if isinstance(form, str) else quoted(names[name])
-            for name, form in zip(columns, formats, strict=True)
-        ]
-        inner.goes(tuple(inner.table()), ("data.query",))
-        return tuple(v if v == n else f"{v} as {n}" for v, n in zip(made, columns, strict=True)), columns
-    _, _, style = (kind if isinstance(kind, str) else "").partition(".")
-    at.goes("type", ("data.query",), MIND_TEMPLATE)
-    if style == "argilla_chat":
-        return ("completion[1].content as prompt", "completion[2].content as completion", "label"), columns
-    if style in PROMPTS:
-        return (column(PROMPTS[style], "prompt"), "completion", "label"), columns
-    return (columns, columns) if not kind else None

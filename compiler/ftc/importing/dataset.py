@@ -40,7 +40,20 @@ def write_data(draft: Draft, sets: Sequence[Rows], held_out: Sequence[Rows] = ()
         draft.state("data.split.query", union(held), "held out, as the file says")
     for rows in odd:
         _stays_out(draft, rows)
+    if ("data", "query") not in draft.settings:
+        _in_mix(draft)
     return odd
+
+
+def _in_mix(draft: Draft) -> None:
+    """What is said to be in the query is in those of the mix."""
+    queries = tuple(
+        ".".join(where) for where in draft.settings if where[1:2] == ("mix",) and where[-1] == "query"
+    )
+    for key, verdict in draft.verdicts.items():
+        if "data.query" in verdict.to and queries:
+            to = tuple(one for one in verdict.to if one != "data.query")
+            draft.verdicts[key] = replace(verdict, to=to + queries)
 
 
 def _stays_out(draft: Draft, rows: Rows) -> None:

@@ -195,9 +195,12 @@ def checkpointing(draft: Draft, default: bool, key: str = "gradient_checkpointin
         draft.state("train.gradient_checkpointing", value=True)
 
 
-def watching(draft: Draft, holds_out: bool) -> None:
-    """What is done with held-out rows while training."""
-    strategy = draft.get("eval_strategy") or draft.get("evaluation_strategy")
+def watching(draft: Draft, holds_out: bool, unset: str = "no") -> None:
+    """What is done with held-out rows while training; `unset` is the strategy where none is stated."""
+    stated = next(
+        (draft.get(key) for key in ("eval_strategy", "evaluation_strategy") if key in draft.table()), None
+    )
+    strategy = unset if stated is None else "no" if stated is False else stated
     keys = ("eval_strategy", "evaluation_strategy")
     if not holds_out:
         draft.fine((*keys, "eval_steps", "load_best_model_at_end"), "no rows are held out")
@@ -206,7 +209,7 @@ def watching(draft: Draft, holds_out: bool) -> None:
     if strategy == "steps" and every is None:
         draft.lose("eval_steps", "it is no number of steps", "train.eval_every, in steps")
         draft.goes(keys, ("data.split",), "rows are held out, and measured before and after training")
-    elif every is not None and strategy in ("steps", None):
+    elif every is not None and strategy == "steps":
         draft.carry(("eval_steps", *keys), "train.eval_every", every)
     elif strategy == "epoch":
         draft.lose(keys, "ftc counts in steps", "train.eval_every, in steps")

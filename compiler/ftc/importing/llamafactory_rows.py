@@ -18,6 +18,8 @@ from ftc.recipe.starter import quoted
 
 INFO = "dataset_info.json"
 FOLDER = "data"
+ONLINE = "ONLINE"
+"""The `dataset_dir` of names that are data sets of the hub themselves."""
 ROLES = {"user_tag": "user", "assistant_tag": "assistant", "observation_tag": "tool", "system_tag": "system"}
 TAGS = {"user_tag": "human", "assistant_tag": "gpt", "observation_tag": "observation", "system_tag": "system"}
 MEDIA = ("images", "videos", "audios")
@@ -96,16 +98,17 @@ def _sets(
     draft: Draft, key: str, info: Mapping[str, Any], folder: Path | None, taken: set[str]
 ) -> list[Rows]:
     names = draft.texts(key)
+    online = draft.get("dataset_dir") == ONLINE
     found, unknown = [], []
     for name in names or ():
-        entry = info.get(name)
+        entry = {"hf_hub_url": name} if online else info.get(name)
         rows = _rows(draft, name, entry, folder, taken) if isinstance(entry, dict) else None
         if rows is None:
             unknown.append(name)
         else:
             found.append(rows)
     to = tuple(f"data.sources.{rows.name}" for rows in found)
-    if unknown and folder is None:
+    if unknown and folder is None and not online:
         why = f"there is no {INFO} beside the file or in its dataset_dir"
         draft.lose(key, why, f"put {INFO} beside it, and import it again")
     elif unknown:

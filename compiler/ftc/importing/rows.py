@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from string import Formatter
 from typing import Any
 
 from ftc.recipe.starter import quoted
@@ -102,26 +103,30 @@ def joined(names: Sequence[str]) -> str:
     return f"concat_ws({GAP}, {parts})"
 
 
-def filled(form: str, fields: Mapping[str, str]) -> str:
-    """A format such as `Q: {instruction}` as SQL, each name in braces a column."""
-    import string
+def filled(form: str, fields: Mapping[str, str]) -> str | None:
+    """A format such as `Q: {instruction}` as SQL, each name in braces a column; None where it is none."""
+    try:
+        parts = list(Formatter().parse(form))
+    except ValueError:
+        return None
+    found: list[str] = []
+    for text, name, _, _ in parts:
+        found += _lines(text)
+        if name in fields:
+            found.append(f"coalesce({quoted(fields[name])}, '')")
+        elif name is not None:
+            found.append(literal("{" + name + "}"))
+    return "\n    || ".join(found) if found else "''"
 
-    parts: list[str] = []
-    for text, name, _, _ in string.Formatter().parse(form):
-        if text:
-            parts.append(_lines(text))
-        if name is not None:
-            parts.append(
-                f"coalesce({quoted(fields[name])}, '')" if name in fields else literal("{" + name + "}")
-            )
-    return "\n    || ".join(parts) if parts else "''"
 
-
-def _lines(text: str) -> str:
-    """A text in SQL with its line ends spelled out, so that the query reads line by line."""
-    pieces = text.split("\n")
-    parts = [literal(piece) if piece else "" for piece in pieces]
-    return f" || {GAP} || ".join(parts).replace("||  ||", "||").strip(" |") or GAP
+def _lines(text: str) -> list[str]:
+    """A text in SQL, cut behind its line ends, so that the query reads line by line."""
+    found: list[str] = []
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip("\n")
+        parts = [literal(bare)] if bare else []
+        found.append(" || ".join([*parts, GAP] if line.endswith("\n") else parts))
+    return found
 
 
 def as_chat(rows: Rows) -> Rows:

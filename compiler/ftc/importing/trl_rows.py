@@ -126,7 +126,10 @@ def _entry(at: Draft, taken: set[str]) -> tuple[list[Rows], list[Rows]]:
     to = tuple(f"data.sources.{rows.name}" for rows in (*train, *held))
     mixed = f"data.mix.{train[0].name}.weight" if train else ""
     at.goes(("path", "data_files", "data_dir", "name", "split"), to)
-    at.goes("columns", ("data.query",))
+    if select != ("*",):
+        at.goes("columns", ("data.query",))
+    elif at.get("columns") is not None:
+        at.lose("columns", "it is no list of names", "`data.query`")
     if weight is not None and len(at.document.get("datasets")) > 1:
         at.goes("fraction", (mixed,), "a part of the mixture")
     elif at.get("fraction") is not None:
