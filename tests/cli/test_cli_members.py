@@ -32,3 +32,9 @@ def test_narrow_terminals_have_one_under_the_other() -> None:
     lines = member_lines(MEMBERS * 2, terminal(60))
     heads = [line for line in lines if "with loss" in line]
     assert [head.split()[0] for head in heads] == ["chosen", "rejected"] * 2
+
+
+def test_texts_that_are_read_one_by_one_stand_whole() -> None:
+    texts = {"anchor": "what is a", "positive": "what is b"}
+    read = [ShownMember(name, ((text, False),), 3, 0) for name, text in texts.items()]
+    assert member_lines(read, terminal(80))[-1].split("  ")[0] == "what is a"

@@ -22,10 +22,13 @@ Cell = tuple[str, bool]
 
 
 def member_lines(members: Sequence[ShownMember], terminal: Terminal, *, full: bool = False) -> list[str]:
-    """The shared beginning of a row's members, then the rest of each in a column of its own."""
+    """The shared beginning of a row's members, then the rest of each in a column of its own.
+
+    Texts of which nothing is predicted are read one by one, so they stand whole.
+    """
     cells = [[(letter, trained) for text, trained in member.tokens for letter in text] for member in members]
     alike = takewhile(lambda here: len(set(here)) == 1 and not here[0][1], zip(*cells, strict=False))
-    shared = len(list(alike))
+    shared = len(list(alike)) if any(member.trained for member in members) else 0
     before = [("".join(letter for letter, _ in run), trained) for trained, run in _runs(cells[0][:shared])]
     lines = marked_lines(before, terminal, full=full) if shared else []
     width = (terminal.width - GAP * (len(members) - 1)) // len(members)
