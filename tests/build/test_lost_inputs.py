@@ -20,6 +20,7 @@ from ftc.artifact.lock import exclusive
 from ftc.cli.main import run
 from ftc.facts.cache import Cache
 from ftc.facts.cache_care import verify
+from ftc.verifying import verify_run
 
 ROWS = "".join(json.dumps({"prompt": f"{n}?", "completion": " fox"}) + "\n" for n in range(20))
 
@@ -110,6 +111,19 @@ def test_another_recipe_never_goes_on_from_its_neighbours_checkpoints(
         assert stopped.status == "stopped"
         partials = sorted((recipe.parent / "runs" / "r").glob("*.partial"))
     assert len(partials) == 2
+
+
+def test_a_whole_run_keeps_its_card_and_that_is_told(recipe: Path, runtime: FakeRuntime) -> None:
+    built = ftc.build(recipe)
+    text = recipe.read_text(encoding="utf-8")
+    for more, codes in (("# other words\n", []), ('[card]\nlicence = "apache-2.0"\n', ["FTC711"])):
+        recipe.write_text(text + more, encoding="utf-8")
+        again = ftc.build(recipe)
+        assert (again.status, again.run) == ("up to date", built.run)
+        assert [one.code for one in again.findings if one.code == "FTC711"] == codes
+    assert len(runtime.built) == 1
+    assert "apache" not in (again.run / "README.md").read_text(encoding="utf-8")
+    assert verify_run(again.run).checks[0].findings == ()
 
 
 def test_leftovers_of_a_killed_build_are_in_no_run(recipe: Path, runtime: FakeRuntime) -> None:

@@ -33,6 +33,7 @@ from ftc.launch.local import Job, Outcome, launch
 from ftc.plan.steps import Plan
 from ftc.runtime.events import Event, Failed, Phase
 
+RECIPE = "recipe.toml"
 FULL = {errno.ENOSPC, errno.EDQUOT}
 ORPHANED = 120.0
 """Seconds that are waited for the training process of a build that was killed."""
@@ -109,7 +110,7 @@ def _locked(build: Build, on_event: Callable[[Event], None]) -> Execution:
     if directory.complete.is_dir():
         changed = changed_since(directory.complete)
         if not changed:
-            return _whole(build, "up to date")
+            return _whole(build, "up to date", *_other_card(build))
         warnings = (_set_aside(directory, changed),)
     _wait_for_orphan(directory, on_event)
     if is_listed(directory.partial):
@@ -259,6 +260,24 @@ def _unwritten(error: OSError, directory: RunDirectory) -> Finding:
         f"the run directory cannot be written: {reason}",
         place=place,
         help=("make it writable, or name another directory with --runs",),
+    )
+
+
+def _other_card(build: Build) -> tuple[Finding, ...]:
+    """A note where the recipe's [card] is no longer the one that a whole run was built with."""
+    from ftc.artifact.cards.stated import stated
+
+    run = build.directory.complete
+    if stated((run / RECIPE).read_text(encoding="utf-8")) == stated(build.recipe_text):
+        return ()
+    return (
+        Finding(
+            "FTC711",
+            f"[card] was changed since the run of `{build.name}` was built, and the run keeps its own",
+            place=str(run / "README.md"),
+            help=("move the run away and build again to have its cards written anew",),
+            severity=Severity.NOTE,
+        ),
     )
 
 

@@ -149,6 +149,7 @@ CODES: dict[str, str] = {
     "FTC708": "The cache cannot be used.",
     "FTC709": "A finished run was changed since it was built.",
     "FTC710": "An entry of the cache was damaged.",
+    "FTC711": "A finished run keeps the card it was built with.",
     "FTC712": "Packed rows see each other.",
     "FTC718": "A process that compiles rows was ended.",
     "FTC719": "`FTC_JOBS` is not a number of processes.",
