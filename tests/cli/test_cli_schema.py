@@ -32,3 +32,13 @@ def test_a_place_that_cannot_be_written_is_said(ftc) -> None:
     ran = ftc("schema", "-o", "missing/s.json")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err == "error: cannot write missing/s.json: No such file or directory\n"
+
+
+def test_the_reference_is_written_as_pages(ftc, tmp_path: Path) -> None:
+    ran = ftc("schema", "--markdown", "pages")
+    written = sorted(path.name for path in (tmp_path / "pages").iterdir())
+    assert (ran.code, ran.err) == (0, "")
+    assert sorted(line.removeprefix("Wrote pages/") for line in ran.out.splitlines()) == written
+    assert {"recipe.md", "commands.md", "diagnostics.md", "diagnostics-1xx.md"} <= set(written)
+    (tmp_path / "file").touch()
+    assert ftc("schema", "--markdown", "file/pages").code == 3
