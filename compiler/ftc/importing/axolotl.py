@@ -6,6 +6,7 @@ from ftc.importing import axolotl_keys, axolotl_rows, places
 from ftc.importing import huggingface as hf
 from ftc.importing.draft import Draft, as_number, plain
 from ftc.importing.peer import Peer
+from ftc.importing.trl_objectives import prompts_of_batch
 
 OBJECTIVES = {
     "dpo": "dpo",
@@ -235,6 +236,8 @@ def length(draft: Draft) -> None:
     whole = draft.whole("batch_size")
     if whole is None:
         hf.batch(draft, RATES, "micro_batch_size")
+        if draft.objective == "grpo":
+            prompts_of_batch(draft)
         return
     draft.carry("batch_size", "train.batch", whole)
     micro = draft.whole("micro_batch_size")

@@ -156,6 +156,8 @@ def _form(at: Draft) -> Form | None:
     if at.objective == "kto":
         return judged(at, kind)
     if at.objective == "grpo":
+        why = "it names Python code, which is not run; the column `prompt` is taken"
+        at.lose("type", why, "`data.query`, for prompts of another column")
         return ("prompt",), ("prompt",)
     if isinstance(kind, dict):
         return _own_form(at.within("type"))

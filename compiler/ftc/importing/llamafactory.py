@@ -136,7 +136,11 @@ def tune(draft: Draft) -> None:
         return
     bits = draft.whole("quantization_bit")
     quantised = kind == "lora" and bits in (4, 8)
-    draft.carry("finetuning_type", "tune.method", "qlora" if quantised else kind)
+    method = "qlora" if quantised else kind
+    if "finetuning_type" in draft.table():
+        draft.carry("finetuning_type", "tune.method", method)
+    else:
+        draft.state("tune.method", method)
     if quantised:
         _quantised(draft, bits or 4)
     elif bits is not None:

@@ -112,10 +112,9 @@ def filled(form: str, fields: Mapping[str, str]) -> str | None:
     found: list[str] = []
     for text, name, _, _ in parts:
         found += _lines(text)
-        if name in fields:
-            found.append(f"coalesce({quoted(fields[name])}, '')")
-        elif name is not None:
-            found.append(literal("{" + name + "}"))
+        if name is not None:
+            there = name in fields
+            found.append(f"coalesce({quoted(fields[name])}, '')" if there else literal("{" + name + "}"))
     return "\n    || ".join(found) if found else "''"
 
 

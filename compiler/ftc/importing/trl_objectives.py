@@ -115,7 +115,7 @@ def rewards(draft: Draft) -> None:
         weight = weights[number] if number < len(weights) else None
         found.append(made if weight is None else made | {"weight": plain(weight)})
     own = any("python" in one for one in found)
-    why = "write these functions into rewards.py beside the recipe: each takes a prompt and an answer"
+    why = "write these functions into rewards.py beside the recipe: of `answer`, and of `prompt` if need be"
     draft.carry("reward_funcs", "train.objective.rewards", found, why if own else "")
     draft.goes("reward_weights", ("train.objective.rewards",))
 
@@ -139,7 +139,7 @@ def prompts_of_batch(draft: Draft) -> None:
     stated = options.get(("train", "objective", "generations"))
     answers = int(stated.value) if stated else 8
     prompts = max(1, int(batch.value) // max(1, answers))
-    why = f"{batch.value} answers, {answers} to each prompt"
+    why = f"{answers} answers to a prompt"
     comment = f"{batch.comment}: {why}" if batch.comment else why
     options["train", "batch"] = Setting(prompts, comment, batch.keys)
     options.pop(("train", "micro_batch"), None)
