@@ -215,7 +215,7 @@ RULES: dict[str, Rule] = {
         """,
     ),
     "gradient_checkpointing_kwargs": fine("ftc takes the form that keeps the fewest activations"),
-    "eval_batch_size": fine("ftc takes as many held-out rows at a time as it trains on"),
+    "eval_batch_size": hf.eval_batch,
     "eval_sequence_len": fine("held-out rows have the limit of the others"),
     "hf_use_auth_token": fine("the hub's token comes from the environment"),
     "comet_api_key": fine("a recipe holds no secret; the environment does"),

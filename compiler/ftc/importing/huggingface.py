@@ -254,6 +254,17 @@ def best(draft: Draft, key: str) -> None:
         draft.lose(key, "ftc goes by the held-out loss", "gates on metrics: [eval] gates")
 
 
+def eval_batch(draft: Draft, key: str) -> None:
+    """Held-out rows at a time."""
+    value = draft.whole(key)
+    if value is None:
+        return
+    if any(where[:2] == ("data", "split") for where in draft.settings):
+        draft.carry(key, "eval.batch", value)
+    else:
+        draft.fine(key, "no rows are held out")
+
+
 def every(draft: Draft, key: str) -> None:
     """Steps between checkpoints."""
     value = draft.number(key)
@@ -270,7 +281,7 @@ RULES: dict[str, Rule] = {
     "torch_compile": flag("train.compile"),
     "use_liger_kernel": flag("train.kernels", yes="liger", no="none"),
     "full_determinism": flag("train.deterministic"),
-    "per_device_eval_batch_size": fine("ftc takes as many held-out rows at a time as it trains on"),
+    "per_device_eval_batch_size": eval_batch,
     "metric_for_best_model": best,
     "greater_is_better": best,
     "adam_beta1": passed(0.9),
