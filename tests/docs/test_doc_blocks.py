@@ -21,7 +21,7 @@ from ftc.diagnostics.codes import CODES
 from ftc.diagnostics.explain import explanation
 from ftc.recipe.load import load_recipe
 
-BLOCKS = {"sh": 31, "toml": 21, "text": 20, "python": 9, "": 4, "yaml": 3, "json": 2, "console": 2}
+BLOCKS = {"sh": 31, "text": 22, "toml": 21, "python": 9, "": 4, "yaml": 3, "json": 2, "console": 2}
 """How many fenced blocks of each language the pages have; those without one are lists of pages."""
 
 GUIDES: dict[str, dict[str, int]] = {
@@ -76,7 +76,7 @@ def parsed(arguments: list[str]) -> click.Context:
     name, *rest = arguments
     assert name in COMMANDS, arguments
     command: click.Command = import_module(COMMANDS[name]).command
-    return command.make_context(name, list(rest))
+    return command.make_context(name, list(rest), help_option_names=["-h", "--help"])
 
 
 COMMAND_BLOCKS = all_blocks(*SHELLS)
