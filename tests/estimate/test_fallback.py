@@ -73,6 +73,10 @@ ADAPTERS: dict[str, dict[str, Any]] = {
     "VeraConfig": {"r": 32, "save_projection": True, **EVERY},
 }
 BATCH = Batch(rows=2, length=64)
+ENCODERS: dict[str, dict[str, Any]] = {
+    "distilbert": {"dim": 64, "hidden_dim": 96, "n_layers": 2, "n_heads": 4, "vocab_size": 500},
+    "mpnet": {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+}
 
 
 def adapted(kind: str) -> Tuning:
@@ -99,6 +103,13 @@ def test_adapters_of_any_kind_take_what_the_abstract_run_says(kind: str) -> None
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_model_type_of_no_table_takes_what_the_abstract_run_says(kind: str) -> None:
     agrees(a_step(config={**TINY, **TYPES[kind], "model_type": kind}, batch=BATCH, attention="flash"))
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_of_no_table_takes_what_the_abstract_run_says(kind: str) -> None:
+    config = {"dropout": 0.0, "attention_dropout": 0.0, "pad_token_id": 0, **ENCODERS[kind]}
+    compared = {"objective": {"kind": "embedding", "texts": 2}, "loss": {"kernel": "in_batch"}}
+    agrees(a_step(config={**config, "model_type": kind}, batch=BATCH, attention="flash", **compared))
 
 
 def test_few_layers_foretell_many_of_a_model_type_of_no_table() -> None:

@@ -13,6 +13,7 @@ from ftc.facts.cache import Cache
 from ftc.facts.machine import first_cuda_device, memory_size
 from ftc.forecasting.builds import Builds
 from ftc.forecasting.kept import CONFIG, DEVICE
+from ftc.launch.abstract_runs import abstract_runs
 from ftc.plan.canonical import digest
 from ftc.plan.fitting import target_on
 from ftc.plan.steps import Plan
@@ -45,7 +46,8 @@ def stored_forecast(plan: Plan, rows: Rows, cache: Cache, like: Hardware | None 
     mine = first_cuda_device() if cuda else None
     builds = Builds(json.loads(config), hardware.prices, rows, others=_others(plan, cache))
     builds.note(plan)
-    return builds.where_it_runs(plan, target_on(plan, named, mine, memory_size()), named, mine)
+    with abstract_runs(cache):
+        return builds.where_it_runs(plan, target_on(plan, named, mine, memory_size()), named, mine)
 
 
 def _others(plan: Plan, cache: Cache) -> dict[str, dict[str, Any]]:

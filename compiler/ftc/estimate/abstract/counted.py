@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ftc.estimate.abstract.autocast import Autocast
-from ftc.estimate.abstract.depth import depth, depths, shallow, stated, text
+from ftc.estimate.abstract.depth import depth, depths, known, shallow, stated
 from ftc.estimate.abstract.expressible import refuse
 from ftc.estimate.abstract.model import skeleton
 from ftc.estimate.abstract.patches import Shown, abstract
@@ -46,7 +46,6 @@ def counted(step: TrainingStep, backend: Backend) -> Counts:
         Products(**{kind: max(0.0, found[f"{part} {kind}"]) for kind in Products.model_fields})
         for part in PARTS
     ]
-    hidden = int(text(step.config).get("hidden_size") or found["hidden"])  # type: ignore[arg-type]
     return Counts(
         forward=parts[0],
         backward=parts[1],
@@ -56,7 +55,7 @@ def counted(step: TrainingStep, backend: Backend) -> Counts:
         trained=found["trained"],
         cache=found["cache"],
         layers=whole,
-        hidden=hidden,
+        hidden=int(known(step.config).hidden_size),
     )
 
 
@@ -97,9 +96,9 @@ def _of(step: TrainingStep, backend: Backend) -> Found:
 
 
 def _left(step: TrainingStep, backend: Backend) -> Found:
-    """Bytes of keys and values that a token leaves behind, and the features of its state."""
+    """Bytes of keys and values that a token leaves behind."""
     if step.objective.texts:
-        return {"cache": 0.0, "hidden": 0.0}
+        return {"cache": 0.0}
     tracker = Tracker()
     model: Any = skeleton(
         step.model_copy(update={"quantisation": None}), device=tracker.device, backend=backend
@@ -113,5 +112,4 @@ def _left(step: TrainingStep, backend: Backend) -> Found:
             left = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
             sizes.append(tracker.allocated - before)
             del left
-    hidden = float(model.get_input_embeddings().weight.shape[-1])
-    return {"cache": max(0, sizes[2] - sizes[1]) / LENGTH, "hidden": hidden}
+    return {"cache": max(0, sizes[2] - sizes[1]) / LENGTH}

@@ -29,7 +29,7 @@ def text(config: Config) -> Config:
     return nested if isinstance(nested, dict) else config
 
 
-def _known(config: Config) -> Any:
+def known(config: Config) -> Any:
     """The config that transformers has of the language model, with the defaults of its model type."""
     from transformers import AutoConfig
 
@@ -46,7 +46,7 @@ def _with_text(config: Config, **changes: JsonValue) -> dict[str, JsonValue]:
 
 def depth(config: Config) -> int:
     """The number of layers of the model, its family's default where the config says nothing."""
-    return int(_known(config).num_hidden_layers)
+    return int(known(config).num_hidden_layers)
 
 
 def period(kinds: Sequence[JsonValue]) -> int:
@@ -60,16 +60,16 @@ def period(kinds: Sequence[JsonValue]) -> int:
 
 def stated(config: Config) -> dict[str, JsonValue]:
     """The config with the kinds of its layers, where its model type has several and the config names none."""
-    kinds: list[JsonValue] = getattr(_known(config), "layer_types", None) or []
+    kinds: list[JsonValue] = getattr(known(config), "layer_types", None) or []
     several = len(set(map(str, kinds))) > 1
     return _with_text(config, layer_types=kinds) if several else dict(config)
 
 
 def shallow(config: Config, layers: int) -> dict[str, JsonValue]:
     """The config of the same model with only its first layers."""
-    known = _known(config)
-    whole = int(known.num_hidden_layers)
-    names = {DEPTH, known.attribute_map.get(DEPTH, DEPTH)}
+    whole_config = known(config)
+    whole = int(whole_config.num_hidden_layers)
+    names = {DEPTH, whole_config.attribute_map.get(DEPTH, DEPTH)}
     cut: dict[str, JsonValue] = {
         key: value[:layers] if isinstance(value, list) and len(value) == whole else value
         for key, value in text(config).items()
