@@ -83,7 +83,7 @@ def build(recipe: Path, overrides: list[str]) -> dict[str, float]:
 
 
 def compare(recipe: Path, overrides: list[str]) -> None:
-    from ftc.calibrating import calibrate
+    from ftc.jobs.calibrating import calibrate
 
     began = time.perf_counter()
     measured = calibrate(recipe, set=overrides)

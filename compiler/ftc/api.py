@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ftc.diagnostics import Finding, has_errors, sort_findings
 from ftc.facts.cache import Cache
-from ftc.planning import (
+from ftc.jobs.planning import (
     Options,
     Planned,
     Progress,
@@ -19,7 +19,7 @@ from ftc.planning import (
     planned,
     run_name,
 )
-from ftc.results import (
+from ftc.jobs.results import (
     AccountResult,
     BuildResult,
     ChainLink,
@@ -33,9 +33,9 @@ from ftc.results import (
 from ftc.sweeping.results import SweepResult
 
 if TYPE_CHECKING:
-    from ftc.building import Workshop
     from ftc.data.kept.lineage import CompiledRows
     from ftc.data.kept.lookup import Order, Side
+    from ftc.jobs.building import Workshop
     from ftc.plan.account import Fate
     from ftc.runtime.events import Event
     from ftc.sweeping.results import VariantResult
@@ -117,7 +117,7 @@ def plan(  # noqa: PLR0913 - options of a plan, each by its name
 
 
 def _held(made: Planned, *, strict: bool) -> tuple[Finding, ...]:
-    from ftc.relocking import held
+    from ftc.jobs.relocking import held
 
     return held(made, strict=strict)
 
@@ -128,7 +128,7 @@ def lock(recipe: str | Path, *, update: Sequence[str] = (), progress: Progress |
     With `update` only those inputs are taken over (`model`, `packages`, `sources.NAME`, …; `all` for every
     one), and what they pin on the hub is looked up anew. Reads and compiles the rows; trains nothing.
     """
-    from ftc.relocking import relock
+    from ftc.jobs.relocking import relock
 
     path = Path(recipe)
     with open_cache(path) as cache:
@@ -139,7 +139,7 @@ def _links(made: Planned, runs: Path | None) -> tuple[ChainLink, ...]:
     """How far each recipe of a chain is built, where there is one that could be planned."""
     if (made.base is None and not made.scorers) or not made.result.ok:
         return ()
-    from ftc.chaining import links
+    from ftc.jobs.chaining import links
 
     return links(made, runs)
 
@@ -155,7 +155,7 @@ def diff(
 
     Recipes are planned, so their rows are compiled where they were not; `set` overrides settings of `new`.
     """
-    from ftc.diffing import differences
+    from ftc.jobs.diffing import differences
 
     with open_cache(Path(new)) as cache:
 
@@ -172,7 +172,7 @@ def _compiled(
     """The compiled rows of a recipe with every byte checked, and what there is to say of them."""
     options = Options(tuple(overrides), "sequences", progress)
     made = planned(path, options, cache)
-    from ftc.building import is_whole
+    from ftc.jobs.building import is_whole
 
     if not is_whole(cache, "data", made.result.data):
         made = planned(path, options, cache)
@@ -262,7 +262,7 @@ def build(
     built from inputs which are not as in the lock; else they are told.
     """
     from ftc.artifact.preparing import Noted
-    from ftc.building import Workshop
+    from ftc.jobs.building import Workshop
 
     path, status = Path(recipe), ""
     with open_cache(path) as cache:
@@ -287,8 +287,8 @@ def _build(made: Planned, shop: Workshop, locked: bool, *, lock: bool) -> BuildR
 
     With `lock` the locks that are missing are written.
     """
-    from ftc.building import built
-    from ftc.relocking import first_locks, unwritten
+    from ftc.jobs.building import built
+    from ftc.jobs.relocking import first_locks, unwritten
 
     result = made.result
     held = _held(made, strict=locked)

@@ -11,7 +11,7 @@ import pytest
 import ftc
 from adapter_runs import AdapterRuntime
 from chain_recipes import Chain
-from ftc.verifying import Rebuild, verify_run
+from ftc.jobs.verifying import Rebuild, verify_run
 
 WEIGHTS = "model/model.safetensors"
 

@@ -11,7 +11,7 @@ from adapter_runs import AdapterRuntime, write_project
 from ftc.artifact.run_directory import MANIFEST
 from ftc.cli.main import run as command
 from ftc.facts.machine import package_versions
-from ftc.verifying import Rebuild, VerifyResult, verify_run
+from ftc.jobs.verifying import Rebuild, VerifyResult, verify_run
 
 
 def rebuilt(run: Path, **how: Path) -> VerifyResult:

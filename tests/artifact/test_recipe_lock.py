@@ -18,7 +18,7 @@ from ftc.artifact.inputs_lock import text_of
 from ftc.artifact.lock_reading import differences, read_entries
 from ftc.cli.main import run as command
 from ftc.diagnostics import Severity
-from ftc.locking import lock_path, pinned, read_lock
+from ftc.jobs.locking import lock_path, pinned, read_lock
 from ftc.recipe.load import load_recipe
 
 COMMIT, NEWER = "a" * 40, "b" * 40

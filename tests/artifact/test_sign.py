@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ftc.artifact.run_directory import SIGNATURE
 from ftc.artifact.sign import sign
 from ftc.cli.main import run as command
-from ftc.verifying import verify_run
+from ftc.jobs.verifying import verify_run
 
 
 def write_keys(directory: Path, name: str) -> tuple[Path, Path]:

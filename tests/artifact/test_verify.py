@@ -25,7 +25,7 @@ from ftc.artifact.files import write_text
 from ftc.artifact.run_directory import BUILD, MANIFEST, build_text, manifest_text
 from ftc.artifact.verify import verify
 from ftc.artifact.verify_weights import shapes_of
-from ftc.verifying import verify_run
+from ftc.jobs.verifying import verify_run
 
 
 def said(run: Path) -> list[str]:

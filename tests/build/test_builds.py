@@ -14,8 +14,8 @@ import pytest
 from crashes import launch_here
 
 import ftc
+from ftc.jobs.verifying import Rebuild, verify_run
 from ftc.runtime.events import Event, Step
-from ftc.verifying import Rebuild, verify_run
 
 WORDS = ["fox", "dog", "country", "capital"]
 

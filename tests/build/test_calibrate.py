@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ftc.calibrating import calibrate
 from ftc.cli.main import run
 from ftc.estimate.step import TrainingStep
 from ftc.facts.cache import cache_root
 from ftc.facts.staging import STAGING
+from ftc.jobs.calibrating import calibrate
 from ftc.launch import calibration
 from ftc.launch.calibration import machine
 from ftc.launch.local import Job

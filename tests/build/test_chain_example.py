@@ -14,7 +14,7 @@ import pytest
 
 import ftc
 from ftc.artifact.chain import read_chain
-from ftc.evaluating import evaluate
+from ftc.jobs.evaluating import evaluate
 from runtime.in_process import launched
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lint-rules"

@@ -20,7 +20,7 @@ from ftc.artifact.lock import exclusive
 from ftc.cli.main import run
 from ftc.facts.cache import Cache
 from ftc.facts.cache_care import verify
-from ftc.verifying import verify_run
+from ftc.jobs.verifying import verify_run
 
 ROWS = "".join(json.dumps({"prompt": f"{n}?", "completion": " fox"}) + "\n" for n in range(20))
 

@@ -238,8 +238,8 @@ def test_an_unchanged_run_fails_its_gate_again(built: ftc.BuildResult) -> None:
 
 
 def test_measured_later_it_is_the_same_to_the_bit(built: ftc.BuildResult) -> None:
-    from ftc.comparing import compare
-    from ftc.evaluating import evaluate
+    from ftc.jobs.comparing import compare
+    from ftc.jobs.evaluating import evaluate
 
     assert built.run is not None
     assert built.evaluation is not None

@@ -15,7 +15,7 @@ import ftc
 from adapter_runs import AdapterRuntime
 from build.test_lost_inputs import write_recipe
 from ftc.artifact.run_list import builder
-from ftc.verifying import verify_run
+from ftc.jobs.verifying import verify_run
 
 HERE = Path(__file__)
 BUILD = """

@@ -13,9 +13,9 @@ from ftc import api
 from ftc.artifact.cards.loading import loading
 from ftc.artifact.chain import manifest_digest, read_chain
 from ftc.artifact.merged import BaseRun, quantised, rounding
-from ftc.comparing import compare
-from ftc.evaluating import evaluate
 from ftc.facts.cache import cache_root
+from ftc.jobs.comparing import compare
+from ftc.jobs.evaluating import evaluate
 from ftc.plan.steps import QuantiseStep
 from runtime.in_process import launched
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ftc.comparing import compare
+from ftc.jobs.comparing import compare
 
 RIGHT = {"one": [1, 0, 1, 0, 1, 1], "two": [1, 1, 1, 0, 0, 1]}
 

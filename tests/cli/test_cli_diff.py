@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ftc import diffing
 from ftc.cli.diff_view import change_lines
 from ftc.cli.layout import display_width
+from ftc.jobs import diffing
+from ftc.jobs.results import PlanResult
 from ftc.plan.compare import Change
-from ftc.results import PlanResult
 
 RECIPE = """[model]
 base = "{model}"

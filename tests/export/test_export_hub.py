@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ftc.export.work import Options
-from ftc.exporting import export
+from ftc.jobs.exporting import export
 
 TOKEN = "hf_" + "planted" * 4
 COMMIT = "c0ffee" * 6 + "abcd"

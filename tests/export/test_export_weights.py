@@ -13,8 +13,8 @@ from ftc.cli.main import run as ftc
 from ftc.export import TARGETS, load, vllm
 from ftc.export.torch_work import DIVERGENCE, logits_check
 from ftc.export.work import Options, Work
-from ftc.exporting import ExportResult, export
-from ftc.opening import OpenRun, opened
+from ftc.jobs.exporting import ExportResult, export
+from ftc.jobs.opening import OpenRun, opened
 
 FIGURES = {"positions": 9, "texts": 2, "largest": 0.1, "spread": 1.0, "divergence": 0.04, "same": 1.0}
 

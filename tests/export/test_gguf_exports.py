@@ -12,8 +12,8 @@ from ftc.diagnostics import Finding
 from ftc.export import converter, llama_cpp
 from ftc.export.go_template import collated, execute
 from ftc.export.work import Options
-from ftc.exporting import export
-from ftc.opening import OpenRun, opened
+from ftc.jobs.exporting import export
+from ftc.jobs.opening import OpenRun, opened
 from ftc.runtime.exported import off
 
 

@@ -18,9 +18,9 @@ import pytest
 
 from ftc.cli.main import run as ftc
 from ftc.diagnostics import Finding
+from ftc.jobs.opening import OpenRun, opened
+from ftc.jobs.speaking import NoPrompt, Settings, Spelling, answer, cannot_write, prompt_of, read_rows
 from ftc.launch.writer import Written, open_writer
-from ftc.opening import OpenRun, opened
-from ftc.speaking import NoPrompt, Settings, Spelling, answer, cannot_write, prompt_of, read_rows
 
 
 def at(run: Path) -> OpenRun:

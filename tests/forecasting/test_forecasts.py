@@ -16,8 +16,8 @@ from ftc.diagnostics import Severity
 from ftc.estimate.catalogue import devices, find
 from ftc.estimate.forecast import Forecast, Forecasts, by_cost
 from ftc.forecasting import forecaster
+from ftc.jobs.results import PlanResult
 from ftc.launch import abstract_runs
-from ftc.results import PlanResult
 
 RECIPE = """
 [model]

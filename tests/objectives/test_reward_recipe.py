@@ -13,11 +13,11 @@ import ftc
 from ftc.artifact import build as artifact_build
 from ftc.artifact.chain import read_chain
 from ftc.diagnostics import Severity
+from ftc.jobs.verifying import verify_run
 from ftc.launch.local import Outcome
 from ftc.runtime import merge, score
 from ftc.runtime.events import Event
 from ftc.runtime.job import Job
-from ftc.verifying import verify_run
 from objectives.test_objectives_train import FULL, PAIRS, PROMPTS, steps
 from runtime.in_process import run_job
 

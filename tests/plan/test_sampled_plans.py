@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import ftc
+from ftc.jobs.results import PlanResult
 from ftc.plan.figures import fates, figures
-from ftc.results import PlanResult
 
 HEAD = '[model]\nbase = "{model}"\n[data]\nsources.rows = "rows.jsonl"\n'
 PLAIN = "[render]\nchat = false\n"

@@ -34,8 +34,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
 @pytest.fixture(scope="session")
 def gpu_run(pages: Pages) -> Path:
     """A run of packed chats whose plan is for a GPU, as if there were one."""
-    from ftc import building
     from ftc.artifact import build
+    from ftc.jobs import building
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "launch", Told())

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftc.cli.main import run
+from ftc.jobs.verifying import verify_run
 from ftc.report.write import report
-from ftc.verifying import verify_run
 from report_pages import Pages
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ftc
-from ftc.verifying import verify_run
+from ftc.jobs.verifying import verify_run
 from runtime.in_process import launched
 from security.test_models import CODE, own
 

@@ -34,7 +34,7 @@ def command(request: Request, runs: Path | None) -> int:
     """
     from ftc.cli.eval import code_of, json_of, measured
     from ftc.cli.findings import document, report_findings
-    from ftc.evaluating import EvalResult, built_run
+    from ftc.jobs.evaluating import EvalResult, built_run
 
     results: list[EvalResult] = []
     for recipe in request.recipes:

@@ -22,7 +22,7 @@ from ftc.cli.status import FAILED, RECIPE_WRONG, STOPPED, exit_code
 from ftc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from ftc.calibrating import CalibrateResult
+    from ftc.jobs.calibrating import CalibrateResult
 
 
 @click.command("calibrate", epilog=epilog("ftc calibrate recipe.toml", "ftc calibrate"))
@@ -50,9 +50,9 @@ def command(
     --json prints {"ftc", "command", "ok", "results": [{"recipe", "ok", "findings", "status", "calibration",
     "duration"}]}; progress goes to standard error.
     """
-    from ftc.calibrating import calibrate
     from ftc.cli.findings import document, report_findings
     from ftc.cli.progress import open_reporter
+    from ftc.jobs.calibrating import calibrate
 
     path = recipe / DEFAULT_RECIPE if recipe is not None and recipe.is_dir() else recipe
     request = Request((path,) if path else (), overrides, json, style, terminal)

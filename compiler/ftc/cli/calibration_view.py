@@ -8,11 +8,11 @@ from ftc.cli.layout import duration as shown
 from ftc.cli.layout import number, pad
 
 if TYPE_CHECKING:
-    from ftc.calibrating import CalibrateResult
     from ftc.cli.terminal import Terminal
     from ftc.estimate.calibration import Calibration
     from ftc.estimate.duration import Duration
     from ftc.estimate.range import Range
+    from ftc.jobs.calibrating import CalibrateResult
 
 TITLES = {
     "training": "training",

@@ -10,7 +10,7 @@ from ftc.cli.layout import table, wrap
 
 if TYPE_CHECKING:
     from ftc.estimate.range import Range
-    from ftc.results import ChainLink
+    from ftc.jobs.results import ChainLink
 
 SHORT = 16
 UNKNOWN = "not known"

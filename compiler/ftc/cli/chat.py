@@ -18,9 +18,9 @@ from ftc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from ftc.diagnostics import Finding
+    from ftc.jobs.opening import OpenRun
+    from ftc.jobs.speaking import Prompt, Settings
     from ftc.launch.writer import Writer
-    from ftc.opening import OpenRun
-    from ftc.speaking import Prompt, Settings
 
 HELP = (
     "/clear          forget the conversation",
@@ -55,9 +55,9 @@ def command(terminal: Terminal, run: Path, *, base: bool, system: str | None, **
     """
     from ftc.cli.findings import report_findings
     from ftc.diagnostics import Finding
+    from ftc.jobs.opening import opened
+    from ftc.jobs.speaking import Settings, cannot_write
     from ftc.launch.writer import WriterFailed
-    from ftc.opening import opened
-    from ftc.speaking import Settings, cannot_write
 
     settings = Settings(base=base, **given)
     found = opened(run)
@@ -101,7 +101,7 @@ class Talk:
 
     def asked(self, line: str) -> Prompt | None:
         """The prompt that a line makes; None where it cannot be one, which is said."""
-        from ftc.speaking import NoPrompt, prompt_of
+        from ftc.jobs.speaking import NoPrompt, prompt_of
 
         said = [*self.messages, {"role": "user", "content": line}]
         try:
@@ -158,8 +158,8 @@ def _command(talk: Talk, line: str) -> None:
 
 def _answer(talk: Talk, line: str, writer: Writer) -> None:
     """Write the answer as it is made."""
+    from ftc.jobs.speaking import Spelling
     from ftc.launch.writer import Written
-    from ftc.speaking import Spelling
 
     prompt = talk.asked(line)
     if prompt is None:

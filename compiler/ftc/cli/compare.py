@@ -14,7 +14,7 @@ from ftc.cli.status import FINE, exit_code
 from ftc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from ftc.comparing import ComparedSuite, CompareResult, Flip
+    from ftc.jobs.comparing import ComparedSuite, CompareResult, Flip
 
 MOST = 10
 """Flips of each suite that are shown; --json has all."""
@@ -40,7 +40,7 @@ def command(terminal: Terminal, old: Path, new: Path, *, every: bool, style: Sty
     "rows", "metrics", "flips"}]}]}.
     """
     from ftc.cli.findings import document, report_findings
-    from ftc.comparing import compare
+    from ftc.jobs.comparing import compare
 
     result = compare(old, new)
     if json:

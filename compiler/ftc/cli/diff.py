@@ -71,7 +71,7 @@ def command(  # noqa: PLR0913 - one for each option
     from ftc.cli.findings import document, report_findings
     from ftc.cli.progress import data_progress
     from ftc.diagnostics import Severity
-    from ftc.diffing import kind_of
+    from ftc.jobs.diffing import kind_of
 
     if overrides and kind_of(new) not in ("recipe", None):
         raise click.UsageError(f"--set changes a recipe, and {new} is a {kind_of(new)}")

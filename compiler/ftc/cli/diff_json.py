@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ftc.diagnostics.json import to_json
+from ftc.jobs.results import DiffResult, Side
 from ftc.plan.compare import Comparison
 from ftc.plan.figures import Figure
 from ftc.plan.steps import Choice, SourceStep
-from ftc.results import DiffResult, Side
 
 
 def diff_json(result: DiffResult) -> dict[str, Any]:

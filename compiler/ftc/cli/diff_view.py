@@ -12,10 +12,10 @@ from ftc.cli.layout import LABEL, clip, number, plural, table, wrap
 from ftc.cli.plan_view import SHORT_DIGEST, Section, labelled, value_text
 from ftc.cli.terminal import Terminal
 from ftc.data.kept.row_differences import UNKNOWN, Ids, RowDifferences
+from ftc.jobs.results import DiffResult, Side
 from ftc.plan.compare import Change, ChoiceChange, Comparison, QueryChange, SourceChange
 from ftc.plan.figures import Figure
 from ftc.plan.redone import STAGES, Redone
-from ftc.results import DiffResult, Side
 
 COUNTED = ("rows", "tokens", "sequences", "train.steps", "train.epochs", "train.tokens", "forecast")
 """Beginnings of the names of figures that a table shows; the others stand among the settings."""

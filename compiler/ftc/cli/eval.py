@@ -13,7 +13,7 @@ from ftc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from ftc.cli.options import Request
-    from ftc.evaluating import EvalResult
+    from ftc.jobs.evaluating import EvalResult
 
 
 @click.command(
@@ -64,7 +64,7 @@ def measured(run: Path, suite: str, request: Request, *, baselines: bool = False
     from ftc.cli.evaluation_view import evaluation_lines
     from ftc.cli.findings import report_findings
     from ftc.cli.progress import open_reporter
-    from ftc.evaluating import Heard, evaluate
+    from ftc.jobs.evaluating import Heard, evaluate
 
     terminal = request.terminal
     with open_reporter(request, building=True) as reporter:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftc.cli.options import Style
     from ftc.cli.terminal import Terminal
     from ftc.export.work import Options
-    from ftc.exporting import ExportResult
+    from ftc.jobs.exporting import ExportResult
 
 NAMES = ("merged", "adapter", "gguf", "ollama", "vllm", "hub")
 
@@ -83,7 +83,7 @@ def _contradictions(options: Options) -> None:
 
 def _exported(run: Path, options: Options, out: Path | None, request: Request) -> ExportResult:
     from ftc.cli.findings import report_findings
-    from ftc.exporting import export
+    from ftc.jobs.exporting import export
 
     terminal = request.terminal
     quiet = terminal.quiet or request.json

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ftc.cli.options import Style
     from ftc.cli.terminal import Terminal
     from ftc.diagnostics import Finding
-    from ftc.opening import OpenRun
-    from ftc.speaking import Answer, Prompt, Settings
+    from ftc.jobs.opening import OpenRun
+    from ftc.jobs.speaking import Answer, Prompt, Settings
 
 TOLD = 20
 """Findings of rows that are shown at most."""
@@ -56,9 +56,9 @@ def command(
     """
     from ftc.cli.findings import report_findings
     from ftc.diagnostics import Finding
+    from ftc.jobs.opening import opened
+    from ftc.jobs.speaking import Settings, cannot_write
     from ftc.launch.writer import WriterFailed
-    from ftc.opening import opened
-    from ftc.speaking import Settings, cannot_write
 
     found = opened(run)
     findings = (found,) if isinstance(found, Finding) else _wrong(cannot_write(found))
@@ -101,7 +101,7 @@ def _lines(name: str) -> Iterator[str]:
 def _prompts(run: OpenRun, name: str) -> tuple[list[tuple[int, Prompt]], list[Finding]]:
     """The prompts by the number of their line, and what is wrong with others."""
     from ftc.diagnostics import Finding
-    from ftc.speaking import NoPrompt, prompt_of, read_rows
+    from ftc.jobs.speaking import NoPrompt, prompt_of, read_rows
 
     good: list[tuple[int, Prompt]] = []
     wrong: list[Finding] = []
@@ -126,7 +126,7 @@ def _write(
 ) -> None:
     from ftc.artifact.files import whole_file
     from ftc.cli.progress import open_reporter
-    from ftc.speaking import answered
+    from ftc.jobs.speaking import answered
 
     numbers, terminal = [number for number, _ in rows], request.terminal
     with open_reporter(request) as reporter:

@@ -13,7 +13,7 @@ from ftc.cli.status import FINE, exit_code
 
 if TYPE_CHECKING:
     from ftc.artifact.lock_reading import Difference
-    from ftc.results import LockResult
+    from ftc.jobs.results import LockResult
 
 
 @click.command(

@@ -78,7 +78,7 @@ def command(  # noqa: PLR0913 - one for each option
     """
     from ftc.cli.findings import document, report_findings, result_json
     from ftc.cli.progress import data_progress
-    from ftc.diffing import kind_of
+    from ftc.jobs.diffing import kind_of
     from ftc.report.write import report, show
 
     if target is None and not Path(DEFAULT_RECIPE).is_file():

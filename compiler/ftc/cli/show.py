@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ftc.data.kept.lineage import Lineage
     from ftc.data.kept.lookup import Order
     from ftc.data.kept.shown import ShownExample
-    from ftc.results import AccountResult, ExamplesResult, TraceResult
+    from ftc.jobs.results import AccountResult, ExamplesResult, TraceResult
 
 FEW, MANY = 3, 20
 
@@ -180,7 +180,7 @@ def _print(result: ExamplesResult | TraceResult | AccountResult, request: Reques
 
 
 def _has_text(result: ExamplesResult | TraceResult | AccountResult) -> bool:
-    from ftc.results import AccountResult, TraceResult
+    from ftc.jobs.results import AccountResult, TraceResult
 
     if isinstance(result, TraceResult):
         return any(row.examples or row.text for row in result.rows)
@@ -192,7 +192,7 @@ def _blocks(
 ) -> list[list[str]]:
     from ftc.cli.example_view import example_lines
     from ftc.cli.lineage_view import account_lines, lineage_lines, token_lines
-    from ftc.results import AccountResult, TraceResult
+    from ftc.jobs.results import AccountResult, TraceResult
 
     terminal, full, tokens = request.terminal, wanted.full, wanted.tokens
     if isinstance(result, TraceResult):
@@ -259,7 +259,7 @@ def _lineage_json(row: Lineage) -> dict[str, Any]:
 
 
 def _json(result: ExamplesResult | TraceResult | AccountResult, wanted: Wanted) -> dict[str, Any]:
-    from ftc.results import AccountResult, TraceResult
+    from ftc.jobs.results import AccountResult, TraceResult
 
     if isinstance(result, TraceResult):
         return {"rows": [_lineage_json(row) for row in result.rows]}

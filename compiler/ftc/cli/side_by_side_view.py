@@ -17,7 +17,7 @@ from ftc.plan.figures import Figure
 from ftc.plan.side_by_side import SideBySide, side_by_side
 
 if TYPE_CHECKING:
-    from ftc.results import PlanResult
+    from ftc.jobs.results import PlanResult
 
 LONG = 40
 """Characters of a text beyond which its digest stands for it."""

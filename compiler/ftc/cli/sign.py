@@ -42,7 +42,7 @@ def command(terminal: Terminal, run: Path, key: Path | None, *, json: bool) -> i
 
     from ftc.artifact.run_directory import SIGNATURE
     from ftc.artifact.sign import sign
-    from ftc.verifying import verify_run
+    from ftc.jobs.verifying import verify_run
 
     found = verify_run(run)
     if not found.ok:

@@ -12,7 +12,7 @@ from ftc.cli.status import FINE, RECIPE_WRONG
 from ftc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from ftc.verifying import Rebuild, VerifyResult
+    from ftc.jobs.verifying import Rebuild, VerifyResult
 
 DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -96,7 +96,7 @@ def _verified(
     run: Path, request: Request, inputs: Path | None, keep: Path | None, key: Path | None, *, rebuild: bool
 ) -> VerifyResult:
     from ftc.cli.progress import open_reporter
-    from ftc.verifying import Rebuild, verify_run
+    from ftc.jobs.verifying import Rebuild, verify_run
 
     if not rebuild:
         return verify_run(run, key=key)

@@ -16,7 +16,7 @@ from ftc.export.torch_work import done, logits_check, logits_job
 from ftc.export.work import Check, Choice, Made, Work, unwritten
 
 if TYPE_CHECKING:
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 FORMS = {"float32": "f16", "float16": "f16", "bfloat16": "bf16"}
 """What a model that was trained in a precision is stored as where nobody says otherwise."""

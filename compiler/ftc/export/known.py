@@ -10,7 +10,7 @@ from ftc.export.work import difference
 
 if TYPE_CHECKING:
     from ftc.diagnostics import Finding
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 
 def of_the_template(run: OpenRun) -> Iterator[Finding]:

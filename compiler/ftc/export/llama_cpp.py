@@ -16,7 +16,7 @@ from ftc.export.work import Check
 from ftc.launch.local import environment
 
 if TYPE_CHECKING:
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 BINDINGS = "xllamacpp"
 

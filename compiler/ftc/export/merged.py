@@ -10,7 +10,7 @@ from ftc.diagnostics import Finding
 from ftc.export.known import of_few_bits, of_the_template
 from ftc.export.torch_work import done, logits_check, logits_job, prompts_check, prompts_job
 from ftc.export.work import Choice, Made, Work, difference, impossible
-from ftc.opening import INSTEAD
+from ftc.jobs.opening import INSTEAD
 
 WHAT = "load them: AutoModelForCausalLM.from_pretrained(DIRECTORY)"
 

@@ -16,7 +16,7 @@ from ftc.export.torch_work import counted
 from ftc.export.work import Check, Choice, Made, Work, difference, impossible, unwritten
 
 if TYPE_CHECKING:
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 PLAIN = "{{ .Prompt }}"
 LEAST_CONTEXT = 4096

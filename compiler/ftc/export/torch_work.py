@@ -15,7 +15,7 @@ from ftc.export.work import Check, Work
 from ftc.launch.local import environment
 
 if TYPE_CHECKING:
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 FEW = 8
 LONGEST = 256

@@ -12,7 +12,7 @@ from ftc.export import adapter, merged
 from ftc.export.work import Check, Choice, Made, Work, unwritten
 
 if TYPE_CHECKING:
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that --max-lora-rank takes."""

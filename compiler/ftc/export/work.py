@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ftc.diagnostics import Finding, Severity
 
 if TYPE_CHECKING:
-    from ftc.opening import OpenRun
+    from ftc.jobs.opening import OpenRun
 
 DTYPES = ("float32", "bfloat16", "float16")
 QUANTISED = ("f32", "f16", "bf16", "q8_0")
@@ -88,7 +88,7 @@ def difference(message: str, *helps: str) -> Finding:
 
 def unwritten(work: Work) -> Finding | None:
     """Why a target for models that write is refused; None where the run's model writes."""
-    from ftc.opening import INSTEAD, WRITES
+    from ftc.jobs.opening import INSTEAD, WRITES
 
     head = work.run.ready.objective.head
     if head == WRITES:

@@ -12,8 +12,8 @@ from typing import Any
 
 from ftc.cli.evaluation_view import name_of, title_of
 from ftc.cli.layout import clip, plural
-from ftc.comparing import RIGHT, metric_of, said_by, tells_right
 from ftc.evaluation import Metric
+from ftc.jobs.comparing import RIGHT, metric_of, said_by, tells_right
 from ftc.report.text import WIDEST_ID, clipped
 
 EACH = 6

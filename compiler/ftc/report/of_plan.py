@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.building import is_whole
 from ftc.diagnostics import Finding, has_errors, sort_findings
 from ftc.facts.cache import Cache
-from ftc.planning import Options, Planned, Progress, damaged, open_cache, planned
+from ftc.jobs.building import is_whole
+from ftc.jobs.planning import Options, Planned, Progress, damaged, open_cache, planned
 from ftc.report.material import Material
 from ftc.report.page import page_bytes
 

@@ -12,7 +12,6 @@ from ftc.artifact.documents import Finished
 from ftc.artifact.files import sha256
 from ftc.artifact.run_directory import DATA, evaluation
 from ftc.artifact.trained import findings, trained
-from ftc.comparing import later
 from ftc.data.kept.shown import Viewer
 from ftc.estimate.architecture import InexpressibleError
 from ftc.estimate.catalogue import Device, devices, find
@@ -21,6 +20,7 @@ from ftc.estimate.forecast import Forecast, Forecasts, by_cost
 from ftc.forecasting.builds import Builds
 from ftc.forecasting.forecaster import SHOWN
 from ftc.forecasting.stored import Rows
+from ftc.jobs.comparing import later
 from ftc.plan.steps import Plan
 from ftc.recipe.hardware import Hardware
 from ftc.report.material import Material, Run

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from ftc.artifact.files import write_bytes
-from ftc.comparing import later
 from ftc.diagnostics import Finding, Severity
-from ftc.diffing import RECIPE_FILE, kind_of
-from ftc.planning import Progress
+from ftc.jobs.comparing import later
+from ftc.jobs.diffing import RECIPE_FILE, kind_of
+from ftc.jobs.planning import Progress
 from ftc.report.of_plan import plan_page
 from ftc.report.of_run import run_page
 

@@ -11,8 +11,8 @@ from ftc.recipe.sweep import Sweep
 from ftc.sweeping.search import missing_packages
 
 if TYPE_CHECKING:
+    from ftc.jobs.planning import Planned
     from ftc.plan.steps import Plan
-    from ftc.planning import Planned
     from ftc.recipe.load import Origins
 
 EXAMPLE = 'type:\n  [sweep]\n  keys."train.learning_rate" = [1e-4, 3e-4]'

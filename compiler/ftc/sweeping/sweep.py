@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ftc.building import Workshop, built
-from ftc.chaining import directory_of
 from ftc.diagnostics import Finding, has_errors, sort_findings
-from ftc.planning import Options, Planned, Progress, checked_recipe, planned
+from ftc.jobs.building import Workshop, built
+from ftc.jobs.chaining import directory_of
+from ftc.jobs.planning import Options, Planned, Progress, checked_recipe, planned
 from ftc.sweeping.check import HELD_OUT, better_of, lacking, no_sweep, repeated, unmeasured
 from ftc.sweeping.results import WHOLE, SweepResult, VariantResult, VariantStatus
 from ftc.sweeping.search import Search, Trying, search_of
@@ -19,9 +19,9 @@ from ftc.sweeping.space import Variant, extremes, known_variants
 
 if TYPE_CHECKING:
     from ftc.facts.cache import Cache
+    from ftc.jobs.results import BuildResult
     from ftc.recipe.load import Origins
     from ftc.recipe.sweep import Sweep
-    from ftc.results import BuildResult
     from ftc.runtime.events import Event
 
 Told = Callable[[VariantResult], None]

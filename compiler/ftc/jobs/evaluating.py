@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.diagnostics import Finding, Severity, has_errors
 from ftc.facts.cache import Cache, CacheProblem
-from ftc.planning import Options, Planned, cache_finding, open_cache, planned
+from ftc.jobs.planning import Options, Planned, cache_finding, open_cache, planned
 from ftc.recipe.toml_text import to_toml
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _location(run: Path, plan: Plan, cache: Cache) -> str | Finding:
 
 def _below(run: Path, cache: Cache) -> Path | Finding:
     """The whole weights that a run began with, of the run that its chain.json names."""
-    from ftc.opening import opened
+    from ftc.jobs.opening import opened
 
     found = opened(run, cache)
     return found if isinstance(found, Finding) else found.base()
@@ -235,7 +235,7 @@ def _measured(run: Path, plan: Plan, made: Planned, cache: Cache, heard: Heard) 
 def _job(run: Path, plan: Plan, made: Planned, cache: Cache, directory: Path) -> Job | Finding:
     """A directory beside the run with the plan and the compiled rows, and the models."""
     from ftc.artifact.run_directory import DATA, add_files, prepare
-    from ftc.building import begun_with
+    from ftc.jobs.building import begun_with
     from ftc.plan.canonical import canonical_bytes
     from ftc.runtime.job import Job
 

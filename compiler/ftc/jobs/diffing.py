@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.diagnostics import Finding, has_errors
 from ftc.facts.cache import Cache, CacheProblem
-from ftc.planning import Planned
-from ftc.results import DiffResult, Side
+from ftc.jobs.planning import Planned
+from ftc.jobs.results import DiffResult, Side
 
 if TYPE_CHECKING:
     from ftc.data.kept.row_differences import RowDifferences, Rows

@@ -151,14 +151,14 @@ class OpenRun:
         try:
             return base_weights(self)
         except CacheProblem as problem:
-            from ftc.planning import cache_finding
+            from ftc.jobs.planning import cache_finding
 
             return cache_finding(problem)
 
     def whole(self) -> Path | Finding:
         """The directory with the run's whole weights, an adapter merged in float32; kept in the cache."""
         from ftc.artifact.merged import run_model
-        from ftc.planning import cache_finding
+        from ftc.jobs.planning import cache_finding
 
         if not self.merges:
             method = self.ready.tune.method

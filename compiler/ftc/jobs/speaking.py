@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ftc.diagnostics import Finding
+from ftc.jobs.opening import INSTEAD, WRITES, OpenRun, refused
 from ftc.launch.writer import Asked, Writer, WriterFailed, open_writer
-from ftc.opening import INSTEAD, WRITES, OpenRun, refused
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ftc.chaining import base_facts
 from ftc.diagnostics import Finding
 from ftc.facts.gather import Facts
 from ftc.facts.model import ModelFacts
+from ftc.jobs.chaining import base_facts
 from ftc.recipe.base_recipe import REWARDS
 
 if TYPE_CHECKING:
+    from ftc.jobs.planning import Planned
     from ftc.plan.steps import RewardStep
-    from ftc.planning import Planned
     from ftc.recipe.load import Origins
 
 

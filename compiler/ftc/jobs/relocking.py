@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.chaining import bases
 from ftc.diagnostics import Finding, Severity, sort_findings
 from ftc.facts.cache import Cache
-from ftc.locking import (
+from ftc.jobs.chaining import bases
+from ftc.jobs.locking import (
     ALL,
     LockCheck,
     check_lock,
@@ -19,11 +19,11 @@ from ftc.locking import (
     updated,
     write_lock,
 )
+from ftc.jobs.results import LockResult
 from ftc.recipe.suggest import closest, listed
-from ftc.results import LockResult
 
 if TYPE_CHECKING:
-    from ftc.planning import Planned, Progress
+    from ftc.jobs.planning import Planned, Progress
 
 
 def held(made: Planned, *, strict: bool) -> tuple[Finding, ...]:
@@ -65,7 +65,7 @@ def relock(path: Path, update: Sequence[str], progress: Progress | None, cache: 
 
     What the lock pins on the hub stays where it is unless it is named in `update`.
     """
-    from ftc.planning import Options, damaged, planned
+    from ftc.jobs.planning import Options, damaged, planned
 
     made = planned(path, Options(progress=progress, gpus=None, moving=tuple(update)), cache)
     findings = sort_findings((*made.result.findings, *damaged(cache)))

@@ -15,13 +15,13 @@ from ftc.facts.gather import Facts, Glance, gather, glance
 from ftc.facts.sources.place import HERE, Reach
 from ftc.facts.trackers import check_trackers
 from ftc.facts.trl_fields import check_trl_options
-from ftc.locking import moving_below, with_pins
+from ftc.jobs.locking import moving_below, with_pins
+from ftc.jobs.results import PlanResult
 from ftc.recipe.base_recipe import following, scoring
 from ftc.recipe.load import Loaded, Origins, load_recipe
 from ftc.recipe.model import Recipe
 from ftc.recipe.sweep import SweepRange
 from ftc.recipe.variants import NOTHING as NO_VARIANT
-from ftc.results import PlanResult
 
 if TYPE_CHECKING:
     from ftc.data.kept.lineage import CompiledRows
@@ -246,8 +246,8 @@ def _facts(seen: Glance, made: Planned, cache: Cache) -> Facts | Finding:
     origins = made.loaded.origins
     if made.base is None and not made.scorers:
         return gather(seen, origins, cache)
-    from ftc.chaining import base_facts
-    from ftc.scoring import with_scorers
+    from ftc.jobs.chaining import base_facts
+    from ftc.jobs.scoring import with_scorers
 
     model = base_facts(made.base, origins) if made.base is not None else None
     if isinstance(model, Finding):

@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ftc.chaining import directory_of, is_adapter, runs_of
 from ftc.diagnostics import Finding, Severity, Span
 from ftc.facts.cache import Cache, CacheProblem
-from ftc.planning import Planned, cache_finding
+from ftc.jobs.chaining import directory_of, is_adapter, runs_of
+from ftc.jobs.planning import Planned, cache_finding
+from ftc.jobs.results import BuildResult, Status
 from ftc.recipe.base_recipe import KEY, REWARDS
-from ftc.results import BuildResult, Status
 
 if TYPE_CHECKING:
     from ftc.artifact.build import Execution
@@ -146,7 +146,7 @@ def _execute(made: Planned, below: BuildResult | None, shop: Workshop) -> Execut
     from ftc.artifact.beside import kept_beside
     from ftc.artifact.build import Build, execute
     from ftc.artifact.inputs_lock import text_of
-    from ftc.locking import lock_entries
+    from ftc.jobs.locking import lock_entries
     from ftc.plan.canonical import canonical_bytes
 
     said: list[Finding] = []

@@ -11,13 +11,13 @@ from ftc.artifact.run_directory import RunDirectory
 from ftc.diagnostics import Finding, Span
 from ftc.facts.locate_model import Located
 from ftc.facts.model import ModelFacts
+from ftc.jobs.results import ChainLink, ChainState
 from ftc.recipe.base_recipe import KEY
 from ftc.recipe.layers import Key
-from ftc.results import ChainLink, ChainState
 
 if TYPE_CHECKING:
+    from ftc.jobs.planning import Planned
     from ftc.plan.steps import Plan, TuneStep
-    from ftc.planning import Planned
     from ftc.recipe.load import Origins
 
 SHORT = 16

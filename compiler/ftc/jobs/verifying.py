@@ -20,9 +20,9 @@ from ftc.diagnostics import Finding, Severity, has_errors
 from ftc.facts.cache import Cache, CacheProblem
 
 if TYPE_CHECKING:
+    from ftc.jobs.planning import Planned, Progress
+    from ftc.jobs.results import BuildResult
     from ftc.plan.steps import Plan
-    from ftc.planning import Planned, Progress
-    from ftc.results import BuildResult
     from ftc.runtime.events import Event
 
 MACHINE = "environment.json"
@@ -88,7 +88,7 @@ def _signature(run: Path, key: Path | None) -> Check:
 
 def _rebuilt(run: Path, plan: Plan, how: Rebuild) -> Check:
     """Build the run's plan once more, and compare the weights and the compiled rows to the byte."""
-    from ftc.planning import Options, cache_finding, planned
+    from ftc.jobs.planning import Options, cache_finding, planned
 
     home = (how.inputs or run.resolve().parents[2]).absolute()
     with _workplace(how.keep) as place:
@@ -132,7 +132,7 @@ def _recipe(run: Path, name: str, place: Path) -> Path:
 
 
 def _build(made: Planned, runs: Path, cache: Cache, how: Rebuild) -> BuildResult:
-    from ftc.building import Workshop, built
+    from ftc.jobs.building import Workshop, built
 
     return built(made, Workshop(runs, cache, how.on_event))
 
@@ -152,7 +152,7 @@ def _impossible(why: str, *notes: str, help_: str = "") -> Finding:
 
 def _unplanned(run: Path, plan: Plan, made: Planned, home: Path) -> tuple[Finding, ...]:
     """Why the same plan cannot be made here; nothing where it can."""
-    from ftc.locking import lock_entries
+    from ftc.jobs.locking import lock_entries
 
     where = f"its recipe's paths are looked for in {home}: --inputs names another directory"
     locked = _locked(run)

@@ -13,7 +13,7 @@ from ftc.artifact.files import sha256, write_json
 from ftc.diagnostics import Finding
 from ftc.export import load
 from ftc.export.work import Made, Options, Work
-from ftc.opening import OpenRun, opened
+from ftc.jobs.opening import OpenRun, opened
 
 REPORT = "export.json"
 PACKAGES = ("gguf", "huggingface_hub", "safetensors")

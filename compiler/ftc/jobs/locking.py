@@ -24,7 +24,7 @@ from ftc.recipe.model import Recipe
 from ftc.recipe.rows import SourceFiles
 
 if TYPE_CHECKING:
-    from ftc.planning import Planned
+    from ftc.jobs.planning import Planned
     from ftc.recipe.load import Loaded, Origins
 
 ENDING = ".lock"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ftc.diagnostics import Finding, Severity, has_errors, sort_findings
 from ftc.facts.cache import Cache, CacheProblem
-from ftc.planning import Options, Planned, Progress, cache_finding, damaged, open_cache, planned
+from ftc.jobs.planning import Options, Planned, Progress, cache_finding, damaged, open_cache, planned
 
 if TYPE_CHECKING:
     from ftc.estimate.calibration import Calibration
@@ -167,7 +167,7 @@ def _target(gpu: CudaDevice | None) -> Target | None:
 def _job(directory: Path, made: Planned, cache: Cache) -> Job | Finding:
     """A directory with the plan and its rows, as a build has it, and the model."""
     from ftc.artifact.run_directory import DATA, add_files, prepare
-    from ftc.building import begun_with
+    from ftc.jobs.building import begun_with
     from ftc.launch.local import Job
     from ftc.plan.canonical import canonical_bytes
 
