@@ -144,7 +144,7 @@ def test_the_recipes_cover_the_language() -> None:
     compiled |= {"FTC219", "FTC225", "FTC226"}  # of a query's run, of the rows' sides, of what is installed
     compiled |= {"FTC223"}  # a source that was fetched before and cannot be now
     compiled |= {"FTC227", "FTC228", "FTC229"}  # they name the project's directory, or code beside a model
-    imported = {code for code in CODES if "FTC120" <= code < "FTC130"}  # of other tools' files: tests/importing
+    imported = {code for code in CODES if "FTC120" <= code < "FTC130"}  # tests/importing
     own = {code for code in CODES if code < "FTC400"} - compiled - imported
     own |= {"FTC401", "FTC402", "FTC403", "FTC405", "FTC501", "FTC502", "FTC503", "FTC504"}
     own |= {"FTC850", "FTC851", "FTC852", "FTC853"}
