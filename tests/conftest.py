@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite markers and snapshots of bad_recipes")
 
 
+def pytest_sessionfinish() -> None:
+    """What `young_heap` set aside ends as everything else does."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test, and no fixture of a module, sees or fills the user's cache."""
@@ -37,6 +43,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         places = (tmp_path_factory.getbasetemp().parent, Path(__file__).parents[1])
         patch.setenv("FTC_ALLOW", os.pathsep.join(map(str, places)))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def young_heap() -> None:
+    """Collections within a module do not walk what was there before: trainers collect often, workers hold much."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
