@@ -122,9 +122,7 @@ def test_a_template_that_ends_turns_with_no_token_is_refused(tmp_path: Path) -> 
 def test_a_line_end_at_a_templates_end_is_kept_and_said(tmp_path: Path) -> None:
     render_table = '[render]\nchat = false\nprompt = "{{ prompt }}\\n"\ncompletion = "{{ completion }}"\n'
     found = outcome(context_of(tmp_path, {"prompt": "VARCHAR", "completion": "VARCHAR"}, render_table))
-    said = {
-        choice.key: choice.value for choice in found.plan.choices if choice.value == "ends with a line end"
-    }
+    said = [choice.key for choice in found.plan.choices if choice.value == "ends with a line end"]
     assert said == ["render.prompt"]
     source = step_of(found).fields["prompt"]
     row = {"prompt": "one\n"}

@@ -44,6 +44,8 @@ def test_trusted_code_is_built_with_and_locked(
         monkeypatch.setattr(f"{module}.launch", launched)
     shutil.copytree(tiny_model, tmp_path / "model")
     own(tmp_path / "model")
+    code = f"{CODE}# of this test alone: what has run before, Python does not run again\n"
+    (tmp_path / "model" / "modeling_own.py").write_text(code)
     rows = [f"what is {n},the fox {n}" for n in range(12)]
     (tmp_path / "rows.csv").write_text("\n".join(["prompt,completion", *rows]) + "\n")
 
@@ -60,9 +62,9 @@ def test_trusted_code_is_built_with_and_locked(
     assert '"modeling_own.py" = "sha256:' in (tmp_path / "recipe.lock").read_text()
     assert ftc.build(recipe, locked=True).status == "up to date"
 
-    (tmp_path / "model" / "modeling_own.py").write_text(CODE + "# another line\n")
+    (tmp_path / "model" / "modeling_own.py").write_text(code + "# another line\n")
     changed = ftc.build(recipe, locked=True)
     assert changed.status == "invalid"
-    ((code, message),) = errors(changed)
-    assert code == "FTC751"
+    ((named, message),) = errors(changed)
+    assert named == "FTC751"
     assert "modeling_own.py" in message

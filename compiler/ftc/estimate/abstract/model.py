@@ -11,7 +11,7 @@ from ftc.estimate.abstract import encoder
 from ftc.estimate.abstract.attention import PLAIN, implementation
 from ftc.estimate.abstract.quantise import fill, replace, upcast
 from ftc.estimate.abstract.tracker import Tracker
-from ftc.estimate.architecture import InexpressibleError
+from ftc.estimate.architecture import FAMILIES, InexpressibleError
 from ftc.estimate.play import scoring
 from ftc.estimate.step import TrainingStep, Tuning
 from ftc.plan.steps import TuneStep, UnfrozenStep
@@ -63,11 +63,16 @@ def skeleton(step: TrainingStep, *, device: str, backend: str, attention: str | 
 
 
 def _own_attention(kind: Any, config: Any) -> str | None:
-    """What model code takes that leaves its attention to nobody: its own formula, or PyTorch's function."""
+    """What model code takes that leaves its attention to nobody: its own formula, or PyTorch's function.
+
+    None where the step names the kernel: its model type is known, or its code takes any.
+    """
     found = kind._model_mapping.get(type(config), None)  # noqa: SLF001
     found = found[0] if isinstance(found, tuple) else found
     if found is None:
         raise InexpressibleError(f"transformers has no such model of the type {config.model_type}")
+    if config.model_type in FAMILIES:
+        return None
     if not getattr(found, "_supports_sdpa", False):
         return "eager"
     return None if getattr(found, "_supports_attention_backend", False) else PLAIN
