@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
@@ -98,11 +102,19 @@ def test_a_command_line_is_understood(block: Block, tmp_path: Path, monkeypatch:
 EXAMPLE_BLOCKS = [block for block in COMMAND_BLOCKS if not block.page.startswith("docs/")]
 
 
-def test_the_recipes_of_the_examples_commands_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    checked = []
+def test_the_recipes_of_the_examples_commands_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a copy, where the scripts that a page names are run before."""
+    shutil.copytree(
+        ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("rules.jsonl", "runs")
+    )
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    checked, ran = [], []
     for block in EXAMPLE_BLOCKS:
-        monkeypatch.chdir((ROOT / block.page).parent)
+        monkeypatch.chdir((tmp_path / block.page).parent)
         for words in block.commands:
+            if words[0] == "python" and words[1].endswith(".py"):
+                subprocess.run([sys.executable, *words[1:]], check=True)
+                ran.append(words[1])
             arguments = ftc_arguments(words)
             if arguments and arguments[0] in RUN | PLANNED:
                 for recipe in arguments[1:]:
@@ -110,7 +122,7 @@ def test_the_recipes_of_the_examples_commands_check(monkeypatch: pytest.MonkeyPa
                     found = ftc.check(path / "recipe.toml" if path.is_dir() else path)
                     assert found.findings == (), recipe
                     checked.append(recipe)
-    assert len(checked) == 5
+    assert (len(checked), ran) == (5, ["rules.py"])
 
 
 @pytest.fixture(scope="module")
