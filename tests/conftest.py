@@ -47,7 +47,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def young_heap() -> None:
-    """Collections within a module do not walk what was there before: trainers collect often, workers hold much."""
+    """Collections do not walk what was there before a module: trainers collect often, workers hold much."""
     gc.collect()
     gc.freeze()
 
