@@ -41,6 +41,9 @@ def widen(model: torch.nn.Module) -> None:
 def _bitsandbytes(how: Optimizer, trained: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     import bitsandbytes
 
+    manager = bitsandbytes.optim.GlobalOptimManager.get_instance()
+    manager.pid2config.clear()  # of a step before, by the number of a parameter
+    manager.index2config.clear()
     kind = {"adamw": "AdamW", "lion": "Lion", "sgd": "SGD"}[how.name]
     options = {"momentum": 0.9} if how.name == "sgd" else {}
     made: torch.optim.Optimizer = getattr(bitsandbytes.optim, kind)(
